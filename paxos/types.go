@@ -1,0 +1,149 @@
+package paxos
+
+import "fmt"
+
+// NodeID names one member. It is never 0 and at most 65535, so that a Ballot
+// packs into 64 bits.
+type NodeID uint64
+
+// Ballot orders attempts to lead. Ballots of different nodes never compare
+// equal. The zero Ballot is below every real one.
+type Ballot struct {
+	Round uint64
+	Node  NodeID
+}
+
+// Pack returns the ballot as one number that orders as ballots do.
+func (b Ballot) Pack() uint64 { return b.Round<<16 | uint64(b.Node)&0xffff }
+
+// Unpack is the inverse of Pack.
+func Unpack(p uint64) Ballot { return Ballot{Round: p >> 16, Node: NodeID(p & 0xffff)} }
+
+// Less reports whether b is below c.
+func (b Ballot) Less(c Ballot) bool { return b.Pack() < c.Pack() }
+
+// IsZero reports whether b is the ballot below all others.
+func (b Ballot) IsZero() bool { return b == Ballot{} }
+
+func (b Ballot) String() string { return fmt.Sprintf("%d.%d", b.Round, b.Node) }
+
+// Entry is an accepted (or chosen) value of one slot. An empty Value is a
+// no-op. Values are never changed after they were handed over, by either side.
+type Entry struct {
+	Slot   uint64
+	Ballot Ballot
+	Value  []byte
+}
+
+// HardState is what must be durable before a node speaks of it.
+type HardState struct {
+	// Promised is the highest ballot promised, or used by this node itself.
+	Promised Ballot
+	// Chosen is the end of the contiguous known-chosen prefix. It need not be
+	// the newest: it is only a hint that saves work after a restart.
+	Chosen uint64
+}
+
+// Storage is what the core may read back: everything whose token was reported
+// by Persisted. It is implemented over the durable log.
+type Storage interface {
+	// Entries returns the accepted entries in [lo, hi), in slot order, skipping
+	// slots with nothing accepted, and stops after maxBytes of values (but
+	// returns at least one entry if there is one).
+	Entries(lo, hi uint64, maxBytes int) ([]Entry, error)
+	// Bounds returns the lowest and highest slots with an accepted entry, (0, 0)
+	// when there is none. Slots start at 1.
+	Bounds() (first, last uint64)
+}
+
+// Config is what a Node needs. All times are in ticks.
+type Config struct {
+	ID    NodeID
+	Peers []NodeID // all members, ID included
+	// HardState and Storage are what the last incarnation left on disk.
+	HardState HardState
+	Storage   Storage
+	// Applied is the slot up to which the state machine has applied (0 at first).
+	Applied uint64
+	// A follower suspects its leader after a random number of ticks in
+	// [ElectionTicks, 2*ElectionTicks) without contact.
+	ElectionTicks  int
+	HeartbeatTicks int
+	// Window bounds the slots proposed but not yet chosen.
+	Window int
+	// MaxMessageBytes bounds the values in one message (at least one entry goes).
+	MaxMessageBytes int
+	// LeaderDiskParallel lets Accept leave before the leader's own fsync.
+	LeaderDiskParallel bool
+	// PrePrepare asks a quorum before a ballot is raised; CheckQuorum makes a
+	// leader without a quorum's contact step aside.
+	PrePrepare  bool
+	CheckQuorum bool
+	// Seed feeds the jitter of elections and backoff.
+	Seed uint64
+}
+
+// Ready is what the caller must do, in this order: start writing Persist under
+// Token; send SendNow at once; after the write is durable call Persisted(Token)
+// and send SendAfterPersist; apply Apply in order and call Applied. Tokens
+// complete in order. Ready with nothing to do is never returned.
+type Ready struct {
+	// Token is 0 when there is nothing to persist.
+	Token     uint64
+	HardState *HardState // nil: unchanged
+	// Entries replace what the log holds at their slots.
+	Entries []Entry
+	// SendNow may leave at once; SendAfterPersist only after Token, and every
+	// earlier token, is durable.
+	SendNow          []Message
+	SendAfterPersist []Message
+	// Apply are the next chosen entries, contiguous, no-ops included.
+	Apply []Entry
+	// Reads are confirmed: the caller may answer them once Applied >= Slot.
+	Reads []Read
+}
+
+// Read is a confirmed (or refused) ReadIndex request.
+type Read struct {
+	ID   uint64
+	Slot uint64
+	// Refused: this node lost the lead before it could confirm.
+	Refused bool
+}
+
+// Role is what a node does at the moment.
+type Role uint8
+
+// The roles.
+const (
+	Follower Role = iota
+	PreCandidate
+	Candidate
+	Leader
+)
+
+func (r Role) String() string {
+	return [...]string{"follower", "pre-candidate", "candidate", "leader"}[r&3]
+}
+
+// Status is a copy of what a node believes.
+type Status struct {
+	ID       NodeID
+	Role     Role
+	Ballot   Ballot // of the leader that is followed, or the node's own
+	Promised Ballot
+	Leader   NodeID // 0 while none is known
+	Chosen   uint64
+	Applied  uint64
+	// Barrier is true once the leader has chosen and applied every slot that
+	// its Promise quorum reported (rule 15): from then on it serves reads.
+	Barrier bool
+	// Last is the highest slot proposed or accepted here.
+	Last     uint64
+	Counters Counters
+}
+
+// Counters are totals since New.
+type Counters struct {
+	Elections, LeaderChanges, GapsFilled, ValuesAdopted, CatchUps, Rejections uint64
+}

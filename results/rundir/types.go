@@ -1,0 +1,266 @@
+package rundir
+
+import "time"
+
+// FormatVersion is the version of the run directory's form. Readers refuse
+// another major version.
+const FormatVersion = 1
+
+// Plan is what to run: one cell and slice. Durations are strings in TOML and
+// JSON ("1.5s").
+type Plan struct {
+	Backend  string `toml:"backend" json:"backend"`   // multipaxos, etcdraft, hashiraft, unreplicated
+	Workload string `toml:"workload" json:"workload"` // create, append, lease-churn
+	Fault    string `toml:"fault" json:"fault"`       // none, isolate-leader, crash-leader, ...
+	Setting  string `toml:"setting" json:"setting"`   // matched-2, matched-3, native
+	Tier     string `toml:"tier" json:"tier"`         // local, virtual
+	Seed     uint64 `toml:"seed" json:"seed"`
+	Slice    int    `toml:"slice" json:"slice"`
+	// Replicas, Chunkservers and Clients are counts of nodes and client threads.
+	Replicas     int `toml:"replicas" json:"replicas"`
+	Chunkservers int `toml:"chunkservers" json:"chunkservers"`
+	Clients      int `toml:"clients" json:"clients"`
+	// Arrival is "closed" or "open"; Rate is operations a second in all (open).
+	Arrival string  `toml:"arrival" json:"arrival"`
+	Rate    float64 `toml:"rate" json:"rate"`
+	// WarmUp is excluded from figures (not from the checks). Duration is the
+	// measured time; the fault starts at FaultAt of it and heals after FaultFor.
+	WarmUp    Duration `toml:"warm_up" json:"warm_up"`
+	Duration  Duration `toml:"duration" json:"duration"`
+	FaultAt   Duration `toml:"fault_at" json:"fault_at"`
+	FaultFor  Duration `toml:"fault_for" json:"fault_for"`
+	OpTimeout Duration `toml:"op_timeout" json:"op_timeout"`
+	// LeaseTerm is D of the chunk leases; ChunkBytes the size of a chunk.
+	LeaseTerm  Duration `toml:"lease_term" json:"lease_term"`
+	ChunkBytes int64    `toml:"chunk_bytes" json:"chunk_bytes"`
+	// RecordBytes is the payload of one appended record.
+	RecordBytes int `toml:"record_bytes" json:"record_bytes"`
+	// CheckTimeout bounds each checker.
+	CheckTimeout Duration `toml:"check_timeout" json:"check_timeout"`
+}
+
+// Duration is a time.Duration written as text ("150ms").
+type Duration time.Duration
+
+// Manifest says where a run came from. It is written before anything runs.
+type Manifest struct {
+	Format  int       `json:"format"`
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+	Version string    `json:"version"` // gfslab's, with the commit it was built from
+	Plan    Plan      `json:"plan"`
+	// Effective is the backend's own translation of the limits, by name.
+	Effective map[string]string `json:"effective"`
+	Nodes     []string          `json:"nodes"`
+	Host      Host              `json:"host"`
+	// Command is the one line that replays the run.
+	Command string `json:"command"`
+}
+
+// Host states the facts of the machine that bear on the figures.
+type Host struct {
+	OS           string  `json:"os"`
+	Kernel       string  `json:"kernel"`
+	CPU          string  `json:"cpu"`
+	Cores        int     `json:"cores"`
+	MemoryBytes  uint64  `json:"memory_bytes"`
+	Go           string  `json:"go"`
+	FileSystem   string  `json:"file_system"`
+	Durable      bool    `json:"durable"` // false on tmpfs and in memory
+	FreeBytes    uint64  `json:"free_bytes"`
+	Sync1P50US   float64 `json:"sync1_p50_us"` // one fdatasync at a time
+	Sync3P50US   float64 `json:"sync3_p50_us"` // three concurrent fdatasyncs
+	StealPercent float64 `json:"steal_percent"`
+	PacerLagP99  float64 `json:"pacer_lag_p99_us"`
+}
+
+// Op is one client operation: invocation and completion. Times are nanoseconds
+// since the start of the run, on one monotonic clock.
+type Op struct {
+	ID     int64  `json:"id"`
+	Client string `json:"client"` // changes after an unknown outcome
+	Seq    uint64 `json:"seq"`    // session sequence number; 0 for reads
+	Thread int    `json:"thread"` // the client thread, stable
+	Kind   string `json:"kind"`   // see the Kind constants
+	Path   string `json:"path,omitempty"`
+	Path2  string `json:"path2,omitempty"` // rename's destination
+	Handle uint64 `json:"handle,omitempty"`
+	Chunk  uint32 `json:"chunk,omitempty"` // chunk index within the file
+	CRC    uint32 `json:"crc,omitempty"`   // append: crc32c of the payload
+	Length uint32 `json:"length,omitempty"`
+
+	Due   int64 `json:"due"`
+	Start int64 `json:"start"`
+	// End is -1 while the outcome is unknown: the operation never completed.
+	End      int64     `json:"end"`
+	Outcome  string    `json:"outcome"` // ok, fail, unknown
+	Error    string    `json:"error,omitempty"`
+	Attempts []Attempt `json:"attempts,omitempty"`
+	Phase    string    `json:"phase"` // preload, warmup, run, final
+	Reply    *Reply    `json:"reply,omitempty"`
+}
+
+// The kinds of operations.
+const (
+	KindCreate     = "create"
+	KindMkdir      = "mkdir"
+	KindDelete     = "delete"
+	KindRename     = "rename"
+	KindStat       = "stat"
+	KindList       = "list"
+	KindAllocate   = "allocate"
+	KindFindLease  = "find-lease"
+	KindRevoke     = "revoke"
+	KindChunkInfo  = "chunk-info"
+	KindAppend     = "append"
+	KindReadRecord = "read-record"
+)
+
+// Attempt is one RPC of an operation to one node.
+type Attempt struct {
+	Node  string `json:"node"`
+	Start int64  `json:"start"`
+	End   int64  `json:"end"`
+	Error string `json:"error,omitempty"` // empty: answered
+}
+
+// Reply is what the client saw. Code is the name of an api.Code.
+type Reply struct {
+	Code      string   `json:"code"`
+	Index     uint64   `json:"index"`
+	Offset    uint32   `json:"offset"`
+	Term      uint64   `json:"term,omitempty"`
+	Node      string   `json:"node"`
+	Directory bool     `json:"directory,omitempty"`
+	FileID    uint64   `json:"file_id,omitempty"`
+	Handle    uint64   `json:"handle,omitempty"`
+	Version   uint64   `json:"version,omitempty"`
+	Epoch     uint64   `json:"epoch,omitempty"`
+	Primary   string   `json:"primary,omitempty"`
+	Replicas  []string `json:"replicas,omitempty"`
+	Granted   bool     `json:"granted,omitempty"`
+	Chunks    []uint64 `json:"chunks,omitempty"`
+	Names     []string `json:"names,omitempty"`
+	// ChunkOffset is the offset that a record append was given.
+	ChunkOffset uint64 `json:"chunk_offset,omitempty"`
+	// CRC is the crc32c of the bytes that a read returned.
+	CRC uint32 `json:"crc,omitempty"`
+}
+
+// Fault is one fault as it was injected, observed and healed.
+type Fault struct {
+	Name   string            `json:"name"`
+	Args   map[string]string `json:"args,omitempty"`
+	Node   string            `json:"node"` // the victim
+	Due    int64             `json:"due"`
+	Inject int64             `json:"inject"`
+	Heal   int64             `json:"heal"` // -1: never healed
+	// Observed says that the fault had an effect that could be seen, and how.
+	Observed bool     `json:"observed"`
+	Evidence []string `json:"evidence"`
+	// Detected is the first campaign of another node, Elected the first leader
+	// at a higher term, Committed its first commit; 0 when it never came.
+	Detected  int64 `json:"detected"`
+	Elected   int64 `json:"elected"`
+	Committed int64 `json:"committed"`
+}
+
+// Counters are the totals of one run over its measured window.
+type Counters struct {
+	// Nodes maps a node's name to its counters, by name.
+	Nodes map[string]map[string]uint64 `json:"nodes"`
+	// Leader is the node that led at the start of the measured window.
+	Leader     string  `json:"leader"`
+	Operations uint64  `json:"operations"`
+	Seconds    float64 `json:"seconds"`
+	CPUSeconds float64 `json:"cpu_seconds"` // whole process
+	Allocs     uint64  `json:"allocs"`      // whole process
+	AllocBytes uint64  `json:"alloc_bytes"`
+}
+
+// Applied is one command that one node applied. A node that restarts and
+// replays writes its lines again: Run tells the incarnations apart.
+type Applied struct {
+	Run    int    `json:"run"` // incarnation of the node, from 0
+	Index  uint64 `json:"index"`
+	Offset uint32 `json:"offset"`
+	Term   uint64 `json:"term"` // term or packed ballot at which this node applied it
+	Client string `json:"client,omitempty"`
+	Seq    uint64 `json:"seq,omitempty"`
+	// Command and Reply are metapb messages, base64 in JSON.
+	Command []byte `json:"command"`
+	Reply   []byte `json:"reply"`
+	// Hash is the state's hash after the *entry* (all commands of the index).
+	Hash string `json:"hash"`
+	// At is nanoseconds since the start of the run.
+	At int64 `json:"at"`
+}
+
+// Chunk is one record, pad or fragment found in a chunk file after the run.
+type Chunk struct {
+	Handle  uint64 `json:"handle"`
+	Version uint64 `json:"version"`
+	Offset  uint64 `json:"offset"`
+	Length  uint32 `json:"length"` // payload bytes
+	CRC     uint32 `json:"crc"`    // crc32c of the payload as found on disk
+	Client  string `json:"client,omitempty"`
+	Seq     uint64 `json:"seq,omitempty"`
+	Kind    string `json:"kind"` // record, pad, fragment
+}
+
+// LeaseEvent is one event of a lease's life as a chunkserver or master saw it.
+type LeaseEvent struct {
+	At      int64  `json:"at"`
+	Node    string `json:"node"`
+	Kind    string `json:"kind"` // prepare, activate, claim, accept, mutate, stop, refuse
+	Handle  uint64 `json:"handle"`
+	Version uint64 `json:"version"`
+	Epoch   uint64 `json:"epoch,omitempty"`
+	Term    uint64 `json:"term,omitempty"`
+	Serial  uint64 `json:"serial,omitempty"`
+	Offset  uint64 `json:"offset,omitempty"`
+	Until   int64  `json:"until,omitempty"` // claim: end of the lease
+}
+
+// The verdicts, best first. Void means that the run does not count (the fault
+// was never observed, or the harness itself failed).
+const (
+	Valid   = "valid"
+	Unknown = "unknown"
+	Invalid = "invalid"
+	Void    = "void"
+)
+
+// Verdict is what the checkers said of a run; the worst one wins.
+type Verdict struct {
+	Format  int           `json:"format"`
+	Verdict string        `json:"verdict"`
+	Checks  []CheckResult `json:"checks"`
+}
+
+// CheckResult is one checker's verdict.
+type CheckResult struct {
+	Name    string `json:"name"`
+	Verdict string `json:"verdict"`
+	// Details are one finding a line, the worst first. Each names operation,
+	// offset and node where it can.
+	Details []string `json:"details,omitempty"`
+	// Stats are counts that show how much was checked.
+	Stats map[string]int64 `json:"stats,omitempty"`
+	// FirstBadOp is the ID of the first bad operation, -1 if there is none.
+	FirstBadOp int64 `json:"first_bad_op"`
+	// Files are extra files that the checker left in the run directory.
+	Files []string `json:"files,omitempty"`
+}
+
+// Run is a run directory in memory.
+type Run struct {
+	Dir      string
+	Manifest Manifest
+	Ops      []Op
+	Faults   []Fault
+	Counters Counters
+	Applied  map[string][]Applied
+	Chunks   map[string][]Chunk
+	Leases   map[string][]LeaseEvent
+}
