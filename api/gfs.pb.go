@@ -1812,7 +1812,11 @@ type MutateRequest struct {
 	Offset  uint64                 `protobuf:"varint,6,opt,name=offset,proto3" json:"offset,omitempty"`
 	Crc32C  uint32                 `protobuf:"varint,7,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
 	// pad_to is set instead of an id when the primary fills the chunk.
-	PadTo         uint64 `protobuf:"varint,8,opt,name=pad_to,json=padTo,proto3" json:"pad_to,omitempty"`
+	PadTo uint64 `protobuf:"varint,8,opt,name=pad_to,json=padTo,proto3" json:"pad_to,omitempty"`
+	// settled: every serial up to it is acknowledged or given up by the primary.
+	// A secondary waits for the serials in (settled, serial) to arrive first, and
+	// refuses whatever arrives at or below settled from then on.
+	Settled       uint64 `protobuf:"varint,9,opt,name=settled,proto3" json:"settled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1903,6 +1907,13 @@ func (x *MutateRequest) GetPadTo() uint64 {
 	return 0
 }
 
+func (x *MutateRequest) GetSettled() uint64 {
+	if x != nil {
+		return x.Settled
+	}
+	return 0
+}
+
 type MutateReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
@@ -1964,11 +1975,13 @@ func (x *MutateReply) GetReason() string {
 }
 
 type ReadChunkRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
-	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	Offset        uint64                 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
-	Length        uint32                 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Handle uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	// version that the reader knows; a replica that has a lower one answers STALE.
+	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Offset  uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// length in bytes; 0 asks for the one record that starts at offset, verified.
+	Length        uint32 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2031,11 +2044,15 @@ func (x *ReadChunkRequest) GetLength() uint32 {
 	return 0
 }
 
+// ReadChunkReply holds bytes of the chunk file: frames, see frame.go. NOT_FOUND
+// means no such chunk here, or (length 0) no whole record at the offset.
 type ReadChunkReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Code          Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
-	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Code    Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
+	Data    []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	Version uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// end is the length of the durable part of this replica.
+	End           uint64 `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2087,6 +2104,13 @@ func (x *ReadChunkReply) GetData() []byte {
 func (x *ReadChunkReply) GetVersion() uint64 {
 	if x != nil {
 		return x.Version
+	}
+	return 0
+}
+
+func (x *ReadChunkReply) GetEnd() uint64 {
+	if x != nil {
+		return x.End
 	}
 	return 0
 }
@@ -2223,7 +2247,7 @@ const file_gfs_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06serial\x18\x04 \x01(\x04R\x06serial\"\xd7\x01\n" +
+	"\x06serial\x18\x04 \x01(\x04R\x06serial\"\xf1\x01\n" +
 	"\rMutateRequest\x12!\n" +
 	"\x02id\x18\x01 \x01(\v2\x11.gfslab.v1.DataIdR\x02id\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
@@ -2232,7 +2256,8 @@ const file_gfs_proto_rawDesc = "" +
 	"\x06serial\x18\x05 \x01(\x04R\x06serial\x12\x16\n" +
 	"\x06offset\x18\x06 \x01(\x04R\x06offset\x12\x16\n" +
 	"\x06crc32c\x18\a \x01(\rR\x06crc32c\x12\x15\n" +
-	"\x06pad_to\x18\b \x01(\x04R\x05padTo\"d\n" +
+	"\x06pad_to\x18\b \x01(\x04R\x05padTo\x12\x18\n" +
+	"\asettled\x18\t \x01(\x04R\asettled\"d\n" +
 	"\vMutateReply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
@@ -2241,11 +2266,12 @@ const file_gfs_proto_rawDesc = "" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x16\n" +
-	"\x06length\x18\x04 \x01(\rR\x06length\"c\n" +
+	"\x06length\x18\x04 \x01(\rR\x06length\"u\n" +
 	"\x0eReadChunkReply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x04R\aversion*\xb7\x01\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x10\n" +
+	"\x03end\x18\x04 \x01(\x04R\x03end*\xb7\x01\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tNOT_FOUND\x10\x01\x12\n" +

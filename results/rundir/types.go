@@ -209,6 +209,16 @@ type Chunk struct {
 }
 
 // LeaseEvent is one event of a lease's life as a chunkserver or master saw it.
+//
+// The kinds that a chunkserver writes: "prepare": (handle, version) is durable
+// here. "activate": this chunkserver learnt that it is primary of epoch.
+// "claim": the master confirmed the lease; this primary may act until Until.
+// "mutate": this replica (primary or secondary) made the mutation (version,
+// serial, offset) durable; it is not acknowledged by that. "accept": the primary
+// acknowledges the mutation to the client: all replicas have it and the lease
+// was live at At (At < Until holds in a correct build). "stop": the primary
+// acts no longer on epoch (ended, expired, refused or replaced). "refuse": a
+// request was refused for its version, term or lease.
 type LeaseEvent struct {
 	At      int64  `json:"at"`
 	Node    string `json:"node"`
