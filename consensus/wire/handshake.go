@@ -1,0 +1,181 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"gfslab/consensus"
+)
+
+const (
+	magic = "gfsw"
+	// Version is the format of handshake and messages. Others are refused.
+	Version = 1
+	// handshakeTime bounds the whole handshake, on either side.
+	handshakeTime = 2 * time.Second
+	// maxCluster is the longest name of a cluster in bytes.
+	maxCluster = 255
+	maxAnswer  = 1 << 10
+	headBytes  = len(magic) + 4
+)
+
+// kind says what a connection carries after its handshake.
+type kind uint8
+
+const (
+	kindMessages kind = 1
+	kindStream   kind = 2
+)
+
+// RefusedError says that the other side answered the handshake and refused
+// it. Dialing again helps only after one of the two was configured anew.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return "wire: the peer refused the connection: " + e.Reason }
+
+// errFormat marks bytes that no peer of ours sends.
+var errFormat = errors.New("wire: malformed")
+
+// hello is what the dialer says first.
+type hello struct {
+	kind     kind
+	from, to consensus.NodeID
+	cluster  string
+}
+
+func (h hello) append(dst []byte) []byte {
+	dst = append(dst, magic...)
+	dst = append(dst, Version, byte(h.kind))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(16+len(h.cluster)))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(h.from))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(h.to))
+	return append(dst, h.cluster...)
+}
+
+// readHead reads what hello and answer begin with. It reads not one byte more
+// than it needs: what follows belongs to the connection's user.
+func readHead(r io.Reader, max int) (code byte, body []byte, err error) {
+	var head [headBytes]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, fmt.Errorf("wire: handshake: %w", err)
+	}
+	if string(head[:len(magic)]) != magic {
+		return 0, nil, fmt.Errorf("%w handshake: it begins with %q", errFormat, head[:len(magic)])
+	}
+	if v := head[len(magic)]; v != Version {
+		return 0, nil, fmt.Errorf("%w handshake: version %d; this is version %d", errFormat, v, Version)
+	}
+	n := int(binary.BigEndian.Uint16(head[len(magic)+2:]))
+	if n > max {
+		return 0, nil, fmt.Errorf("%w handshake: %d bytes; at most %d are allowed", errFormat, n, max)
+	}
+	body = make([]byte, n)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return 0, nil, fmt.Errorf("wire: handshake: %w", err)
+	}
+	return head[len(magic)+1], body, nil
+}
+
+func readHello(r io.Reader) (hello, error) {
+	code, body, err := readHead(r, 16+maxCluster)
+	if err != nil {
+		return hello{}, err
+	}
+	if len(body) < 16 {
+		return hello{}, fmt.Errorf("%w handshake: %d bytes; at least 16 are needed", errFormat, len(body))
+	}
+	return hello{
+		kind:    kind(code),
+		from:    consensus.NodeID(binary.BigEndian.Uint64(body)),
+		to:      consensus.NodeID(binary.BigEndian.Uint64(body[8:])),
+		cluster: string(body[16:]),
+	}, nil
+}
+
+func appendAnswer(dst []byte, reason string) []byte {
+	if len(reason) > maxAnswer {
+		reason = reason[:maxAnswer]
+	}
+	var code byte
+	if reason != "" {
+		code = 1
+	}
+	dst = append(dst, magic...)
+	dst = append(dst, Version, code)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(reason)))
+	return append(dst, reason...)
+}
+
+func readAnswer(r io.Reader) error {
+	code, text, err := readHead(r, maxAnswer)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return &RefusedError{Reason: string(text)}
+	}
+	return nil
+}
+
+// greet performs the dialer's half. It leaves no deadline behind.
+func greet(c net.Conn, h hello) error {
+	if err := c.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+		return err
+	}
+	if _, err := c.Write(h.append(nil)); err != nil {
+		return fmt.Errorf("wire: handshake: %w", err)
+	}
+	if err := readAnswer(c); err != nil {
+		return err
+	}
+	return c.SetDeadline(time.Time{})
+}
+
+// identity is what a side of the handshake knows of itself and the others.
+type identity struct {
+	kind    kind
+	self    consensus.NodeID
+	cluster string
+	peers   map[consensus.NodeID]string
+}
+
+// refusal says why h is not welcome, or "".
+func (id identity) refusal(h hello) string {
+	switch {
+	case h.kind != id.kind:
+		return fmt.Sprintf("it asks for connection kind %d; kind %d is served here", h.kind, id.kind)
+	case h.cluster != id.cluster:
+		return fmt.Sprintf("it belongs to cluster %q; this is cluster %q", h.cluster, id.cluster)
+	case h.to != id.self:
+		return fmt.Sprintf("it wants node %d; this is node %d", h.to, id.self)
+	case id.peers[h.from] == "" || h.from == id.self:
+		return fmt.Sprintf("node %d is not a peer of node %d", h.from, id.self)
+	}
+	return ""
+}
+
+// receive performs the listener's half.
+func (id identity) receive(c net.Conn) (consensus.NodeID, error) {
+	if err := c.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+		return 0, err
+	}
+	h, err := readHello(c)
+	if err != nil {
+		if errors.Is(err, errFormat) {
+			_, _ = c.Write(appendAnswer(nil, err.Error())) // a courtesy to the other side's log
+		}
+		return 0, err
+	}
+	reason := id.refusal(h)
+	if _, err := c.Write(appendAnswer(nil, reason)); err != nil {
+		return 0, fmt.Errorf("wire: handshake: %w", err)
+	}
+	if reason != "" {
+		return 0, fmt.Errorf("wire: connection refused: %s", reason)
+	}
+	return h.from, c.SetDeadline(time.Time{})
+}

@@ -1,0 +1,218 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"gfslab/consensus"
+)
+
+const (
+	defaultMaxFrameBytes = 32 << 20
+	defaultQueueBytes    = 64 << 20
+	// handshakes bounds the connections that are shaking hands at a time, so
+	// that strangers cannot pile up goroutines.
+	handshakes = 64
+)
+
+// TransportOptions say whom to talk to and how.
+type TransportOptions struct {
+	// Cluster, Self and Peers (Self included or not) decide whom the handshake
+	// lets in.
+	Cluster string
+	Self    consensus.NodeID
+	Peers   []consensus.Peer
+	// Listener, when given, is already open and belongs to the Transport from
+	// here on; else the Transport listens at Self's address among Peers.
+	Listener net.Listener
+	// Network dials, and listens where Listener is nil.
+	Network Network
+	// MaxFrameBytes is the largest message, on either side (0 = 32 MiB).
+	MaxFrameBytes int
+	// QueueBytes bounds what waits for one peer (0 = 64 MiB); while one buffer
+	// is being written another fills, so that a peer costs at most twice this.
+	QueueBytes int
+	// Seed feeds the jitter of reconnecting.
+	Seed   uint64
+	Logger *slog.Logger
+	// Handler is called with each message, from one goroutine a peer, in order.
+	// The frame's bytes belong to the handler. While it runs nothing more is
+	// read from that peer; Close waits for it.
+	Handler func(from consensus.NodeID, frame []byte)
+}
+
+// Transport sends messages to the other replicas of a cluster and receives
+// theirs: one outgoing connection a peer, kept open, and one incoming.
+type Transport struct {
+	id       identity
+	listener net.Listener
+	peers    map[consensus.NodeID]*peer
+	maxFrame int
+	handler  func(consensus.NodeID, []byte)
+	log      *slog.Logger
+	count    counters
+	conns    connSet
+	slots    chan struct{}
+	stop     context.CancelFunc
+	done     context.Context
+	tasks    sync.WaitGroup
+
+	mu       sync.Mutex
+	incoming map[consensus.NodeID]*incoming
+}
+
+// incoming is the one connection that a peer dialed to us.
+type incoming struct {
+	conn net.Conn
+	done chan struct{}
+}
+
+// NewTransport opens the listener and begins to dial the peers.
+func NewTransport(o TransportOptions) (*Transport, error) {
+	id, err := newIdentity(kindMessages, o.Cluster, o.Self, o.Peers)
+	if err != nil {
+		return nil, err
+	}
+	if o.Handler == nil || o.Network == nil {
+		return nil, errors.New("wire: a transport needs a network and a handler")
+	}
+	if o.MaxFrameBytes <= 0 {
+		o.MaxFrameBytes = defaultMaxFrameBytes
+	}
+	if o.QueueBytes <= 0 {
+		o.QueueBytes = defaultQueueBytes
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Listener == nil {
+		if o.Listener, err = o.Network.Listen(id.peers[o.Self]); err != nil {
+			return nil, fmt.Errorf("wire: node %d: %w", o.Self, err)
+		}
+	}
+	done, stop := context.WithCancel(context.Background())
+	t := &Transport{
+		id: id, listener: o.Listener, peers: map[consensus.NodeID]*peer{},
+		maxFrame: o.MaxFrameBytes, handler: o.Handler, log: o.Logger,
+		slots: make(chan struct{}, handshakes), done: done, stop: stop,
+		incoming: map[consensus.NodeID]*incoming{},
+	}
+	for _, p := range o.Peers {
+		if p.ID != o.Self {
+			t.peers[p.ID] = newPeer(t, p, o.Network, o.QueueBytes, o.Seed)
+		}
+	}
+	t.tasks.Go(t.accept)
+	for _, p := range t.peers {
+		t.tasks.Go(p.run)
+	}
+	return t, nil
+}
+
+func newIdentity(k kind, cluster string, self consensus.NodeID, peers []consensus.Peer) (identity, error) {
+	id := identity{kind: k, self: self, cluster: cluster, peers: map[consensus.NodeID]string{}}
+	for _, p := range peers {
+		if p.ID == 0 || p.Addr == "" || id.peers[p.ID] != "" {
+			return id, fmt.Errorf("wire: peer %d at %q: an id of 0, no address, or given twice", p.ID, p.Addr)
+		}
+		id.peers[p.ID] = p.Addr
+	}
+	if cluster == "" || len(cluster) > maxCluster {
+		return id, fmt.Errorf("wire: the cluster's name has %d bytes; want 1 to %d", len(cluster), maxCluster)
+	}
+	return id, nil
+}
+
+// Send puts one message for a peer behind those that wait and returns at
+// once. encode appends the message to dst and returns the extended slice; it
+// must neither keep dst nor block. size is its length, or a guess at it. False
+// means that the message was dropped: unknown peer, full queue, too large, or
+// closed. True promises nothing about delivery.
+func (t *Transport) Send(to consensus.NodeID, size int, encode func(dst []byte) []byte) bool {
+	p := t.peers[to]
+	if p == nil || !p.add(size, encode) {
+		t.count.dropped.Add(1)
+		return false
+	}
+	return true
+}
+
+// Counters returns the totals so far.
+func (t *Transport) Counters() Counters { return t.count.load() }
+
+// Addr is where the transport listens.
+func (t *Transport) Addr() net.Addr { return t.listener.Addr() }
+
+// Close closes the listener and all connections, and waits for the goroutines:
+// no handler runs after it. A handler must not wait for Close. It is idempotent.
+func (t *Transport) Close() error {
+	t.stop()
+	err := t.listener.Close()
+	t.conns.closeAll()
+	t.tasks.Wait()
+	if isClosed(err) {
+		return nil
+	}
+	return err
+}
+
+func (t *Transport) accept() {
+	acceptLoop(t.done, t.listener, t.log, func(c net.Conn) {
+		select {
+		case t.slots <- struct{}{}:
+		case <-t.done.Done():
+			_ = c.Close()
+			return
+		}
+		if !t.conns.add(c) {
+			<-t.slots
+			return
+		}
+		t.tasks.Go(func() {
+			defer t.conns.remove(c)
+			from, err := t.id.receive(c)
+			<-t.slots
+			if err != nil {
+				logRefused(t.done, t.log, c, err)
+				return
+			}
+			t.receive(from, c)
+		})
+	})
+}
+
+// receive hands out what arrives on c. A newer connection of the same peer
+// takes over: the peer has restarted or given the old one up.
+func (t *Transport) receive(from consensus.NodeID, c net.Conn) {
+	in := &incoming{conn: c, done: make(chan struct{})}
+	defer close(in.done)
+	t.mu.Lock()
+	before := t.incoming[from]
+	t.incoming[from] = in
+	t.mu.Unlock()
+	if before != nil {
+		_ = before.conn.Close()
+		<-before.done // one handler call a peer at a time, in order
+	}
+	t.peers[from].poke() // it is alive: dial it now rather than after the backoff
+	f := frameReader{r: c, max: t.maxFrame}
+	for {
+		m, err := f.next()
+		if err != nil {
+			if errors.Is(err, errFormat) {
+				t.log.Warn("disconnecting a peer", "peer", uint64(from), "addr", c.RemoteAddr().String(), "err", err)
+			}
+			return
+		}
+		if t.done.Err() != nil {
+			return
+		}
+		t.count.received.Add(1)
+		t.count.receivedBytes.Add(uint64(len(m) + lengthBytes))
+		t.handler(from, m)
+	}
+}
