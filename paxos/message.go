@@ -1,0 +1,89 @@
+package paxos
+
+import "fmt"
+
+// Kind says what a message is.
+type Kind uint8
+
+// The kinds of messages.
+const (
+	// MsgPrePrepare asks whether a quorum would let the sender raise Ballot, a
+	// ballot it has not used yet (ID: this attempt). It changes no state.
+	MsgPrePrepare Kind = iota + 1
+	// MsgPrePromise answers yes (Ballot and ID echoed; Chosen). A no is a
+	// MsgReject.
+	MsgPrePromise
+	// MsgPrepare asks for a promise at Ballot and for what was accepted in the
+	// slots from Lo on. The same message asks for the next page.
+	MsgPrepare
+	// MsgPromise reports every slot accepted in [Lo, Hi). Done says that nothing
+	// was accepted at or above Hi. Entries at or below Chosen are chosen.
+	MsgPromise
+	// MsgAccept asks to accept Entries, all at Ballot. It carries the notice
+	// Chosen.
+	MsgAccept
+	// MsgAccepted says that every slot of [Lo, Hi], both included, is durable at
+	// Ballot on the sender (rule 14). Behind a hole a range of its own is sent.
+	MsgAccepted
+	// MsgReject refuses a message at Ballot (ID echoed) because the sender has
+	// promised Promised, or follows the live Leader (only a MsgPrePrepare is
+	// refused for that). It carries Chosen.
+	MsgReject
+	// MsgChosen is the bare notice: at Ballot, every slot <= Chosen is chosen.
+	MsgChosen
+	// MsgHeartbeat is sent by a leader every HeartbeatTicks. It carries the
+	// notice Chosen and the newest read round ID.
+	MsgHeartbeat
+	// MsgHeartbeatReply echoes Ballot and ID. Lo, Hi is the sender's highest
+	// durable range at Ballot as in MsgAccepted, 0, 0 for none.
+	MsgHeartbeatReply
+	// MsgReadConfirm asks whether Ballot still leads. ID is the read round.
+	MsgReadConfirm
+	// MsgReadConfirmReply echoes Ballot and ID.
+	MsgReadConfirmReply
+	// MsgCatchUp asks any peer for chosen values from slot Lo on.
+	MsgCatchUp
+	// MsgCatchUpReply carries the chosen Entries from slot Lo on, contiguous, and
+	// the sender's Chosen. Their ballots are those at which the sender holds them.
+	MsgCatchUpReply
+)
+
+var kindNames = [...]string{"", "PrePrepare", "PrePromise", "Prepare", "Promise", "Accept", "Accepted", "Reject", "Chosen",
+	"Heartbeat", "HeartbeatReply", "ReadConfirm", "ReadConfirmReply", "CatchUp", "CatchUpReply"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) && k != 0 {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+// Message is what nodes send to each other. Which fields are used, the Kind
+// says; unused ones are zero. Messages may be lost, doubled and reordered. A
+// message is read-only once it left the core: those to several peers share
+// Entries.
+type Message struct {
+	Kind     Kind
+	From, To NodeID
+	// Ballot is the ballot that the message, or the message it answers, is about.
+	Ballot Ballot
+	// Promised is the ballot for which a MsgReject refuses.
+	Promised Ballot
+	// Leader is the live leader for which a MsgReject refuses, 0 = none.
+	Leader NodeID
+	// Lo and Hi bound slots.
+	Lo, Hi uint64
+	// Chosen is the end of the sender's contiguous known-chosen prefix.
+	Chosen uint64
+	// ID matches answers to questions (a read round, an attempt).
+	ID uint64
+	// Done marks the last page of a MsgPromise.
+	Done    bool
+	Entries []Entry
+}
+
+// waitsForDisk reports whether messages of the kind speak of something that
+// must be durable first (rules 2 and 3).
+func (k Kind) waitsForDisk() bool {
+	return k == MsgPrepare || k == MsgPromise || k == MsgAccepted
+}
