@@ -116,6 +116,42 @@ const (
 	KindReadRecord = "read-record"
 )
 
+// The outcomes of an operation. Fail means that it surely had no effect; an
+// answer such as NOT_FOUND is an ok operation with that code.
+const (
+	OutcomeOK      = "ok"
+	OutcomeFail    = "fail"
+	OutcomeUnknown = "unknown"
+)
+
+// The phases of a run.
+const (
+	PhasePreload = "preload"
+	PhaseWarmUp  = "warmup"
+	PhaseRun     = "run"
+	PhaseFinal   = "final"
+)
+
+// The kinds of lease events. Accept is the primary's own durable acceptance of a
+// mutation, mutate a secondary's; claim is one granted claim or extension with
+// the end of the lease in Until; stop is the end of acting as primary.
+const (
+	LeasePrepare  = "prepare"
+	LeaseActivate = "activate"
+	LeaseClaim    = "claim"
+	LeaseAccept   = "accept"
+	LeaseMutate   = "mutate"
+	LeaseStop     = "stop"
+	LeaseRefuse   = "refuse"
+)
+
+// The kinds of what is found in a chunk file.
+const (
+	ChunkRecord   = "record"
+	ChunkPad      = "pad"
+	ChunkFragment = "fragment"
+)
+
 // Attempt is one RPC of an operation to one node.
 type Attempt struct {
 	Node  string `json:"node"`
@@ -167,6 +203,10 @@ type Fault struct {
 
 // Counters are the totals of one run over its measured window.
 type Counters struct {
+	// Applied maps a master's name to the number of commands that its last
+	// incarnation applied. A node in it whose applied log is shorter has lost
+	// lines; a node not in it is not held to a count.
+	Applied map[string]uint64 `json:"applied,omitempty"`
 	// Nodes maps a node's name to its counters, by name.
 	Nodes map[string]map[string]uint64 `json:"nodes"`
 	// Leader is the node that led at the start of the measured window.
