@@ -1,0 +1,136 @@
+package meta
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"gfslab/master/meta/metapb"
+)
+
+// Apply executes the commands of the entry at index, in order, and returns one
+// metapb.Reply for each, encoded. The commands are not kept.
+func (s *State) Apply(index uint64, commands [][]byte) (results [][]byte) {
+	if index <= s.index {
+		panic("meta: entries applied out of order")
+	}
+	s.expireSessions(index)
+	s.index, s.commands = index, uint32(len(commands))
+	results = make([][]byte, len(commands))
+	for i, raw := range commands {
+		results[i] = s.applyOne(position{index, uint32(i)}, raw)
+	}
+	return results
+}
+
+// position is that of a command in the log.
+type position struct {
+	index  uint64
+	offset uint32
+}
+
+func (s *State) applyOne(at position, raw []byte) []byte {
+	var cmd metapb.Command
+	if at.offset >= 1<<offsetBits || proto.Unmarshal(raw, &cmd) != nil || !wellFormed(&cmd) {
+		r := reply{code: Invalid, index: at.index, offset: at.offset}
+		return r.encode(false)
+	}
+	s.time = max(s.time, cmd.StampNs)
+	var x *session
+	if cmd.Client != "" {
+		x = s.sessions.byClient[cmd.Client]
+		if x != nil && cmd.Seq == x.seq {
+			return x.reply.encode(true)
+		}
+		if x != nil && cmd.Seq < x.seq {
+			r := reply{code: Stale, index: at.index, offset: at.offset}
+			return r.encode(false)
+		}
+	}
+	r := s.execute(at, &cmd)
+	r.index, r.offset = at.index, at.offset
+	if cmd.Client != "" {
+		s.storeReply(x, cmd.Client, cmd.Seq, r)
+	}
+	return r.encode(false)
+}
+
+func (s *State) execute(at position, cmd *metapb.Command) reply {
+	switch op := cmd.Op.(type) {
+	case *metapb.Command_Create:
+		return s.create(at, op.Create.Path, false)
+	case *metapb.Command_Mkdir:
+		return s.create(at, op.Mkdir.Path, true)
+	case *metapb.Command_Delete:
+		return s.delete(op.Delete.Path)
+	case *metapb.Command_Rename:
+		return s.rename(op.Rename.From, op.Rename.To)
+	case *metapb.Command_Allocate:
+		return s.allocate(op.Allocate)
+	case *metapb.Command_GrantIntent:
+		return s.grantIntent(at, op.GrantIntent)
+	case *metapb.Command_GrantActive:
+		return s.grantActive(at, op.GrantActive)
+	case *metapb.Command_LeaseEnd:
+		return s.leaseEnd(op.LeaseEnd)
+	}
+	panic("meta: a command passed wellFormed without an operation")
+}
+
+// wellFormed reports whether cmd has an operation whose arguments make sense in
+// any state at all.
+func wellFormed(cmd *metapb.Command) bool {
+	if cmd.Client != "" && cmd.Seq == 0 {
+		return false
+	}
+	switch op := cmd.Op.(type) {
+	case *metapb.Command_Create:
+		return ValidPath(op.Create.GetPath())
+	case *metapb.Command_Mkdir:
+		return ValidPath(op.Mkdir.GetPath())
+	case *metapb.Command_Delete:
+		return ValidPath(op.Delete.GetPath()) && op.Delete.Path != "/"
+	case *metapb.Command_Rename:
+		return ValidRename(op.Rename.GetFrom(), op.Rename.GetTo())
+	case *metapb.Command_Allocate:
+		return ValidPath(op.Allocate.GetPath())
+	case *metapb.Command_GrantIntent:
+		return validReplicas(op.GrantIntent.GetReplicas())
+	case *metapb.Command_GrantActive:
+		acked := op.GrantActive.GetAcked()
+		return validReplicas(acked) && contains(acked, op.GrantActive.GetPrimary())
+	case *metapb.Command_LeaseEnd:
+		return op.LeaseEnd.GetEpoch() != 0
+	}
+	return false
+}
+
+// validReplicas reports whether names are some different non-empty names.
+func validReplicas(names []string) bool {
+	for i, name := range names {
+		if name == "" || len(name) > MaxNameBytes || contains(names[:i], name) {
+			return false
+		}
+	}
+	return len(names) > 0 && len(names) <= maxReplicas
+}
+
+// maxReplicas bounds the replicas of one chunk: checking them is quadratic.
+const maxReplicas = 64
+
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// subset reports whether every name of a is in b.
+func subset(a, b []string) bool {
+	for _, name := range a {
+		if !contains(b, name) {
+			return false
+		}
+	}
+	return true
+}
