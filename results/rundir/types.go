@@ -25,11 +25,16 @@ type Plan struct {
 	Rate    float64 `toml:"rate" json:"rate"`
 	// WarmUp is excluded from figures (not from the checks). Duration is the
 	// measured time; the fault starts at FaultAt of it and heals after FaultFor.
-	WarmUp    Duration `toml:"warm_up" json:"warm_up"`
-	Duration  Duration `toml:"duration" json:"duration"`
-	FaultAt   Duration `toml:"fault_at" json:"fault_at"`
-	FaultFor  Duration `toml:"fault_for" json:"fault_for"`
-	OpTimeout Duration `toml:"op_timeout" json:"op_timeout"`
+	WarmUp   Duration `toml:"warm_up" json:"warm_up"`
+	Duration Duration `toml:"duration" json:"duration"`
+	FaultAt  Duration `toml:"fault_at" json:"fault_at"`
+	FaultFor Duration `toml:"fault_for" json:"fault_for"`
+	// FaultRepeat injects the fault that many times in all, one every FaultEvery;
+	// the second and later injections are moved by a seeded share of a heartbeat
+	// interval, so that they fall anywhere in it.
+	FaultRepeat int      `toml:"fault_repeat" json:"fault_repeat"`
+	FaultEvery  Duration `toml:"fault_every" json:"fault_every"`
+	OpTimeout   Duration `toml:"op_timeout" json:"op_timeout"`
 	// LeaseTerm is D of the chunk leases; ChunkBytes the size of a chunk.
 	LeaseTerm  Duration `toml:"lease_term" json:"lease_term"`
 	ChunkBytes int64    `toml:"chunk_bytes" json:"chunk_bytes"`
