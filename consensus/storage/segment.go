@@ -1,0 +1,170 @@
+package storage
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/record"
+
+	"gfslab/internal/disk"
+)
+
+const (
+	pageBytes = 4 << 10
+	// Zeros are written ahead of the records, so that a sync seldom has to
+	// commit a longer file or new blocks as well. The stride doubles from the
+	// first to the last figure, so that short logs stay short.
+	firstStride = 64 << 10
+	lastStride  = 1 << 20
+	// keepBuffer bounds what a writer keeps allocated after a large batch.
+	keepBuffer = 1 << 20
+)
+
+func segmentName(number uint64) string { return fmt.Sprintf("%010d.log", number) }
+
+// parseSegmentName is the inverse of segmentName.
+func parseSegmentName(name string) (number uint64, ok bool) {
+	if _, err := fmt.Sscanf(name, "%d.log", &number); err != nil {
+		return 0, false
+	}
+	return number, number > 0 && segmentName(number) == name
+}
+
+// segment is one open file of the log. The file closes when the log and every
+// read under way have let go of it.
+type segment struct {
+	number uint64
+	file   disk.File
+	refs   atomic.Int32
+}
+
+func newSegment(number uint64, file disk.File) *segment {
+	s := &segment{number: number, file: file}
+	s.refs.Store(1)
+	return s
+}
+
+func (s *segment) hold() { s.refs.Add(1) }
+
+func (s *segment) release() error {
+	if s.refs.Add(-1) > 0 {
+		return nil
+	}
+	return s.file.Close()
+}
+
+// readAll reads a whole file.
+func readAll(f disk.File) ([]byte, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, st.Size())
+	n, err := f.ReadAt(data, 0)
+	if err == io.EOF {
+		err = nil
+	}
+	return data[:n], err
+}
+
+// readRecordAt reads back the record that starts at off.
+func (s *segment) readRecordAt(off int64) ([]byte, error) {
+	start := off - off%blockBytes
+	var data []byte
+	for want := 2 * blockBytes; ; want *= 2 {
+		data = make([]byte, want)
+		n, err := s.file.ReadAt(data, start)
+		if err != nil && err != io.EOF {
+			return nil, err
+		}
+		payload, _, st := readRecord(data[:n], int(off-start))
+		switch {
+		case st == readOK:
+			return payload, nil
+		case n < want:
+			return nil, &CorruptionError{File: segmentName(s.number), Offset: off, Reason: "record can no longer be read"}
+		}
+	}
+}
+
+// appender writes records to the newest segment. Records collect in memory;
+// flush hands them to the file in one write and syncs it.
+type appender struct {
+	seg    *segment
+	w      *record.Writer
+	buf    buffer
+	off    int64 // where the next flush goes
+	filled int64 // the file is written up to here
+	stride int64
+}
+
+// buffer is an io.Writer into memory.
+type buffer struct{ p []byte }
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.p = append(b.p, p...)
+	return len(p), nil
+}
+
+func newAppender(seg *segment) *appender {
+	a := &appender{seg: seg, stride: firstStride}
+	a.w = record.NewWriter(&a.buf)
+	return a
+}
+
+// size is the length of the segment with all records appended so far.
+func (a *appender) size() int64 { return a.off + int64(len(a.buf.p)) }
+
+// append adds a record and returns where it will start. The offset may point
+// at the unusable end of a block; readers skip that.
+func (a *appender) append(payload []byte) (off int64, err error) {
+	off = a.size()
+	_, err = a.w.WriteRecord(payload)
+	return off, err
+}
+
+// flush writes what was appended and syncs it. zeros is read only.
+func (a *appender) flush(zeros []byte, c *counters) error {
+	n := int64(len(a.buf.p))
+	if _, err := a.seg.file.WriteAt(a.buf.p, a.off); err != nil {
+		return err
+	}
+	c.bytes.Add(uint64(n))
+	if end := a.off + n; end > a.filled {
+		if err := a.fill(end, zeros, c); err != nil {
+			return err
+		}
+	}
+	c.fsyncs.Add(1)
+	if err := a.seg.file.SyncData(); err != nil {
+		return err
+	}
+	a.off += n
+	if cap(a.buf.p) > keepBuffer {
+		a.buf.p = nil
+	}
+	a.buf.p = a.buf.p[:0]
+	return nil
+}
+
+// fill writes zeros behind end. The first time only to the end of a page: a
+// segment may stay as short as its head.
+func (a *appender) fill(end int64, zeros []byte, c *counters) error {
+	to := end + pageBytes
+	if a.filled > 0 {
+		to = end + a.stride
+		a.stride = min(2*a.stride, lastStride)
+	}
+	to -= to % pageBytes
+	for at := end; at < to; {
+		n := min(int64(len(zeros)), to-at)
+		if _, err := a.seg.file.WriteAt(zeros[:n], at); err != nil {
+			return err
+		}
+		c.filled.Add(uint64(n))
+		at += n
+	}
+	a.filled = max(to, end)
+	return nil
+}
