@@ -1,0 +1,227 @@
+package master
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"gfslab/api"
+)
+
+// chunkservers is what a master heard from chunkservers. It is soft state:
+// heartbeats fill it at every master replica, nothing of it is in the log, and
+// it says who is alive and where, never whose data is current.
+type chunkservers struct {
+	o       Options
+	started time.Time
+
+	mu     sync.Mutex // never held while anything blocks
+	byName map[string]*chunkserver
+	heard  chan struct{} // closed and replaced when a chunkserver is heard for the first time
+	rng    *rand.Rand
+	closed bool
+}
+
+type chunkserver struct {
+	name, addr, boot string
+	heard            time.Time
+	chunks           []*api.ChunkReport
+	placed           int // new chunks placed here since the last report
+	conn             *grpc.ClientConn
+}
+
+// errNoAddress: no heartbeat of the chunkserver was heard since the start.
+var errNoAddress = errors.New("master: the chunkserver's address is not known")
+
+func newChunkservers(o Options) *chunkservers {
+	return &chunkservers{
+		o: o, started: o.Now(), byName: make(map[string]*chunkserver), heard: make(chan struct{}),
+		rng: rand.New(rand.NewPCG(o.Seed, 0x6d6173746572)),
+	}
+}
+
+// Heartbeat notes that a chunkserver is alive, where, and what it stores.
+func (m *Master) Heartbeat(_ context.Context, r *api.HeartbeatRequest) (*api.HeartbeatReply, error) {
+	if r.Chunkserver == "" || r.Address == "" {
+		return nil, status.Error(codes.InvalidArgument, "a heartbeat without chunkserver or address")
+	}
+	if old := m.servers.note(r); old != nil {
+		if err := old.Close(); err != nil {
+			m.o.Logger.Warn("closing the connection to an old chunkserver address", "chunkserver", r.Chunkserver, "error", err)
+		}
+	}
+	st := m.replica.Status()
+	return &api.HeartbeatReply{Term: st.Term, Leader: isLeader(st)}, nil
+}
+
+// note returns the connection to the chunkserver's last incarnation, if it has
+// to be closed.
+func (t *chunkservers) note(r *api.HeartbeatRequest) (old *grpc.ClientConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.byName[r.Chunkserver]
+	if c == nil {
+		c = &chunkserver{name: r.Chunkserver}
+		t.byName[r.Chunkserver] = c
+		close(t.heard)
+		t.heard = make(chan struct{})
+	}
+	if c.addr != r.Address || c.boot != r.Boot {
+		old, c.conn = c.conn, nil
+		c.addr, c.boot = r.Address, r.Boot
+	}
+	c.heard, c.chunks, c.placed = t.o.Now(), r.Chunks, 0
+	return old
+}
+
+// alive reports whether the chunkserver was heard of lately. Call with mu held.
+func (t *chunkservers) alive(c *chunkserver, now time.Time) bool {
+	return now.Sub(c.heard) <= t.o.DeadAfter
+}
+
+// place chooses chunkservers for a new chunk: alive ones with the fewest chunks,
+// in random order among equals.
+func (t *chunkservers) place(want int) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.o.Now()
+	live := make([]*chunkserver, 0, len(t.byName))
+	for _, c := range t.byName {
+		if t.alive(c, now) {
+			live = append(live, c)
+		}
+	}
+	// Sorted by name first, so that the seed alone decides the shuffle.
+	slices.SortFunc(live, func(a, b *chunkserver) int { return cmp.Compare(a.name, b.name) })
+	t.rng.Shuffle(len(live), func(i, j int) { live[i], live[j] = live[j], live[i] })
+	slices.SortStableFunc(live, func(a, b *chunkserver) int {
+		return cmp.Compare(len(a.chunks)+a.placed, len(b.chunks)+b.placed)
+	})
+	names := make([]string, 0, want)
+	for _, c := range live[:min(want, len(live))] {
+		c.placed++
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// living returns the members that are alive. A master that has just started has
+// heard of few: it waits up to DeadAfter from its start for the missing ones,
+// because a member that is left out of a grant loses its membership.
+func (t *chunkservers) living(ctx context.Context, members []string) ([]string, error) {
+	for {
+		t.mu.Lock()
+		now := t.o.Now()
+		names := make([]string, 0, len(members))
+		missing := false
+		for _, name := range members {
+			c := t.byName[name]
+			switch {
+			case c == nil:
+				missing = true
+			case t.alive(c, now):
+				names = append(names, name)
+			}
+		}
+		heard := t.heard
+		t.mu.Unlock()
+		grace := t.o.DeadAfter - now.Sub(t.started)
+		if !missing || grace <= 0 {
+			return names, nil
+		}
+		timer := time.NewTimer(grace)
+		select {
+		case <-heard:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		}
+		timer.Stop()
+	}
+}
+
+// choose picks one of the names at random, "" if there is none.
+func (t *chunkservers) choose(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return names[t.rng.IntN(len(names))]
+}
+
+// addresses returns where the named chunkservers can be reached, as far as known.
+func (t *chunkservers) addresses(names []string) map[string]string {
+	if len(names) == 0 {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	addrs := make(map[string]string, len(names))
+	for _, name := range names {
+		if c := t.byName[name]; c != nil {
+			addrs[name] = c.addr
+		}
+	}
+	return addrs
+}
+
+// client returns a client for the chunkserver's present address.
+func (t *chunkservers) client(name string) (api.ChunkserverClient, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.byName[name]
+	if c == nil || t.closed {
+		return nil, errNoAddress
+	}
+	if c.conn == nil {
+		conn, err := t.dial(c.addr)
+		if err != nil {
+			return nil, err
+		}
+		c.conn = conn
+	}
+	return api.NewChunkserverClient(c.conn), nil
+}
+
+// dial makes a connection that connects on first use; it does not block.
+func (t *chunkservers) dial(addr string) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+addr,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return t.o.Dial(ctx, addr) }),
+		// The default backoff of 1 s and more would sit inside failover figures.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
+			MinConnectTimeout: time.Second,
+		}))
+}
+
+func (t *chunkservers) close() error {
+	t.mu.Lock()
+	var conns []*grpc.ClientConn
+	t.closed = true
+	for _, c := range t.byName {
+		if c.conn != nil {
+			conns = append(conns, c.conn)
+			c.conn = nil
+		}
+	}
+	t.mu.Unlock()
+	var errs []error
+	for _, conn := range conns {
+		errs = append(errs, conn.Close())
+	}
+	return errors.Join(errs...)
+}

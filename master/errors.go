@@ -1,0 +1,68 @@
+package master
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"gfslab/api"
+	"gfslab/consensus"
+)
+
+// proposeError maps an error of Replica.Propose to what the client may conclude:
+//
+//	FAILED_PRECONDITION + NotLeader   surely not done, try another master
+//	RESOURCE_EXHAUSTED                surely not done, try again later
+//	DEADLINE_EXCEEDED, CANCELED       unknown: may have happened or may still
+//	ABORTED                           unknown
+//
+// What is certain wins: a command that was dropped because its deadline passed
+// is RESOURCE_EXHAUSTED.
+func proposeError(err error) error {
+	var notLeader *consensus.NotLeaderError
+	known := consensus.OutcomeOf(err) == consensus.Fail
+	switch {
+	case known && errors.As(err, &notLeader):
+		return notLeaderStatus(notLeader.Hint)
+	case known && errors.Is(err, consensus.ErrClosed):
+		return notLeaderStatus(0)
+	case known:
+		return status.Error(codes.ResourceExhausted, err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, "outcome unknown: "+err.Error())
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, "outcome unknown: "+err.Error())
+	}
+	return status.Error(codes.Aborted, "outcome unknown: "+err.Error())
+}
+
+// readError maps an error of Replica.ReadBarrier. A read changes nothing, so
+// each of them is a plain failure.
+func readError(err error) error {
+	var notLeader *consensus.NotLeaderError
+	switch {
+	case errors.As(err, &notLeader):
+		return notLeaderStatus(notLeader.Hint)
+	case errors.Is(err, consensus.ErrClosed):
+		return notLeaderStatus(0)
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, err.Error())
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, err.Error())
+	case errors.Is(err, consensus.ErrDropped):
+		return status.Error(codes.ResourceExhausted, err.Error())
+	}
+	return status.Error(codes.Unavailable, err.Error())
+}
+
+// notLeaderStatus says that another master leads: hint, or 0 if none is known.
+func notLeaderStatus(hint consensus.NodeID) error {
+	s := status.New(codes.FailedPrecondition, (&consensus.NotLeaderError{Hint: hint}).Error())
+	detailed, err := s.WithDetails(&api.NotLeader{Leader: uint64(hint)})
+	if err != nil { // cannot happen: the detail is a plain message
+		return s.Err()
+	}
+	return detailed.Err()
+}

@@ -1,0 +1,251 @@
+package master
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"gfslab/api"
+	"gfslab/consensus"
+	"gfslab/master/meta"
+	"gfslab/master/meta/metapb"
+)
+
+// grantAttempts bounds how often one flight begins again after the state changed
+// under it or a chosen primary did not answer.
+const grantAttempts = 3
+
+// grant gives the chunk a primary. The reply is nil if a live lease turned up, or
+// no chunk. An error is Unknown (see consensus.OutcomeOf) once anything that
+// others can see has been logged; the caller maps it.
+func (m *Master) grant(ctx context.Context, term, handle uint64) (*api.ChunkReply, error) {
+	var silent []string // primaries that did not answer their activation
+	visible := false    // an end or a grant is in the log
+	fail := func(err error) (*api.ChunkReply, error) {
+		if visible && consensus.OutcomeOf(err) != consensus.Unknown {
+			err = fmt.Errorf("%w: a step of the grant was logged, then: %v", consensus.ErrUnknown, err)
+		}
+		return nil, err
+	}
+	for range grantAttempts {
+		c, code, _ := m.machine.chunk(handle)
+		if code != meta.OK {
+			return nil, nil
+		}
+		if c.Epoch != 0 {
+			if !m.leases.known(term, c) {
+				m.reactivate(ctx, term, c)
+			}
+			if m.leases.live(term, c) && (!slices.Contains(silent, c.Primary) || m.leases.claimed(term, c)) {
+				return nil, nil
+			}
+			if err := m.endWhenOver(ctx, term, c); err != nil {
+				return fail(err)
+			}
+			visible = true
+			if c, code, _ = m.machine.chunk(handle); code != meta.OK || c.Epoch != 0 {
+				continue
+			}
+		}
+		try, err := m.grantOnce(ctx, term, c, silent)
+		visible = visible || try.logged
+		switch {
+		case err != nil:
+			return fail(err)
+		case try.reply != nil:
+			return try.reply, nil
+		case try.exhausted:
+			return m.noChunkserver(term, handle), nil
+		case try.silent != "":
+			silent = append(silent, try.silent)
+		}
+	}
+	return m.noChunkserver(term, handle), nil
+}
+
+// attempt is how far one try of a grant came. With no field set, the state had
+// changed and the grant should be tried anew.
+type attempt struct {
+	reply     *api.ChunkReply // granted, and the primary knows
+	silent    string          // granted, but this primary did not answer
+	exhausted bool            // no chunkserver could be had
+	logged    bool            // a GrantActive is, or may be, in the log
+}
+
+// grantOnce runs intent, prepare, active, activate for a chunk without a lease.
+func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silent []string) (attempt, error) {
+	replicas, err := m.grantees(ctx, c)
+	if err != nil || len(replicas) == 0 {
+		return attempt{exhausted: true}, err
+	}
+	intent, err := m.propose(ctx, &metapb.Command{Op: &metapb.Command_GrantIntent{GrantIntent: &metapb.GrantIntentOp{
+		Handle: c.Handle, ExpectVersion: c.Version, Replicas: replicas,
+	}}})
+	if err != nil || meta.Code(intent.Code) != meta.OK {
+		return attempt{}, err
+	}
+	m.observe("intent", term, c.Handle, intent.Version, 0, "", time.Time{})
+	acked := m.prepare(ctx, &api.GrantRequest{
+		Handle: c.Handle, Version: intent.Version, Term: term, Replicas: replicas, Addresses: m.servers.addresses(replicas),
+	})
+	primary := m.choosePrimary(acked, silent)
+	if primary == "" {
+		return attempt{exhausted: true}, ctx.Err()
+	}
+	active, err := m.propose(ctx, &metapb.Command{Op: &metapb.Command_GrantActive{GrantActive: &metapb.GrantActiveOp{
+		Handle: c.Handle, IntentIndex: intent.Index, Primary: primary, Acked: acked,
+	}}})
+	if err != nil || meta.Code(active.Code) != meta.OK {
+		return attempt{}, err
+	}
+	m.leases.granted(term, c.Handle, active.Epoch)
+	m.observe("active", term, c.Handle, active.Version, active.Epoch, primary, time.Time{})
+
+	now := meta.Chunk{Handle: c.Handle, Version: active.Version, Members: acked, Epoch: active.Epoch, Primary: primary}
+	if !m.activate(ctx, term, now) {
+		return attempt{silent: primary, logged: true}, nil
+	}
+	reply := m.chunkReply(now, meta.OK, &api.Position{Index: active.Index, Offset: active.Offset, Term: term})
+	reply.Granted = true
+	return attempt{reply: reply, logged: true}, nil
+}
+
+// noChunkserver says that no lease could be granted, as of now.
+func (m *Master) noChunkserver(term, handle uint64) *api.ChunkReply {
+	c, code, at := m.machine.chunk(handle)
+	if code == meta.OK {
+		code = meta.NoChunkserver
+	}
+	return m.chunkReply(c, code, at.position(term))
+}
+
+// grantees are the chunkservers to which a lease on the chunk can be granted:
+// its living members, or a new placement if it never had any.
+func (m *Master) grantees(ctx context.Context, c meta.Chunk) ([]string, error) {
+	if len(c.Members) == 0 {
+		return m.servers.place(m.o.Replicas), nil
+	}
+	return m.servers.living(ctx, c.Members)
+}
+
+// prepare tells all replicas of the grant in parallel and returns those that
+// made it durable, in the order of the request.
+func (m *Master) prepare(ctx context.Context, request *api.GrantRequest) []string {
+	ok := make([]bool, len(request.Replicas))
+	var wg sync.WaitGroup
+	for i, name := range request.Replicas {
+		wg.Go(func() {
+			ok[i] = m.call(ctx, name, request, api.ChunkserverClient.PrepareGrant)
+		})
+	}
+	wg.Wait()
+	acked := make([]string, 0, len(ok))
+	for i, name := range request.Replicas {
+		if ok[i] {
+			acked = append(acked, name)
+		}
+	}
+	return acked
+}
+
+// choosePrimary picks one of the names at random, but none that was silent
+// before.
+func (m *Master) choosePrimary(names, silent []string) string {
+	candidates := make([]string, 0, len(names))
+	for _, name := range names {
+		if !slices.Contains(silent, name) {
+			candidates = append(candidates, name)
+		}
+	}
+	return m.servers.choose(candidates)
+}
+
+// activate tells the primary that its grant is in the log.
+func (m *Master) activate(ctx context.Context, term uint64, c meta.Chunk) bool {
+	ok := m.call(ctx, c.Primary, m.request(term, c), api.ChunkserverClient.ActivateGrant)
+	if ok {
+		m.observe("activate", term, c.Handle, c.Version, c.Epoch, c.Primary, time.Time{})
+	}
+	return ok
+}
+
+// reactivate tells the primary of an inherited lease of its grant once more: the
+// last leader may have died between logging it and telling. Whether or not the
+// primary answers, the lease counts as live from the own-term barrier.
+func (m *Master) reactivate(ctx context.Context, term uint64, c meta.Chunk) {
+	m.activate(ctx, term, c)
+	m.leases.adopt(term, c)
+}
+
+// request describes an active grant to its primary.
+func (m *Master) request(term uint64, c meta.Chunk) *api.GrantRequest {
+	return &api.GrantRequest{
+		Handle: c.Handle, Version: c.Version, Epoch: c.Epoch, Term: term,
+		Primary: c.Primary, Replicas: c.Members, Addresses: m.servers.addresses(c.Members),
+	}
+}
+
+// endWhenOver ends an active lease as soon as it has surely run out.
+func (m *Master) endWhenOver(ctx context.Context, term uint64, c meta.Chunk) error {
+	over, ok := m.leases.end(term, c)
+	if !ok {
+		return &consensus.NotLeaderError{}
+	}
+	m.observe("ending", term, c.Handle, c.Version, c.Epoch, c.Primary, over)
+	if err := m.waitUntil(ctx, over); err != nil {
+		return err
+	}
+	_, err := m.logEnd(ctx, term, c)
+	return err
+}
+
+// revoke ends an active lease before its time: on the primary's word, or when it
+// has run out. The reply is nil if there was none to end.
+func (m *Master) revoke(ctx context.Context, term, handle uint64) (*api.ChunkReply, error) {
+	c, _, _ := m.machine.chunk(handle) // also of a deleted file
+	if c.Epoch == 0 {
+		return nil, nil
+	}
+	over, ok := m.leases.end(term, c)
+	if !ok {
+		return nil, &consensus.NotLeaderError{}
+	}
+	m.observe("ending", term, c.Handle, c.Version, c.Epoch, c.Primary, over)
+	switch {
+	case over.IsZero():
+	case m.call(ctx, c.Primary, m.request(term, c), api.ChunkserverClient.EndLease):
+		m.leases.acknowledged(term, c)
+	default:
+		if err := m.waitUntil(ctx, over); err != nil {
+			return nil, err
+		}
+	}
+	ended, err := m.logEnd(ctx, term, c)
+	if err != nil {
+		return nil, err
+	}
+	if _, code, _ := m.machine.chunk(handle); code != meta.OK || meta.Code(ended.Code) != meta.OK {
+		return nil, nil // deleted, or ended by another leader
+	}
+	c.Epoch, c.Primary = 0, ""
+	return m.chunkReply(c, meta.OK, &api.Position{Index: ended.Index, Offset: ended.Offset, Term: term}), nil
+}
+
+// logEnd puts the end of a lease that is over into the log. The term must still
+// be the one in which it was judged to be over.
+func (m *Master) logEnd(ctx context.Context, term uint64, c meta.Chunk) (*metapb.Reply, error) {
+	if st := m.replica.Status(); !isLeader(st) || st.Term != term {
+		return nil, &consensus.NotLeaderError{Hint: st.Leader}
+	}
+	reply, err := m.propose(ctx, &metapb.Command{Op: &metapb.Command_LeaseEnd{LeaseEnd: &metapb.LeaseEndOp{
+		Handle: c.Handle, Epoch: c.Epoch,
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	m.leases.forget(term, c)
+	m.observe("end", term, c.Handle, c.Version, c.Epoch, c.Primary, time.Time{})
+	return reply, nil
+}

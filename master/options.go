@@ -1,0 +1,106 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"gfslab/consensus"
+)
+
+// Options configure a Master.
+type Options struct {
+	// Open opens the replica over the given state machine. The master owns the
+	// replica: Close closes it. Required.
+	Open func(consensus.StateMachine) (consensus.Replica, error)
+	// Dial connects to a chunkserver at the address that it reported. Required.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Now is the node's clock. Only differences and stamps are taken from it;
+	// nil means time.Now.
+	Now    func() time.Time
+	Logger *slog.Logger
+
+	// LeaseTerm is D: how long a primary may act after it sent the claim that was
+	// granted. Rho bounds the relative error of any node's clock rate. A primary
+	// stops at D(1-Rho), the master waits D(1+Rho).
+	LeaseTerm time.Duration
+	Rho       float64
+	// Replicas is how many chunkservers a new chunk is placed on, if that many
+	// are alive.
+	Replicas int
+	// DeadAfter is the silence after which a chunkserver counts as dead.
+	DeadAfter time.Duration
+	// CallTimeout bounds each call to a chunkserver.
+	CallTimeout time.Duration
+	// Seed decides placement among equally loaded chunkservers.
+	Seed uint64
+
+	// OnApply and OnLease observe; either may be nil. See ApplyFunc, LeaseEvent.
+	OnApply ApplyFunc
+	OnLease func(LeaseEvent)
+}
+
+// WithDefaults returns a copy in which every optional field is set.
+func (o Options) WithDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.LeaseTerm == 0 {
+		o.LeaseTerm = 60 * time.Second
+	}
+	if o.Rho == 0 {
+		o.Rho = 0.01
+	}
+	if o.Replicas == 0 {
+		o.Replicas = 3
+	}
+	if o.DeadAfter == 0 {
+		o.DeadAfter = 3 * time.Second
+	}
+	if o.CallTimeout == 0 {
+		o.CallTimeout = time.Second
+	}
+	if o.OnLease == nil {
+		o.OnLease = func(LeaseEvent) {}
+	}
+	return o
+}
+
+// Validate reports every fault of the options at once.
+func (o Options) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("master: "+format, args...))
+		}
+	}
+	check(o.Open != nil, "there is no replica to open")
+	check(o.Dial != nil, "there is no way to dial chunkservers")
+	check(o.LeaseTerm >= time.Millisecond, "the lease term is %v; it must be at least 1ms", o.LeaseTerm)
+	check(o.Rho >= 0 && o.Rho < 0.5, "rho is %v; it must be in [0, 0.5)", o.Rho)
+	check(o.Replicas >= 1, "the number of replicas is %d; it must be at least 1", o.Replicas)
+	check(o.DeadAfter > 0, "dead after is %v; it must be positive", o.DeadAfter)
+	check(o.CallTimeout > 0, "the call timeout is %v; it must be positive", o.CallTimeout)
+	return errors.Join(errs...)
+}
+
+// LeaseEvent is one event of a lease's life as this master saw it. Observers
+// must not block.
+type LeaseEvent struct {
+	At      time.Time
+	Kind    string // intent, active, activate, claim, ending, end
+	Handle  uint64
+	Version uint64
+	Epoch   uint64
+	Term    uint64
+	Primary string
+	// Until is, for a claim, when this master may end the lease: its own send
+	// time + D(1+Rho).
+	Until time.Time
+}
