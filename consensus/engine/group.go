@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"slices"
+
+	"gfslab/consensus/storage"
+)
+
+// group is one or more tokens that become durable by one commit, and what
+// waits for that.
+type group struct {
+	batch  storage.Batch
+	tokens []uint64
+	after  []Message
+}
+
+func (g *group) empty() bool { return len(g.tokens) == 0 && len(g.after) == 0 }
+
+// writes reports whether the group needs the disk at all.
+func (g *group) writes() bool {
+	return g.batch.HardState != nil || g.batch.TruncateFrom != 0 || len(g.batch.Entries) > 0
+}
+
+func (g *group) reset() {
+	g.batch = storage.Batch{Entries: clearSlice(g.batch.Entries)}
+	g.tokens = g.tokens[:0]
+	g.after = clearSlice(g.after)
+}
+
+// add merges p behind what the group holds, so that one commit of the whole
+// leaves the log as the commits of the parts, one by one, would have.
+func (g *group) add(p *Persist) {
+	if p.HardState != nil {
+		g.batch.HardState = p.HardState
+	}
+	if from := p.TruncateFrom; from != 0 {
+		if g.batch.TruncateFrom == 0 || from < g.batch.TruncateFrom {
+			g.batch.TruncateFrom = from
+		}
+		at := position(g.batch.Entries, from)
+		clear(g.batch.Entries[at:])
+		g.batch.Entries = g.batch.Entries[:at]
+	}
+	for _, e := range p.Entries {
+		n := len(g.batch.Entries)
+		if n == 0 || g.batch.Entries[n-1].Index < e.Index {
+			g.batch.Entries = append(g.batch.Entries, e)
+			continue
+		}
+		at := position(g.batch.Entries, e.Index)
+		if g.batch.Entries[at].Index == e.Index {
+			g.batch.Entries[at] = e
+		} else {
+			g.batch.Entries = slices.Insert(g.batch.Entries, at, e)
+		}
+	}
+}
+
+// position is where index is, or belongs, among ascending entries.
+func position(entries []storage.Entry, index uint64) int {
+	at, _ := slices.BinarySearchFunc(entries, index, func(e storage.Entry, i uint64) int {
+		switch {
+		case e.Index < i:
+			return -1
+		case e.Index > i:
+			return 1
+		}
+		return 0
+	})
+	return at
+}

@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"errors"
+	"runtime"
+	"time"
+
+	"gfslab/consensus"
+	"gfslab/consensus/batch"
+)
+
+// loop feeds the scheduler and carries out its effects. It never waits for the
+// disk, the network or the state machine.
+func (r *Replica) loop(ticker func(time.Duration) (<-chan time.Time, func())) {
+	ticks, stopTicks := ticker(r.cfg.Limits.Tick)
+	defer stopTicks()
+	defer close(r.writes)
+	for {
+		ticked := false
+		select {
+		case <-r.stop:
+			r.end(consensus.ErrClosed)
+			return
+		case <-r.inbox.wake:
+		case <-ticks:
+			ticked = true
+		}
+		r.in.reset()
+		r.inbox.take(&r.in)
+		if !r.dead {
+			r.turn(ticked)
+		}
+		if r.dead {
+			r.refuse()
+		}
+	}
+}
+
+// turn handles what has come in, then cuts batches while there is room.
+func (r *Replica) turn(ticked bool) {
+	r.fx.Reset()
+	if r.in.wrote {
+		if r.in.writeErr != nil {
+			r.die(r.in.writeErr)
+			return
+		}
+		r.sched.Wrote(&r.fx)
+	}
+	for _, f := range r.in.frames {
+		if err := r.sched.Step(f.from, f.data); err != nil {
+			r.badFrames.Add(1)
+			r.warn("engine: dropped a message", err)
+		}
+	}
+	if ticked {
+		r.sched.Tick()
+	}
+	if r.in.applied != 0 {
+		r.sched.Applied(r.in.applied)
+	}
+	r.run()
+	r.startReads()
+	r.propose()
+}
+
+// run lets the scheduler decide and carries out the effects.
+func (r *Replica) run() {
+	r.sched.Run(&r.fx)
+	r.publish()
+	if r.fx.LostLead {
+		r.lostLead(r.notLeader())
+	}
+	for _, e := range r.fx.Events {
+		r.count(e.Kind)
+		r.cfg.Observe(e)
+	}
+	if r.transport != nil {
+		for _, m := range r.fx.Send {
+			r.transport.Send(m.To, m.Body.Size(), m.Body.Append)
+		}
+	}
+	if r.fx.Write != nil {
+		r.writes <- r.fx.Write // has room: one write is out at a time
+	}
+	if len(r.fx.Apply) > 0 {
+		r.applier.push(r.fx.Apply)
+	}
+	if n := len(r.fx.ReadsDone); n > 0 {
+		r.readers.done(r.fx.ReadsDone[n-1], r.applier.applied.Load())
+	}
+	r.fx.Reset()
+}
+
+// propose cuts the queue into entries. It first lets the callers run that are
+// ready to add to the queue: it was woken by the first of them, and a batch of
+// one would make the others wait for a whole round.
+func (r *Replica) propose() {
+	if r.held.Data == nil && r.proposer.Waiting() == 0 {
+		return
+	}
+	if r.sched.Status().Role != consensus.Leader {
+		r.lostQueue(r.notLeader())
+		return
+	}
+	if !r.sched.Accepts(r.proposer.InFlight()) {
+		return
+	}
+	runtime.Gosched()
+	for r.sched.Accepts(r.proposer.InFlight()) {
+		b := r.held
+		if r.held = (batch.Batch{}); b.Data == nil {
+			var ok bool
+			if b, ok = r.proposer.Cut(); !ok {
+				return
+			}
+		}
+		if err := r.sched.Propose(b.Data); err != nil {
+			if errors.Is(err, ErrBusy) {
+				r.held = b
+				return
+			}
+			r.proposer.Fail(b.Seq, r.notLeader())
+		}
+		r.run()
+	}
+}
+
+// startReads moves new readers into a round when none is being confirmed.
+func (r *Replica) startReads() {
+	r.readers.waiting = append(r.readers.waiting, r.in.readers...)
+	if len(r.readers.waiting) == 0 {
+		return
+	}
+	if r.sched.Status().Role != consensus.Leader {
+		r.readers.fail(r.notLeader())
+		return
+	}
+	if round, ok := r.sched.BeginRead(); ok {
+		r.readers.begin(round)
+		r.rounds.Add(1)
+		r.run()
+	}
+}
+
+// lostLead ends all callers: what has left the queue may still take effect.
+func (r *Replica) lostLead(notLeader error) {
+	r.lostQueue(notLeader)
+	r.proposer.FailInFlight(consensus.ErrUnknown)
+	r.readers.fail(notLeader)
+}
+
+// lostQueue ends the callers whose command was surely not proposed.
+func (r *Replica) lostQueue(notLeader error) {
+	if r.held.Data != nil {
+		r.proposer.Fail(r.held.Seq, notLeader)
+		r.held = batch.Batch{}
+	}
+	r.proposer.FailQueued(notLeader)
+}
+
+// publish shows the scheduler's status to other goroutines.
+func (r *Replica) publish() {
+	s := r.sched.Status()
+	r.leading.Store(s.Role == consensus.Leader)
+	r.hint.Store(uint64(s.Leader))
+	r.mu.Lock()
+	r.status = s
+	r.mu.Unlock()
+}
+
+// die stops the replica from speaking: its log has failed, so it can no longer
+// stand by what it says. It stays silent until it is closed and opened anew.
+func (r *Replica) die(err error) {
+	r.dead = true
+	r.leading.Store(false)
+	r.hint.Store(0)
+	r.mu.Lock()
+	r.failed = err
+	r.status.Role, r.status.Leader = consensus.Follower, 0
+	r.mu.Unlock()
+	r.cfg.Logger.Error("engine: the log has failed, the replica falls silent", "node", uint64(r.cfg.Self), "error", err)
+	r.lostLead(r.notLeader())
+}
+
+// refuse sends away those that came while or after the replica died.
+func (r *Replica) refuse() {
+	r.readers.waiting = append(r.readers.waiting, r.in.readers...)
+	r.readers.fail(r.notLeader())
+	r.proposer.FailQueued(r.notLeader())
+}
+
+// end finishes every caller when the replica closes.
+func (r *Replica) end(err error) {
+	r.leading.Store(false)
+	r.in.reset()
+	r.inbox.take(&r.in)
+	r.readers.waiting = append(r.readers.waiting, r.in.readers...)
+	r.readers.fail(err)
+	if r.held.Data != nil {
+		r.proposer.Fail(r.held.Seq, err)
+	}
+	r.proposer.Close()
+}

@@ -1,0 +1,240 @@
+package etcdraft
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"gfslab/consensus"
+	"gfslab/consensus/engine"
+	"gfslab/consensus/storage"
+)
+
+// core is raft.RawNode as an engine.Core.
+type core struct {
+	id       uint64
+	parallel bool // the leader sends entries before its own write
+	node     *raft.RawNode
+	store    *store
+	status   engine.CoreStatus
+
+	// Writing: the newest token and index handed out, the term and vote that
+	// the writes handed out so far carry, and a hard state not worth a write.
+	token      uint64
+	last       uint64
+	term, vote uint64
+	lazy       []byte
+	// answers are the library's messages to itself, by the token they wait for.
+	answers []answer
+	// applying are answers to applications handed out, by their last index.
+	applying []answer
+}
+
+type answer struct {
+	at       uint64
+	messages []*pb.Message
+}
+
+func newCore(cfg consensus.Config, s *store, node *raft.RawNode) *core {
+	c := &core{id: uint64(cfg.Self), parallel: cfg.Limits.LeaderDiskParallel, node: node, store: s}
+	_, c.last = s.log.Bounds()
+	if s.hard != nil {
+		c.term, c.vote = s.hard.GetTerm(), s.hard.GetVote()
+	}
+	b := node.BasicStatus()
+	c.observe(&b.SoftState, b.HardState)
+	return c
+}
+
+// Tick implements engine.Core.
+func (c *core) Tick() { c.node.Tick() }
+
+var errKind = errors.New("etcdraft: message of a kind that no peer sends")
+
+// Step implements engine.Core.
+func (c *core) Step(from consensus.NodeID, frame []byte) error {
+	m := new(pb.Message)
+	if err := proto.Unmarshal(frame, m); err != nil {
+		return fmt.Errorf("etcdraft: %w", err)
+	}
+	if m.GetFrom() != uint64(from) || m.GetTo() != c.id {
+		return fmt.Errorf("etcdraft: message from %d to %d came from %d", m.GetFrom(), m.GetTo(), from)
+	}
+	switch m.GetType() {
+	case pb.MsgApp, pb.MsgAppResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
+		pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgTimeoutNow:
+	default:
+		return fmt.Errorf("%w: %v", errKind, m.GetType())
+	}
+	return c.node.Step(m)
+}
+
+// Propose implements engine.Core.
+func (c *core) Propose(data []byte) error {
+	err := c.node.Propose(data)
+	switch {
+	case err == nil:
+		return nil
+	case c.leads():
+		return engine.ErrBusy
+	}
+	return engine.ErrNotLeader
+}
+
+func (c *core) leads() bool { return c.node.BasicStatus().RaftState == raft.StateLeader }
+
+// ReadIndex implements engine.Core. A follower would forward the question to
+// its leader, so it is not asked.
+func (c *core) ReadIndex(id uint64) {
+	if c.leads() {
+		c.node.ReadIndex(binary.BigEndian.AppendUint64(nil, id))
+	}
+}
+
+// HasReady implements engine.Core.
+func (c *core) HasReady() bool { return c.node.HasReady() }
+
+// Ready implements engine.Core.
+func (c *core) Ready(out *engine.Ready) {
+	rd := c.node.Ready()
+	c.observe(rd.SoftState, rd.HardState)
+	for _, m := range rd.Messages {
+		switch {
+		case m.GetTo() == raft.LocalAppendThread:
+			c.persist(m, out)
+		case m.GetTo() == raft.LocalApplyThread:
+			c.apply(m, out)
+		case m.GetType() == pb.MsgApp && !c.parallel:
+			// Those without entries too: overtaking, they would be refused.
+			out.SendAfterPersist = append(out.SendAfterPersist, message(m))
+		default:
+			out.SendNow = append(out.SendNow, message(m))
+		}
+	}
+	for _, r := range rd.ReadStates {
+		if len(r.RequestCtx) == 8 {
+			out.Reads = append(out.Reads, engine.Read{ID: binary.BigEndian.Uint64(r.RequestCtx), Index: r.Index})
+		}
+	}
+}
+
+// persist turns a MsgStorageAppend into a token. Only entries, a new term or a
+// new vote are worth a write; a commit index alone travels with the next one.
+func (c *core) persist(m *pb.Message, out *engine.Ready) {
+	if m.Term != nil { // the message carries a hard state
+		c.lazy = encodeHardState(m.GetTerm(), m.GetVote(), m.GetCommit())
+	}
+	if len(m.Entries) > 0 || m.Term != nil && (m.GetTerm() != c.term || m.GetVote() != c.vote) {
+		out.Persist.HardState, c.lazy = c.lazy, nil
+		if m.Term != nil {
+			c.term, c.vote = m.GetTerm(), m.GetVote()
+		}
+		if len(m.Entries) > 0 {
+			c.write(m.Entries, out)
+		}
+	} else if len(m.Responses) == 0 {
+		return
+	}
+	c.token++
+	out.Token = c.token
+	var self []*pb.Message
+	for _, r := range m.Responses {
+		if r.GetTo() == c.id {
+			self = append(self, r)
+		} else {
+			out.SendAfterPersist = append(out.SendAfterPersist, message(r))
+		}
+	}
+	c.answers = append(c.answers, answer{c.token, self})
+}
+
+func (c *core) write(entries []*pb.Entry, out *engine.Ready) {
+	if first := entries[0].GetIndex(); first <= c.last {
+		out.Persist.TruncateFrom = first
+	}
+	for _, e := range entries {
+		out.Persist.Entries = append(out.Persist.Entries, entry(e))
+	}
+	c.last = entries[len(entries)-1].GetIndex()
+	c.store.keep(entries)
+}
+
+func (c *core) apply(m *pb.Message, out *engine.Ready) {
+	for _, e := range m.Entries {
+		out.Apply = append(out.Apply, entry(e))
+	}
+	c.applying = append(c.applying, answer{m.Entries[len(m.Entries)-1].GetIndex(), m.Responses})
+}
+
+func entry(e *pb.Entry) storage.Entry {
+	return storage.Entry{Index: e.GetIndex(), Stamp: e.GetTerm(), Data: e.GetData()}
+}
+
+// Persisted implements engine.Core.
+func (c *core) Persisted(token uint64) { c.answers = c.deliver(c.answers, token) }
+
+// Applied implements engine.Core.
+func (c *core) Applied(index uint64) {
+	c.store.forget(index)
+	c.applying = c.deliver(c.applying, index)
+}
+
+// deliver steps the answers up to at and returns the rest.
+func (c *core) deliver(answers []answer, at uint64) []answer {
+	n := 0
+	for n < len(answers) && answers[n].at <= at {
+		for _, m := range answers[n].messages {
+			// The only error is one of a message to a former self (an older
+			// term), which the library expects to be dropped.
+			_ = c.node.Step(m)
+		}
+		n++
+	}
+	rest := copy(answers, answers[n:])
+	clear(answers[rest:])
+	return answers[:rest]
+}
+
+// observe keeps the status, so that asking for it costs nothing.
+func (c *core) observe(soft *raft.SoftState, hard *pb.HardState) {
+	if soft != nil {
+		c.status.Leader = consensus.NodeID(soft.Lead)
+		switch soft.RaftState {
+		case raft.StateLeader:
+			c.status.Role = consensus.Leader
+		case raft.StateFollower:
+			c.status.Role = consensus.Follower
+		default:
+			c.status.Role = consensus.Candidate
+		}
+	}
+	if hard != nil {
+		c.status.Term, c.status.Committed = hard.GetTerm(), hard.GetCommit()
+	}
+}
+
+// Status implements engine.Core.
+func (c *core) Status() engine.CoreStatus { return c.status }
+
+// body is a library message that encodes itself.
+type body pb.Message
+
+func message(m *pb.Message) engine.Message {
+	return engine.Message{To: consensus.NodeID(m.GetTo()), Body: (*body)(m)}
+}
+
+// Size implements engine.Body.
+func (b *body) Size() int { return proto.Size((*pb.Message)(b)) }
+
+// Append implements engine.Body; Size was just called, so its sums are reused.
+func (b *body) Append(dst []byte) []byte {
+	out, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(dst, (*pb.Message)(b))
+	if err != nil {
+		panic(fmt.Sprintf("etcdraft: encoding a message: %v", err)) // no field of it can fail
+	}
+	return out
+}
