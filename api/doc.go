@@ -1,5 +1,7 @@
-// Package api holds the protobuf and gRPC definitions of a gfslab cell and the
-// code generated from them. It has no logic of its own.
+// Package api holds the protobuf and gRPC definitions of a gfslab cell, the
+// code generated from them, and the form of the records in a chunk (frame.go),
+// which chunkservers write and clients read. It has no logic beyond that: no
+// connections, no retries.
 //
 // The generated code is committed, so that a fresh machine needs no protoc;
 // `go generate ./...` makes it anew.

@@ -1,0 +1,133 @@
+package chunkserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"gfslab/internal/disk"
+)
+
+// Options configure a chunkserver. Fields with a default may be left zero.
+type Options struct {
+	// Name identifies the chunkserver in grants and reports.
+	Name string
+	// FS and Dir hold the chunks. The directory is created if it is not there.
+	FS  disk.FS
+	Dir string
+	// ChunkBytes is the size S of a chunk (default 64 MiB). A record's frame
+	// takes at most a quarter of it.
+	ChunkBytes int64
+	// BufferBytes bounds the pushed data that waits for its mutation (default 32 MiB).
+	BufferBytes int64
+	// Masters are the addresses of all master replicas.
+	Masters []string
+	// Dial opens connections to masters and chunkservers (default: TCP).
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Listener is where the server is reached; Close closes it.
+	Listener net.Listener
+	// Address is what is reported to the masters (default: the listener's).
+	Address string
+	// HeartbeatEvery is the pause between reports to each master (default 100 ms).
+	HeartbeatEvery time.Duration
+	// MutateTimeout bounds one mutation over all replicas (default 500 ms).
+	MutateTimeout time.Duration
+	// HoleWait is how long a secondary waits for a missing serial before it goes
+	// on without it and refuses it from then on (default 50 ms).
+	HoleWait time.Duration
+	// Rho is the largest error of a clock's rate (default 0.01).
+	Rho float64
+	// Now is the clock that leases run by; it must carry a monotonic reading
+	// (default time.Now).
+	Now func() time.Time
+	// Logger gets warnings (default: none).
+	Logger *slog.Logger
+	// OnEvent sees every event of a lease's life. It is called from many
+	// goroutines, at times with a chunk's lock held: it must neither block nor
+	// call back.
+	OnEvent func(Event)
+}
+
+// Event is one event of a lease or mutation; results/rundir.LeaseEvent defines
+// the kinds.
+type Event struct {
+	At      time.Time
+	Kind    string
+	Handle  uint64
+	Version uint64
+	Epoch   uint64
+	Term    uint64
+	Serial  uint64
+	Offset  uint64
+	Until   time.Time // claim, accept: end of the lease
+	Reason  string    // stop, refuse
+}
+
+// The kinds of events.
+const (
+	EventPrepare  = "prepare"
+	EventActivate = "activate"
+	EventClaim    = "claim"
+	EventAccept   = "accept"
+	EventMutate   = "mutate"
+	EventStop     = "stop"
+	EventRefuse   = "refuse"
+)
+
+// minChunkBytes leaves room for a few frames with the longest client name.
+const minChunkBytes = 4096
+
+func (o *Options) setDefaults() error {
+	switch {
+	case o.Name == "":
+		return errors.New("chunkserver: no name")
+	case o.FS == nil || o.Dir == "":
+		return errors.New("chunkserver: no file system or directory")
+	case o.Listener == nil:
+		return errors.New("chunkserver: no listener")
+	case o.Rho < 0 || o.Rho >= 1:
+		return errors.New("chunkserver: rho must be in [0, 1)")
+	}
+	if o.ChunkBytes == 0 {
+		o.ChunkBytes = 64 << 20
+	}
+	if o.ChunkBytes < minChunkBytes || o.ChunkBytes > 1<<31 {
+		return errors.New("chunkserver: chunk size must be between 4 KiB and 2 GiB")
+	}
+	if o.BufferBytes == 0 {
+		o.BufferBytes = 32 << 20
+	}
+	if o.Dial == nil {
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		}
+	}
+	if o.Address == "" {
+		o.Address = o.Listener.Addr().String()
+	}
+	defaultDuration(&o.HeartbeatEvery, 100*time.Millisecond)
+	defaultDuration(&o.MutateTimeout, 500*time.Millisecond)
+	defaultDuration(&o.HoleWait, 50*time.Millisecond)
+	if o.Rho == 0 {
+		o.Rho = 0.01
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if o.OnEvent == nil {
+		o.OnEvent = func(Event) {}
+	}
+	return nil
+}
+
+func defaultDuration(d *time.Duration, v time.Duration) {
+	if *d <= 0 {
+		*d = v
+	}
+}

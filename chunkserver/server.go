@@ -1,0 +1,181 @@
+package chunkserver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sort"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+
+	"gfslab/api"
+	"gfslab/internal/disk"
+)
+
+// Server is a running chunkserver.
+type Server struct {
+	api.UnimplementedChunkserverServer
+
+	opts   Options
+	log    *slog.Logger
+	folder string
+	grpc   *grpc.Server
+	peers  *peers
+	buffer *buffer
+	// ctx ends when Close begins.
+	ctx  context.Context
+	stop context.CancelFunc
+
+	mu      sync.Mutex
+	chunks  map[uint64]*chunk
+	maxTerm uint64 // highest term of a leader seen
+	leader  int    // index in opts.Masters of the last known leader
+
+	// self and selfFile are guarded by selfLock, a lock that may be held across I/O.
+	selfLock    chan struct{}
+	self        slot
+	selfFile    disk.File
+	durableTerm atomic.Uint64
+
+	background sync.WaitGroup // heartbeats, claims, serving
+	workers    sync.WaitGroup // chunk workers
+
+	syncs     atomic.Uint64
+	mutations atomic.Uint64
+}
+
+// Open recovers the chunks in o.Dir, makes them durable, and serves. Errors are
+// those of the file system, or say what contradicts in the options.
+func Open(o Options) (*Server, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	maxMessage := max(int(o.ChunkBytes/4)+64<<10, 4<<20)
+	s := &Server{
+		opts: o, log: o.Logger, chunks: make(map[uint64]*chunk), selfLock: make(chan struct{}, 1),
+		peers: newPeers(o.Dial, maxMessage), buffer: newBuffer(o.BufferBytes),
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	if err := s.openStore(); err != nil {
+		s.stop()
+		s.closeFiles()
+		return nil, err
+	}
+	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.WaitForHandlers(true))
+	api.RegisterChunkserverServer(s.grpc, s)
+	s.background.Go(func() {
+		if err := s.grpc.Serve(o.Listener); err != nil {
+			s.log.Warn("serving ended", "chunkserver", o.Name, "err", err)
+		}
+	})
+	for i := range o.Masters {
+		s.background.Go(func() { s.heartbeats(i) })
+	}
+	return s, nil
+}
+
+// Close stops serving, waits for all goroutines and closes the files. Requests
+// under way fail; what they wrote stays.
+func (s *Server) Close() error {
+	s.stop()
+	s.grpc.Stop()
+	s.peers.close()
+	s.background.Wait()
+	s.workers.Wait()
+	return s.closeFiles()
+}
+
+func (s *Server) closeFiles() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var first error
+	keep := func(err error) {
+		if first == nil && err != nil {
+			first = fmt.Errorf("close chunkserver: %w", err)
+		}
+	}
+	for _, c := range s.chunks {
+		c.mu.Lock()
+		if c.file != nil {
+			keep(c.file.Close())
+			c.file = nil
+		}
+		c.mu.Unlock()
+	}
+	if s.selfFile != nil {
+		keep(s.selfFile.Close())
+		s.selfFile = nil
+	}
+	return first
+}
+
+// Boot changes at every start of the chunkserver.
+func (s *Server) Boot() string {
+	return s.opts.Name + "." + strconv.FormatUint(s.bootCount(), 10)
+}
+
+func (s *Server) bootCount() uint64 {
+	s.selfLock <- struct{}{}
+	defer func() { <-s.selfLock }()
+	return s.self.version
+}
+
+// Counters are totals since the start.
+type Counters struct {
+	Syncs     uint64 // syncs of chunk files
+	Mutations uint64 // mutations made durable, pads included
+}
+
+// Counters returns the totals since the start.
+func (s *Server) Counters() Counters {
+	return Counters{Syncs: s.syncs.Load(), Mutations: s.mutations.Load()}
+}
+
+// chunk returns the replica, nil if there is none.
+func (s *Server) chunk(handle uint64) *chunk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.chunks[handle]
+}
+
+// chunkOrNew returns the replica, or a new one without a file.
+func (s *Server) chunkOrNew(handle uint64) *chunk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.chunks[handle]
+	if c == nil {
+		c = s.newChunk(handle)
+		s.chunks[handle] = c
+	}
+	return c
+}
+
+// report lists the durable chunks by handle.
+func (s *Server) report() []*api.ChunkReport {
+	s.mu.Lock()
+	all := make([]*chunk, 0, len(s.chunks))
+	for _, c := range s.chunks {
+		all = append(all, c)
+	}
+	s.mu.Unlock()
+	sort.Slice(all, func(i, j int) bool { return all[i].handle < all[j].handle })
+	out := make([]*api.ChunkReport, 0, len(all))
+	for _, c := range all {
+		c.mu.Lock()
+		if c.head.version > 0 && c.failed == nil {
+			out = append(out, &api.ChunkReport{Handle: c.handle, Version: c.head.version, Length: c.durable})
+		}
+		c.mu.Unlock()
+	}
+	return out
+}
+
+func (s *Server) event(e Event) {
+	if e.At.IsZero() {
+		e.At = s.opts.Now()
+	}
+	s.opts.OnEvent(e)
+}

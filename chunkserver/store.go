@@ -1,0 +1,210 @@
+package chunkserver
+
+import (
+	"errors"
+	"fmt"
+
+	"gfslab/internal/disk"
+)
+
+const serverFile = "server"
+
+// openStore reads everything that is on disk and makes it durable before the
+// server answers: bytes that survived a crash only in the page cache could
+// otherwise be confirmed a second time and then be lost to a power cut.
+func (s *Server) openStore() error {
+	fs := s.opts.FS
+	s.folder = fs.PathJoin(s.opts.Dir, chunkFolder)
+	if err := fs.MkdirAll(s.folder, 0o755); err != nil {
+		return fmt.Errorf("open chunk store: %w", err)
+	}
+	names, err := fs.List(s.folder)
+	if err != nil {
+		return fmt.Errorf("open chunk store: %w", err)
+	}
+	for _, name := range names {
+		handle, ok := chunkHandle(name)
+		if !ok {
+			continue
+		}
+		c, err := s.loadChunk(handle)
+		if errors.Is(err, errNoSlot) {
+			// Its creation was cut short before anybody was told of it.
+			if err = fs.Remove(fs.PathJoin(s.folder, name)); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("open chunk %d: %w", handle, err)
+		}
+		s.chunks[handle] = c
+		s.maxTerm = max(s.maxTerm, c.head.term)
+	}
+	if err := s.boot(); err != nil {
+		return fmt.Errorf("open chunk store: %w", err)
+	}
+	for _, dir := range []string{s.folder, s.opts.Dir} {
+		if err := syncDir(fs, dir); err != nil {
+			return fmt.Errorf("open chunk store: %w", err)
+		}
+	}
+	return nil
+}
+
+// loadChunk opens an existing chunk and syncs it.
+func (s *Server) loadChunk(handle uint64) (c *chunk, err error) {
+	path := s.opts.FS.PathJoin(s.folder, chunkFile(handle))
+	f, err := s.opts.FS.OpenReadWrite(path, disk.WriteCategory("chunkserver"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	head, err := readSlot(f)
+	if err != nil {
+		if size, serr := f.Stat(); errors.Is(err, errNoSlot) && serr == nil && size.Size() > dataStart {
+			return nil, fmt.Errorf("there is data but no valid header: the file is corrupt")
+		}
+		return nil, err
+	}
+	if head.handle != handle {
+		return nil, fmt.Errorf("the header is of chunk %d", head.handle)
+	}
+	data, err := readData(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Sync(); err != nil {
+		return nil, err
+	}
+	c = s.newChunk(handle)
+	c.file, c.head, c.accepting, c.term = f, head, head.version, head.term
+	c.generation = head.generation
+	c.end = uint64(len(data))
+	for _, r := range scanChunk(data, handle, head.version) {
+		if r.Kind == KindPad {
+			c.full = true
+		}
+		if r.Kind == KindRecord && r.Grant == head.version {
+			c.order.arrived[r.Serial] = true
+		}
+	}
+	if c.full {
+		c.end = uint64(s.opts.ChunkBytes)
+	}
+	c.durable = uint64(len(data))
+	return c, nil
+}
+
+func (s *Server) newChunk(handle uint64) *chunk {
+	return &chunk{handle: handle, path: s.opts.FS.PathJoin(s.folder, chunkFile(handle)), order: newSerialOrder(), acked: newAckedRecord()}
+}
+
+// createFile makes the chunk's file with its header and makes the directory
+// entry durable; the worker, which calls it, syncs the file.
+func (s *Server) createFile(c *chunk, head slot) error {
+	fs := s.opts.FS
+	f, err := fs.OpenReadWrite(c.path, disk.WriteCategory("chunkserver"))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errDead, err)
+	}
+	if err = head.write(f); err == nil {
+		err = syncDir(fs, s.folder)
+	}
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("%w: %w", errDead, err)
+	}
+	c.mu.Lock()
+	c.file = f
+	c.mu.Unlock()
+	return nil
+}
+
+// boot counts this start and makes it durable.
+func (s *Server) boot() error {
+	fs := s.opts.FS
+	path := fs.PathJoin(s.opts.Dir, serverFile)
+	f, err := fs.OpenReadWrite(path, disk.WriteCategory("chunkserver"))
+	if err != nil {
+		return err
+	}
+	head, err := readSlot(f)
+	if err != nil && !errors.Is(err, errNoSlot) {
+		f.Close()
+		return err
+	}
+	head.version++
+	head.generation++
+	head.term = max(head.term, s.maxTerm)
+	if err := head.write(f); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		f.Close()
+		return err
+	}
+	s.maxTerm, s.self, s.selfFile = head.term, head, f
+	s.durableTerm.Store(head.term)
+	return nil
+}
+
+// observeTerm learns the term of a leader and makes it durable, so that no
+// leader of a lower term is obeyed again, not even after a restart.
+func (s *Server) observeTerm(term uint64) error {
+	s.raiseTerm(term)
+	if term <= s.durableTerm.Load() {
+		return nil
+	}
+	select {
+	case s.selfLock <- struct{}{}:
+	case <-s.ctx.Done():
+		return errShutdown
+	}
+	defer func() { <-s.selfLock }()
+	if s.self.term >= term {
+		return nil
+	}
+	next := s.self
+	next.term = term
+	next.generation++
+	if err := next.write(s.selfFile); err != nil {
+		return err
+	}
+	if err := s.selfFile.SyncData(); err != nil {
+		return err
+	}
+	s.self = next
+	s.durableTerm.Store(term)
+	return nil
+}
+
+// raiseTerm remembers a term in memory; the caller makes it durable before it
+// acts on it.
+func (s *Server) raiseTerm(term uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.maxTerm = max(s.maxTerm, term)
+}
+
+func (s *Server) termSeen() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.maxTerm
+}
+
+func syncDir(fs disk.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
