@@ -37,6 +37,10 @@ type Core interface {
 	Status() CoreStatus
 }
 
+// Failer is what a core may also implement. An error means that it could not
+// read its log back and has come to its end; the replica falls silent.
+type Failer interface{ Err() error }
+
 var (
 	// ErrNotLeader refuses a proposal: this replica does not lead.
 	ErrNotLeader = errors.New("engine: not the leader")

@@ -61,6 +61,9 @@ func (r *Replica) turn(ticked bool) {
 	r.run()
 	r.startReads()
 	r.propose()
+	if f, ok := r.core.(Failer); ok && f.Err() != nil {
+		r.die(f.Err())
+	}
 }
 
 // run lets the scheduler decide and carries out the effects.

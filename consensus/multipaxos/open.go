@@ -1,0 +1,66 @@
+package multipaxos
+
+import (
+	"fmt"
+	"maps"
+
+	"gfslab/consensus"
+	"gfslab/consensus/engine"
+	"gfslab/consensus/storage"
+	"gfslab/paxos"
+)
+
+// Open starts a replica on the log in deps.Dir.
+func Open(cfg consensus.Config, deps engine.Deps) (consensus.Replica, error) {
+	r, err := engine.Open(cfg, deps, "multipaxos", NewCore)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// NewCore opens the protocol over a recovered log.
+func NewCore(cfg consensus.Config, log *storage.Log) (engine.Core, error) {
+	hard, err := decodeHardState(log.HardState())
+	if err != nil {
+		return nil, err
+	}
+	pc := config(cfg.Limits)
+	pc.ID, pc.HardState, pc.Storage, pc.Seed = paxos.NodeID(cfg.Self), hard, store{log}, cfg.Seed
+	for _, p := range cfg.Peers {
+		if p.ID > maxNode {
+			return nil, fmt.Errorf("multipaxos: node id %d is above %d", p.ID, maxNode)
+		}
+		pc.Peers = append(pc.Peers, paxos.NodeID(p.ID))
+	}
+	node, err := paxos.New(pc)
+	if err != nil {
+		return nil, fmt.Errorf("multipaxos: %w", err)
+	}
+	return newCore(cfg.Self, node), nil
+}
+
+// minMessageBytes is what one message may carry at least.
+const minMessageBytes = 1 << 20
+
+func config(l consensus.Limits) paxos.Config {
+	return paxos.Config{
+		ElectionTicks: l.ElectionTicks, HeartbeatTicks: l.HeartbeatTicks,
+		Window: l.Window, MaxMessageBytes: max(l.BatchBytes, minMessageBytes),
+		LeaderDiskParallel: l.LeaderDiskParallel, PrePrepare: l.PreVote, CheckQuorum: l.CheckQuorum,
+	}
+}
+
+// Effective says how l is translated for this backend.
+func Effective(l consensus.Limits) map[string]string {
+	c := config(l)
+	out := engine.Effective(l)
+	maps.Copy(out, map[string]string{
+		"library":           "gfslab/paxos",
+		"pre_prepare":       fmt.Sprint(c.PrePrepare),
+		"slot_window":       fmt.Sprint(c.Window),
+		"max_message_bytes": fmt.Sprint(c.MaxMessageBytes),
+		"election_jitter":   "seeded from Config.Seed and the node's id",
+	})
+	return out
+}
