@@ -1,0 +1,147 @@
+package consensustest
+
+import (
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gfslab/consensus"
+	"gfslab/consensus/wire"
+	"gfslab/internal/disk"
+)
+
+// Env is what the suite hands to a backend beside its Config: one node's door
+// to files and to the network.
+type Env struct {
+	FS  disk.FS
+	Dir string
+	// Network is the node's own; Listener is already open on the node's address
+	// and belongs to the replica once Open has been called.
+	Network  wire.Network
+	Listener net.Listener
+}
+
+// Capabilities declares what a backend cannot do by design. Scenarios that
+// need more are not run, and the suite prints which.
+type Capabilities struct {
+	// SingleNode: the backend has one replica only.
+	SingleNode bool
+}
+
+// Backend is one implementation of the contract.
+type Backend struct {
+	Name         string
+	Open         func(cfg consensus.Config, env Env) (consensus.Replica, error)
+	Capabilities Capabilities
+	// Limits are what the scenarios start from; zero means consensus.Matched2.
+	Limits consensus.Limits
+}
+
+// World is where the suite runs.
+type World uint8
+
+// The worlds.
+const (
+	// Virtual: a testing/synctest bubble, memory disks, in-memory links.
+	Virtual World = iota + 1
+	// Real: real time, real files under t.TempDir, TCP on the loopback.
+	Real
+)
+
+func (w World) String() string {
+	switch w {
+	case Virtual:
+		return "virtual"
+	case Real:
+		return "real"
+	}
+	return "invalid"
+}
+
+// T is the part of testing.T that scenarios use, so that the suite's own tests
+// can run it against broken backends and look at what it says.
+type T interface {
+	Helper()
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
+	FailNow()
+	Failed() bool
+}
+
+func fatalf(t T, format string, args ...any) {
+	t.Helper()
+	t.Errorf(format, args...)
+	t.FailNow()
+}
+
+// Run runs every scenario against the backend, each as a subtest. The seed of a
+// scenario is derived from its name and printed; it fixes clients, faults and
+// what survives a crash, not the interleaving.
+func Run(t *testing.T, b Backend, w World) {
+	start := time.Now()
+	for _, sc := range scenarios() {
+		if b.Capabilities.SingleNode && sc.nodes > 1 {
+			t.Logf("not run, by declaration of %s (single node): %s", b.Name, sc.name)
+			continue
+		}
+		t.Run(sc.name, func(t *testing.T) {
+			p := play{backend: b, world: w, scenario: sc, seed: sc.seed()}
+			if w == Real {
+				p.dir = t.TempDir()
+			}
+			// What a scenario leaves is judged even if it ended early.
+			defer p.judge(t)
+			p.in(t, func(t *testing.T) { p.run(t) })
+		})
+	}
+	t.Logf("%s, %v world: %v", b.Name, w, time.Since(start).Round(time.Millisecond))
+}
+
+// play is one run of one scenario.
+type play struct {
+	backend  Backend
+	world    World
+	scenario scenario
+	seed     uint64
+	dir      string
+	evidence evidence
+}
+
+// in calls f in a bubble in the virtual world, else directly.
+func (p *play) in(t *testing.T, f func(t *testing.T)) {
+	if p.world == Virtual {
+		synctest.Test(t, f)
+		return
+	}
+	f(t)
+}
+
+// run plays the scenario, closes everything and keeps what is to be judged.
+func (p *play) run(t T) {
+	t.Helper()
+	c := newCluster(t, p)
+	defer func() {
+		c.close()
+		p.evidence = c.evidence()
+	}()
+	c.start()
+	p.scenario.run(c)
+	if !t.Failed() {
+		c.settle()
+	}
+}
+
+// judge runs outside the bubble: it needs no time of its own to stand still.
+func (p *play) judge(t T) {
+	t.Helper()
+	for _, finding := range judge(p.evidence) {
+		t.Errorf("%s", finding)
+	}
+	h := history{ops: p.evidence.Ops}
+	n := h.tally()
+	t.Logf("seed %d: %d writes acknowledged, %d failed, %d unknown; %d reads", p.seed, n.OK, n.Fail, n.Unknown, n.Reads)
+	if n.OK < p.scenario.minimum && !t.Failed() {
+		t.Errorf("only %d writes were acknowledged; the scenario says nothing below %d", n.OK, p.scenario.minimum)
+	}
+}

@@ -1,0 +1,369 @@
+package consensustest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gfslab/consensus"
+	"gfslab/consensus/wire"
+	faultdisk "gfslab/internal/fault/disk"
+	faultnet "gfslab/internal/fault/net"
+)
+
+// cluster is the world of one scenario: nodes, disks, links, clients' history.
+// Its methods belong to the scenario's own goroutine unless they say otherwise.
+type cluster struct {
+	T
+	play    *play
+	limits  consensus.Limits
+	rng     *rand.Rand
+	network wire.Network
+	fabric  *faultnet.Fabric
+	history *history
+	nodes   []*node
+
+	mu       sync.Mutex
+	lists    []appliedList
+	machines []*incarnation
+	leaders  map[uint64]consensus.NodeID
+}
+
+// node is a place in the cluster: an address and a disk that outlive crashes.
+type node struct {
+	id       consensus.NodeID
+	name     string
+	addr     string
+	fs       *faultdisk.FS
+	listener net.Listener
+	lives    int
+	current  atomic.Pointer[incarnation] // nil while down
+}
+
+// incarnation is one life of a node, from Open to Close or crash.
+type incarnation struct {
+	node    *node
+	life    int
+	replica consensus.Replica
+	machine *machine
+	// dead is set at the start of a crash: what the instance answers later
+	// reaches nobody.
+	dead atomic.Bool
+	// applying is the last index of EventApplying; only the observer uses it.
+	applying atomic.Uint64
+}
+
+func newCluster(t T, p *play) *cluster {
+	t.Helper()
+	c := &cluster{T: t, play: p, limits: p.backend.Limits, history: &history{}, leaders: map[uint64]consensus.NodeID{}}
+	if c.limits == (consensus.Limits{}) {
+		c.limits = consensus.Matched2()
+	}
+	if p.scenario.limits != nil {
+		p.scenario.limits(&c.limits)
+	}
+	c.rng = rand.New(rand.NewPCG(p.seed, 1))
+	t.Logf("%s, %v world, seed %d", p.backend.Name, p.world, p.seed)
+	c.network = wire.TCP()
+	if p.world == Virtual {
+		c.network = wire.NewMemory()
+	}
+	c.fabric = faultnet.NewFabric(c.network)
+	for i := range max(1, p.scenario.nodes) {
+		c.addNode(consensus.NodeID(i + 1))
+	}
+	return c
+}
+
+func (c *cluster) addNode(id consensus.NodeID) {
+	c.Helper()
+	n := &node{id: id, name: fmt.Sprintf("n%d", id)}
+	c.nodes = append(c.nodes, n)
+	listenAt := n.name + ":7000"
+	n.fs = faultdisk.NewMem(c.play.seed + uint64(id))
+	if c.play.world == Real {
+		listenAt = "127.0.0.1:0"
+		fs, err := faultdisk.NewReal(filepath.Join(c.play.dir, n.name), c.play.seed+uint64(id))
+		if err != nil {
+			fatalf(c, "disk of %s: %v", n.name, err)
+		}
+		n.fs = fs
+	}
+	l, err := c.fabric.Node(n.name).Listen(listenAt)
+	if err != nil {
+		fatalf(c, "listen for %s: %v", n.name, err)
+	}
+	n.listener, n.addr = l, l.Addr().String()
+}
+
+// start opens all nodes and waits for the first leader.
+func (c *cluster) start() {
+	c.Helper()
+	c.open(c.nodes...)
+	c.leader()
+}
+
+// open brings nodes up that are down.
+func (c *cluster) open(nodes ...*node) {
+	c.Helper()
+	for _, n := range nodes {
+		if n.current.Load() != nil {
+			fatalf(c, "the suite opened %s twice", n.name)
+		}
+		if n.listener == nil {
+			n.listener = c.listenAgain(n)
+		}
+		c.openOne(n)
+	}
+}
+
+// listenAgain takes the node's address once more; on TCP another process may
+// hold it for a moment.
+func (c *cluster) listenAgain(n *node) (l net.Listener) {
+	c.Helper()
+	var err error
+	c.within(c.grace(), "the address "+n.addr+" to be free again", func() bool {
+		l, err = c.fabric.Node(n.name).Listen(n.addr)
+		return err == nil
+	})
+	return l
+}
+
+func (c *cluster) openOne(n *node) {
+	c.Helper()
+	n.lives++
+	inc := &incarnation{node: n, life: n.lives}
+	inc.machine = newMachine(func(format string, args ...any) {
+		if !inc.dead.Load() {
+			c.Errorf("state machine of "+n.name+": "+format, args...)
+		}
+	})
+	if c.play.scenario.applyDelay > 0 {
+		inc.machine.delay.Store(int64(c.play.scenario.applyDelay))
+	}
+	cfg := consensus.Config{
+		Cluster: "suite", Self: n.id, Limits: c.limits, StateMachine: inc.machine,
+		Seed:    c.play.seed ^ uint64(n.id)<<32 ^ uint64(n.lives)<<48,
+		Observe: func(e consensus.Event) { c.observe(inc, e) },
+		Logger:  c.logger(),
+	}
+	for _, p := range c.nodes {
+		cfg.Peers = append(cfg.Peers, consensus.Peer{ID: p.id, Addr: p.addr})
+	}
+	env := Env{FS: n.fs, Dir: "data", Network: c.fabric.Node(n.name), Listener: n.listener}
+	n.listener = nil
+	var err error
+	if !c.bounded("Open of "+n.name, func() { inc.replica, err = c.play.backend.Open(cfg, env) }) {
+		c.FailNow()
+	}
+	if err != nil {
+		fatalf(c, "open %s (life %d): %v", n.name, n.lives, err)
+	}
+	c.mu.Lock()
+	c.machines = append(c.machines, inc)
+	c.mu.Unlock()
+	n.current.Store(inc)
+}
+
+// LogVariable, set to anything, sends the backends' log to standard error.
+const LogVariable = "GFSLAB_SUITE_LOG"
+
+func (c *cluster) logger() *slog.Logger {
+	if os.Getenv(LogVariable) == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// observe is called from the replicas' goroutines.
+func (c *cluster) observe(inc *incarnation, e consensus.Event) {
+	if inc.dead.Load() {
+		return
+	}
+	if e.Node != inc.node.id {
+		c.Errorf("node %d reports an event of node %d", inc.node.id, e.Node)
+	}
+	switch e.Kind {
+	case consensus.EventLeader:
+		c.mu.Lock()
+		other, taken := c.leaders[e.Term]
+		c.leaders[e.Term] = e.Node
+		c.mu.Unlock()
+		if taken && other != e.Node {
+			c.Errorf("nodes %d and %d both led term %d", other, e.Node, e.Term)
+		}
+	case consensus.EventApplying:
+		if last := inc.applying.Swap(e.Index); e.Index <= last {
+			c.Errorf("node %d announces to apply index %d after %d", e.Node, e.Index, last)
+		}
+	}
+}
+
+// crash takes nodes down at one instant, as a power cut would: no connection,
+// no later write, and of what was not synced keep percent survives.
+func (c *cluster) crash(keep int, nodes ...*node) {
+	c.Helper()
+	var olds []*incarnation
+	for _, n := range nodes {
+		if inc := n.current.Swap(nil); inc != nil {
+			inc.dead.Store(true)
+			olds = append(olds, inc)
+		}
+	}
+	for _, inc := range olds {
+		c.fabric.CloseNode(inc.node.name)
+	}
+	for _, inc := range olds {
+		inc.machine.freeze()
+		inc.node.fs = inc.node.fs.Crash(keep)
+	}
+	c.closeAll(olds)
+	for _, inc := range olds {
+		c.fabric.OpenNode(inc.node.name)
+	}
+}
+
+// stop closes nodes in good order.
+func (c *cluster) stop(nodes ...*node) {
+	c.Helper()
+	var olds []*incarnation
+	for _, n := range nodes {
+		if inc := n.current.Swap(nil); inc != nil {
+			olds = append(olds, inc)
+		}
+	}
+	c.closeAll(olds)
+}
+
+func (c *cluster) closeAll(incs []*incarnation) {
+	c.Helper()
+	var wg sync.WaitGroup
+	for _, inc := range incs {
+		wg.Go(func() {
+			c.bounded("Close of "+inc.node.name, func() {
+				if err := inc.replica.Close(); err != nil && !inc.dead.Load() {
+					c.Errorf("close %s: %v", inc.node.name, err)
+				}
+			})
+		})
+	}
+	wg.Wait()
+}
+
+// close ends the cluster whatever has happened.
+func (c *cluster) close() {
+	c.fabric.HealAll()
+	c.stop(c.nodes...)
+	for _, n := range c.nodes {
+		if n.listener != nil {
+			n.listener.Close()
+		}
+	}
+}
+
+// evidence is complete once the cluster is closed.
+func (c *cluster) evidence() evidence {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ev := evidence{Ops: c.history.operations()}
+	for _, inc := range c.machines {
+		ev.Applied = append(ev.Applied, appliedList{inc.node.id, inc.life, inc.machine.record()})
+	}
+	return ev
+}
+
+// isolate cuts a node's links to its peers, both ways; clients still reach it.
+func (c *cluster) isolate(n *node) {
+	for _, p := range c.others(n) {
+		c.fabric.Cut(n.name, p.name)
+		c.fabric.Cut(p.name, n.name)
+	}
+}
+
+func (c *cluster) others(n *node) []*node {
+	var rest []*node
+	for _, p := range c.nodes {
+		if p != n {
+			rest = append(rest, p)
+		}
+	}
+	return rest
+}
+
+func (c *cluster) up() []*incarnation {
+	var list []*incarnation
+	for _, n := range c.nodes {
+		if inc := n.current.Load(); inc != nil {
+			list = append(list, inc)
+		}
+	}
+	return list
+}
+
+// statuses describes every node for a failure's message.
+func (c *cluster) statuses() string {
+	var b strings.Builder
+	for _, n := range c.nodes {
+		inc := n.current.Load()
+		if inc == nil {
+			fmt.Fprintf(&b, "\n  %s down", n.name)
+			continue
+		}
+		s := inc.replica.Status()
+		fmt.Fprintf(&b, "\n  %s %v term %d leader %d committed %d applied %d, machine at %+v",
+			n.name, s.Role, s.Term, s.Leader, s.Committed, s.Applied, inc.machine.position())
+	}
+	return b.String()
+}
+
+// grace is how long anything that must happen may take.
+func (c *cluster) grace() time.Duration {
+	if c.play.world == Virtual {
+		return 10 * time.Second
+	}
+	return 15 * time.Second
+}
+
+// within waits for a condition and ends the scenario when it does not come.
+func (c *cluster) within(limit time.Duration, what string, done func() bool) {
+	c.Helper()
+	if !c.await(limit, done) {
+		fatalf(c, "waited %v in vain for %s%s", limit, what, c.statuses())
+	}
+}
+
+// await polls done until it holds or limit has passed.
+func (c *cluster) await(limit time.Duration, done func() bool) bool {
+	deadline := time.Now().Add(limit)
+	for !done() {
+		if time.Now().After(deadline) {
+			return false
+		}
+		pause(context.Background(), 2*time.Millisecond)
+	}
+	return true
+}
+
+// bounded calls f and reports an error, and false, when it does not return.
+func (c *cluster) bounded(what string, f func()) bool {
+	c.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	ctx, cancel := context.WithTimeout(context.Background(), c.grace())
+	defer cancel()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		c.Errorf("%s has not returned after %v", what, c.grace())
+		return false
+	}
+}
