@@ -1,0 +1,86 @@
+package paxos
+
+// fetch is how a node that fell behind gets chosen values.
+type fetch struct {
+	target uint64 // the highest slot that anyone said is chosen
+	wait   int    // ticks until the next request, 0 = none is out
+	tries  int    // requests in a row that taught nothing
+	asked  uint64 // the first slot of the request that is out
+}
+
+func (f *fetch) see(chosen uint64) { f.target = max(f.target, chosen) }
+
+// tickFetch asks for what is missing. Waiting for a tick lets Accepts that are
+// merely late arrive.
+func (n *Node) tickFetch() {
+	if n.fetch.wait > 0 {
+		n.fetch.wait--
+		return
+	}
+	if n.role != Leader && n.chosen < n.fetch.target {
+		n.request()
+	}
+}
+
+// request asks one peer for chosen values. A few missing slots the leader is
+// asked for, as it surely has them; a long tail is taken from another peer, to
+// leave the leader in peace. After a failure the next peer is asked.
+func (n *Node) request() {
+	others := make([]NodeID, 0, len(n.members.ids))
+	for i, id := range n.members.ids {
+		if i != n.members.self && id != n.leader {
+			others = append(others, id)
+		}
+	}
+	// The order is turned by this node's position so that laggards spread.
+	for i := 0; i < n.members.self && len(others) > 0; i++ {
+		others = append(others[1:], others[0])
+	}
+	if n.leader != 0 {
+		if n.fetch.target-n.chosen <= uint64(n.cfg.Window) {
+			others = append([]NodeID{n.leader}, others...)
+		} else {
+			others = append(others, n.leader)
+		}
+	}
+	if len(others) == 0 {
+		return
+	}
+	n.fetch.asked = n.chosen + 1
+	n.fetch.wait = 2 * n.cfg.HeartbeatTicks
+	n.send(Message{Kind: MsgCatchUp, To: others[n.fetch.tries%len(others)], Lo: n.fetch.asked})
+	n.fetch.tries++
+}
+
+// handleCatchUp serves a page of chosen values, whatever this node's role is.
+func (n *Node) handleCatchUp(m Message) {
+	r := Message{Kind: MsgCatchUpReply, To: m.From, Lo: m.Lo, Chosen: n.chosen}
+	if m.Lo >= 1 && m.Lo <= n.chosen {
+		r.Entries, _ = n.log.read(m.Lo, n.chosen+1, n.cfg.MaxMessageBytes)
+	}
+	n.send(r)
+}
+
+// handleCatchUpReply learns a page and asks the same way for the next one.
+func (n *Node) handleCatchUpReply(m Message) {
+	n.fetch.see(m.Chosen)
+	if n.role == Leader {
+		return // it proposes these slots itself
+	}
+	before := n.chosen
+	for _, e := range m.Entries {
+		n.learn(e)
+	}
+	if n.chosen == before {
+		return
+	}
+	n.counters.CatchUps++
+	n.advanceNotice()
+	if m.Lo != n.fetch.asked || n.fetch.wait == 0 {
+		return
+	}
+	n.fetch.wait, n.fetch.tries = 0, n.fetch.tries-1
+	if n.chosen < n.fetch.target {
+		n.request()
+	}
+}

@@ -1,0 +1,265 @@
+package paxos
+
+// leadership is phase 2 of one ballot.
+type leadership struct {
+	ballot Ballot
+	next   uint64 // the next slot to propose
+	// barrier is the highest slot in the quorum of promises. Slots from the first
+	// unchosen one to barrier are re-proposed before any new command; found
+	// holds what others reported for them.
+	barrier uint64
+	found   map[uint64]Entry
+	// flight holds the slots chosen+1 to next-1, slot s at s & mask.
+	flight []proposal
+	mask   uint64
+	// matched[i]: member i has voted for every slot in flight through it.
+	matched []uint64
+	// contact[i] is the tick of the last answer of member i at this ballot.
+	contact []uint64
+	// unsent are the entries that no Accept carried yet.
+	unsent []Entry
+	// notified is the chosen prefix that every follower was told of.
+	notified      uint64
+	nextHeartbeat uint64
+	readState
+}
+
+// proposal is a slot in flight.
+type proposal struct {
+	votes votes
+	sent  uint64 // tick of the last Accept that carried it
+}
+
+// becomeLeader starts phase 2: what the quorum reported is proposed again.
+func (n *Node) becomeLeader() {
+	c := n.cand
+	n.role, n.leader, n.cand, n.backoffs = Leader, n.cfg.ID, nil, 0
+	n.counters.LeaderChanges++
+	size := 1
+	for size < n.cfg.Window {
+		size <<= 1
+	}
+	l := &leadership{
+		ballot: n.promised, next: n.chosen + 1, barrier: max(c.highest, n.chosen), found: c.best,
+		flight: make([]proposal, size), mask: uint64(size - 1),
+		matched: make([]uint64, len(n.members.ids)), contact: make([]uint64, len(n.members.ids)),
+	}
+	for i := range l.contact {
+		l.contact[i] = n.now
+	}
+	l.acked = make([]uint64, len(n.members.ids))
+	n.lead = l
+	n.heartbeat()
+	n.recover()
+}
+
+// recover proposes again what phase 1 found, as far as the window allows.
+func (n *Node) recover() {
+	l := n.lead
+	for l.next <= l.barrier && n.hasRoom() {
+		value := n.adopt(l.next)
+		delete(l.found, l.next)
+		n.proposeNext(value)
+	}
+}
+
+func (n *Node) hasRoom() bool { return n.lead.next-n.chosen <= uint64(n.cfg.Window) }
+
+// Propose proposes value in the next slot. The value must not change any more;
+// an empty one is a no-op. That it was proposed says nothing: it may be chosen
+// or lost, also after this node has lost the lead.
+func (n *Node) Propose(value []byte) (slot uint64, err error) {
+	switch {
+	case n.log.err != nil:
+		return 0, n.log.err
+	case n.role != Leader:
+		return 0, ErrNotLeader
+	case n.lead.next <= n.lead.barrier || !n.hasRoom():
+		return 0, ErrWindowFull
+	}
+	return n.proposeNext(value), nil
+}
+
+// proposeNext accepts value on this node and queues it for the others. A value
+// that was adopted is written again here too: the record at the old ballot is
+// no vote for this one (rule 11).
+func (n *Node) proposeNext(value []byte) uint64 {
+	l := n.lead
+	e := Entry{Slot: l.next, Ballot: l.ballot, Value: value}
+	l.next++
+	l.flight[e.Slot&l.mask] = proposal{sent: n.now}
+	n.accept(e)
+	l.unsent = append(l.unsent, e)
+	return e.Slot
+}
+
+// flushAccepts queues one Accept a peer for everything proposed since the last
+// Ready (more if MaxMessageBytes asks for it).
+func (n *Node) flushAccepts() {
+	l := n.lead
+	for rest := l.unsent; len(rest) > 0; {
+		page := rest[:pageLen(rest, n.cfg.MaxMessageBytes)]
+		rest = rest[len(page):]
+		m := Message{Kind: MsgAccept, From: n.cfg.ID, Ballot: l.ballot, Chosen: n.chosen, Entries: page}
+		for i, id := range n.members.ids {
+			if m.To = id; i == n.members.self {
+				continue
+			}
+			if n.cfg.LeaderDiskParallel {
+				n.out.now = append(n.out.now, m)
+			} else {
+				n.out.after = append(n.out.after, m)
+			}
+		}
+		l.notified = n.chosen
+	}
+	l.unsent = nil
+}
+
+// pageLen returns how many of the entries fit into maxBytes, at least one.
+func pageLen(entries []Entry, maxBytes int) int {
+	size := 0
+	for i, e := range entries {
+		if size += len(e.Value); size > maxBytes && i > 0 {
+			return i
+		}
+	}
+	return len(entries)
+}
+
+// noticeDue reports whether followers should be told of the chosen prefix
+// though there is nothing else to send. This is the one place that decides when
+// a bare notice leaves (switch N): here, as soon as nothing is in flight; under
+// load notices ride on Accepts only.
+func (n *Node) noticeDue() bool {
+	l := n.lead
+	return n.chosen > l.notified && l.next == n.chosen+1 && len(n.members.ids) > 1
+}
+
+func (n *Node) flushNotice() {
+	if n.noticeDue() {
+		n.broadcast(Message{Kind: MsgChosen, Ballot: n.lead.ballot, Chosen: n.chosen})
+		n.lead.notified = n.chosen
+	}
+}
+
+// handleReply takes an answer to an Accept, a Heartbeat or a ReadConfirm.
+func (n *Node) handleReply(from int, m Message) {
+	l := n.lead
+	if l == nil || m.Ballot != l.ballot {
+		return
+	}
+	l.contact[from] = n.now
+	if m.Kind != MsgAccepted {
+		n.confirmRound(from, m.ID)
+	}
+	if m.Lo != 0 {
+		n.vote(from, m.Lo, m.Hi)
+		n.advanceChosen()
+	}
+}
+
+// vote counts member i for every slot of [lo, hi] in flight, at this ballot.
+func (n *Node) vote(i int, lo, hi uint64) {
+	l := n.lead
+	if i == n.members.self {
+		r, ok := n.acc.durable.find(lo)
+		n.assert(ok && r.hi >= hi && n.acc.ballot == l.ballot, 4, "own vote for slots %d-%d without a sync at %v", lo, hi, l.ballot)
+	}
+	lo, hi = max(lo, n.chosen+1), min(hi, l.next-1)
+	if l.matched[i] = max(l.matched[i], n.chosen); lo <= l.matched[i]+1 {
+		lo = l.matched[i] + 1
+		l.matched[i] = max(l.matched[i], hi)
+	}
+	for s := lo; s <= hi; s++ {
+		l.flight[s&l.mask].votes.add(i)
+	}
+}
+
+// advanceChosen extends the chosen prefix over every slot with a quorum of
+// votes, and uses the room in the window.
+func (n *Node) advanceChosen() {
+	l, before := n.lead, n.chosen
+	for n.chosen+1 < l.next && l.flight[(n.chosen+1)&l.mask].votes.count() >= n.members.phase2() {
+		n.markChosen(n.chosen + 1)
+	}
+	if n.chosen > before {
+		n.releaseReads()
+		n.recover()
+	}
+}
+
+// tickLeader beats, repeats what seems lost and steps aside without a quorum.
+func (n *Node) tickLeader() {
+	l := n.lead
+	if n.cfg.CheckQuorum && n.inContact() < n.members.phase2() {
+		n.becomeFollower(0)
+		return
+	}
+	if n.now >= l.nextHeartbeat {
+		n.heartbeat()
+		n.retransmit()
+	}
+}
+
+// inContact counts the members that answered within the shortest time after
+// which a follower would suspect its leader, this node included.
+func (n *Node) inContact() int {
+	count := 0
+	for i := range n.members.ids {
+		if n.answered(i) {
+			count++
+		}
+	}
+	return count
+}
+
+func (n *Node) answered(i int) bool {
+	return i == n.members.self || n.now-n.lead.contact[i] < uint64(n.cfg.ElectionTicks)
+}
+
+func (n *Node) heartbeat() {
+	l := n.lead
+	l.nextHeartbeat = n.now + uint64(n.cfg.HeartbeatTicks)
+	n.joinRound()
+	n.broadcast(Message{Kind: MsgHeartbeat, Ballot: l.ballot, Chosen: n.chosen, ID: l.round})
+	l.notified = n.chosen
+}
+
+// retransmit repeats Accepts that were not answered for two heartbeats, to
+// members that answer at all. One message a peer bounds what an outage costs.
+func (n *Node) retransmit() {
+	l := n.lead
+	var stale []Entry
+	size := 0
+	for s := n.chosen + 1; s < l.next; s++ {
+		p := &l.flight[s&l.mask]
+		if n.now-p.sent < 2*uint64(n.cfg.HeartbeatTicks) || !n.cfg.LeaderDiskParallel && !p.votes.has(n.members.self) {
+			continue
+		}
+		e, ok := n.log.get(s)
+		if !ok || size+len(e.Value) > n.cfg.MaxMessageBytes && size > 0 {
+			break
+		}
+		size += len(e.Value)
+		p.sent = n.now
+		stale = append(stale, e)
+	}
+	for i, id := range n.members.ids {
+		if len(stale) == 0 || i == n.members.self || !n.answered(i) {
+			continue
+		}
+		n.send(Message{Kind: MsgAccept, To: id, Ballot: l.ballot, Chosen: n.chosen, Entries: n.missing(i, stale)})
+	}
+}
+
+// missing returns the entries that member i has not voted for.
+func (n *Node) missing(i int, entries []Entry) []Entry {
+	var out []Entry
+	for _, e := range entries {
+		if !n.lead.flight[e.Slot&n.lead.mask].votes.has(i) {
+			out = append(out, e)
+		}
+	}
+	return out
+}

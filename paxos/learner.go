@@ -1,0 +1,79 @@
+package paxos
+
+import "bytes"
+
+// notice is the newest word of a leader on what is chosen.
+type notice struct {
+	ballot Ballot
+	chosen uint64
+}
+
+// learnNotice takes the notice that a leader at ballot b knows every slot
+// through chosen to be chosen.
+func (n *Node) learnNotice(b Ballot, chosen uint64) {
+	n.fetch.see(chosen)
+	if n.notice.ballot != b {
+		n.notice = notice{b, chosen}
+	}
+	n.notice.chosen = max(n.notice.chosen, chosen)
+	n.advanceNotice()
+}
+
+// advanceNotice extends the chosen prefix as far as the notice and this node's
+// own log allow. What was accepted below the notice's ballot may be stale and
+// must not be taken for the chosen value (rule 12): it is fetched instead.
+func (n *Node) advanceNotice() {
+	for s := n.chosen + 1; s <= n.notice.chosen; s++ {
+		e, ok := n.log.get(s)
+		if !ok || e.Ballot.Less(n.notice.ballot) {
+			return
+		}
+		n.markChosen(s)
+	}
+}
+
+// learn takes a chosen entry from a peer that knows it to be chosen. It is kept
+// under the ballot at which the peer accepted it: no other value was ever
+// proposed at that slot and ballot, so it is as good as an Accept.
+func (n *Node) learn(e Entry) {
+	if e.Slot != n.chosen+1 {
+		return
+	}
+	old, ok := n.log.get(e.Slot)
+	if ok && !old.Ballot.Less(e.Ballot) {
+		n.assert(bytes.Equal(old.Value, e.Value), 7, "slot %d is chosen at or below %v, and %v has another value", e.Slot, e.Ballot, old.Ballot)
+	} else {
+		if n.promised.Less(e.Ballot) {
+			n.setPromised(e.Ballot)
+			n.becomeFollower(0)
+		}
+		n.put(e)
+	}
+	n.markChosen(e.Slot)
+}
+
+// markChosen extends the known-chosen prefix by one slot.
+func (n *Node) markChosen(slot uint64) {
+	n.assert(slot == n.chosen+1, 7, "slot %d is marked chosen after %d", slot, n.chosen)
+	n.chosen = slot
+	n.fetch.see(slot)
+}
+
+// mayApply reports whether a chosen entry can be handed out. What is handed out
+// and not yet applied is bounded, so that a slow state machine holds no memory.
+func (n *Node) mayApply() bool {
+	return n.handed < n.chosen && n.handed-n.applied < uint64(n.cfg.Window)
+}
+
+// handOut fills in the next chosen entries.
+func (n *Node) handOut(rd *Ready) {
+	if !n.mayApply() {
+		return
+	}
+	end := min(n.chosen, n.applied+uint64(n.cfg.Window)) + 1
+	rd.Apply, _ = n.log.read(n.handed+1, end, n.cfg.MaxMessageBytes)
+	for _, e := range rd.Apply {
+		n.assert(e.Slot == n.handed+1 && e.Slot <= n.chosen, 7, "slot %d is handed out after %d, chosen through %d", e.Slot, n.handed, n.chosen)
+		n.handed = e.Slot
+	}
+}

@@ -1,0 +1,236 @@
+package paxos
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+)
+
+// Errors of the methods of Node.
+var (
+	// ErrNotLeader: only a leader proposes and confirms reads.
+	ErrNotLeader = errors.New("paxos: not the leader")
+	// ErrWindowFull: Window slots are proposed and not chosen, or a new leader
+	// still re-proposes what it found. Propose again after the next Persisted or
+	// Step.
+	ErrWindowFull = errors.New("paxos: the window is full")
+	// ErrNotPeer: a message came from, or was meant for, a node that it should not.
+	ErrNotPeer = errors.New("paxos: message is not from a peer to this node")
+	// ErrMalformed: no node of this package sends such a message.
+	ErrMalformed = errors.New("paxos: malformed message")
+)
+
+// Node is one member: acceptor, learner and possible leader. It is not safe for
+// concurrent use. Given the same calls in the same order it returns the same
+// results.
+type Node struct {
+	cfg     Config
+	members members
+	rng     *rand.Rand
+
+	role     Role
+	promised Ballot
+	leader   NodeID
+	// highest is the highest ballot seen anywhere; the next one of this node's
+	// own exceeds it.
+	highest Ballot
+
+	log slotLog
+	acc acceptance
+	// chosen <- handed out in Ready.Apply <- applied, each a contiguous prefix.
+	chosen, handed, applied uint64
+	notice                  notice
+	fetch                   fetch
+
+	attempt attempt     // while PreCandidate
+	cand    *candidacy  // while Candidate
+	lead    *leadership // while Leader
+
+	now      uint64 // ticks since New
+	elapsed  int    // ticks since contact with a leader, or since the attempt began
+	timeout  int
+	backoffs int // rejections in a row
+
+	out      outbox
+	counters Counters
+}
+
+// New returns a follower that continues from what the last incarnation left.
+func New(cfg Config) (*Node, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMembers(cfg.ID, cfg.Peers)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, members: m, rng: rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.ID))),
+		promised: cfg.HardState.Promised, highest: cfg.HardState.Promised,
+		log:    newSlotLog(cfg.Storage, 4*cfg.Window),
+		chosen: max(cfg.HardState.Chosen, cfg.Applied), handed: cfg.Applied, applied: cfg.Applied,
+	}
+	n.fetch.target = n.chosen
+	n.out.next, n.out.written = 1, cfg.HardState
+	n.out.durablePromise = cfg.HardState.Promised
+	if n.log.last < n.chosen {
+		return nil, fmt.Errorf("paxos: slot %d is known chosen, but the log ends at %d", n.chosen, n.log.last)
+	}
+	n.acc.recover(n)
+	n.resetTimeout()
+	return n, n.log.err
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Storage == nil:
+		return errors.New("paxos: there is no storage")
+	case c.HeartbeatTicks < 1 || c.ElectionTicks <= c.HeartbeatTicks:
+		return fmt.Errorf("paxos: election ticks (%d) must exceed heartbeat ticks (%d), which are at least 1", c.ElectionTicks, c.HeartbeatTicks)
+	case c.Window < 1:
+		return fmt.Errorf("paxos: the window is %d; it must be at least 1", c.Window)
+	case c.MaxMessageBytes < 1:
+		return fmt.Errorf("paxos: max message bytes is %d; it must be at least 1", c.MaxMessageBytes)
+	}
+	return nil
+}
+
+// assert panics when a rule of the protocol is broken on this node: going on
+// could lose what was acknowledged.
+func (n *Node) assert(ok bool, rule int, format string, args ...any) {
+	if !ok {
+		panic(fmt.Sprintf("paxos: node %d breaks rule %d: %s", n.cfg.ID, rule, fmt.Sprintf(format, args...)))
+	}
+}
+
+// Step takes one message. An error says that the message was useless; only the
+// error of Storage (see Err) is the end of the node.
+func (n *Node) Step(m Message) error {
+	from := n.members.index(m.From)
+	if from < 0 || from == n.members.self || m.To != n.cfg.ID {
+		return fmt.Errorf("%w: %v from %d to %d", ErrNotPeer, m.Kind, m.From, m.To)
+	}
+	if n.log.err != nil {
+		return n.log.err
+	}
+	// A PrePrepare names a ballot that nobody uses yet.
+	if n.see(m.Promised); m.Kind != MsgPrePrepare && m.Kind != MsgPrePromise && m.Kind != MsgReject {
+		n.see(m.Ballot)
+	}
+	switch m.Kind {
+	case MsgPrePrepare:
+		n.handlePrePrepare(m)
+	case MsgPrePromise:
+		n.handlePrePromise(from, m)
+	case MsgPromise:
+		n.handlePromise(from, m)
+	case MsgAccepted, MsgHeartbeatReply, MsgReadConfirmReply:
+		n.handleReply(from, m)
+	case MsgReject:
+		n.handleReject(from, m)
+	case MsgCatchUp:
+		n.handleCatchUp(m)
+	case MsgCatchUpReply:
+		n.handleCatchUpReply(m)
+	case MsgPrepare, MsgAccept, MsgChosen, MsgHeartbeat, MsgReadConfirm:
+		// These only the owner of a ballot sends.
+		if m.Ballot.Node != m.From {
+			return fmt.Errorf("%w: %v at ballot %v from %d", ErrMalformed, m.Kind, m.Ballot, m.From)
+		}
+		return n.stepOwner(m)
+	default:
+		return fmt.Errorf("%w: %v", ErrMalformed, m.Kind)
+	}
+	return n.log.err
+}
+
+func (n *Node) stepOwner(m Message) error {
+	if m.Kind == MsgPrepare {
+		n.handlePrepare(m)
+		return n.log.err
+	}
+	for _, e := range m.Entries {
+		if e.Ballot != m.Ballot || e.Slot == 0 {
+			return fmt.Errorf("%w: entry %d at %v in an Accept at %v", ErrMalformed, e.Slot, e.Ballot, m.Ballot)
+		}
+	}
+	if !n.follow(m) {
+		return n.log.err
+	}
+	switch m.Kind {
+	case MsgAccept:
+		for _, e := range m.Entries {
+			n.accept(e)
+		}
+	case MsgHeartbeat:
+		r := n.acc.durable.last()
+		n.send(Message{Kind: MsgHeartbeatReply, To: m.From, Ballot: m.Ballot, ID: m.ID, Lo: r.lo, Hi: r.hi, Chosen: n.chosen})
+	case MsgReadConfirm:
+		n.send(Message{Kind: MsgReadConfirmReply, To: m.From, Ballot: m.Ballot, ID: m.ID, Chosen: n.chosen})
+	}
+	n.learnNotice(m.Ballot, m.Chosen)
+	return n.log.err
+}
+
+// Tick tells that one tick has passed.
+func (n *Node) Tick() {
+	n.now++
+	n.elapsed++
+	switch {
+	case n.role == Leader:
+		n.tickLeader()
+	case n.elapsed >= n.timeout:
+		n.Campaign()
+	case n.role != Follower && n.elapsed%n.cfg.HeartbeatTicks == 0:
+		n.retryElection()
+	}
+	n.tickFetch()
+}
+
+func (n *Node) see(b Ballot) {
+	if n.highest.Less(b) {
+		n.highest = b
+	}
+}
+
+// setPromised raises the promise. It is durable with the coming token.
+func (n *Node) setPromised(b Ballot) {
+	n.assert(n.promised.Less(b), 1, "the promise would fall from %v to %v", n.promised, b)
+	n.promised = b
+	n.see(b)
+	n.acc.reset(b)
+}
+
+// becomeFollower ends whatever the node was doing. leader is 0 while unknown.
+// A leader that steps aside falls silent at once (rule 10).
+func (n *Node) becomeFollower(leader NodeID) {
+	if n.role == Leader {
+		n.refuseReads()
+	}
+	n.role, n.leader = Follower, leader
+	n.cand, n.lead = nil, nil
+	n.elapsed = 0
+	n.resetTimeout()
+}
+
+// resetTimeout draws the time until the next attempt. After rejections the
+// range of the draw doubles, so that duelling candidates part (rule 9).
+func (n *Node) resetTimeout() {
+	e := n.cfg.ElectionTicks
+	n.timeout = e + n.rng.IntN(e)
+	if n.backoffs > 0 {
+		n.timeout += n.rng.IntN(e << min(n.backoffs, 4))
+	}
+}
+
+// Err returns the error of Storage that ended the node, nil while it works.
+func (n *Node) Err() error { return n.log.err }
+
+// Status returns what the node believes.
+func (n *Node) Status() Status {
+	return Status{
+		ID: n.cfg.ID, Role: n.role, Ballot: n.promised, Promised: n.promised, Leader: n.leader,
+		Chosen: n.chosen, Applied: n.applied, Last: n.log.last, Counters: n.counters,
+		Barrier: n.role == Leader && n.applied >= n.lead.barrier,
+	}
+}

@@ -1,0 +1,112 @@
+package paxos
+
+// readState is the leader's pending reads. A round asks everyone whether the
+// ballot still leads; it confirms the reads that were asked before it started.
+// One round is out at a time, so reads gather while it is.
+type readState struct {
+	reads []pendingRead
+	round uint64 // the newest round
+	// roundOpen: the newest round has not left; reads may still join it.
+	roundOpen bool
+	acked     []uint64 // by member: the newest round it answered
+	confirmed uint64   // the newest round that a quorum answered
+}
+
+type pendingRead struct {
+	id    uint64
+	slot  uint64
+	round uint64 // 0 = waits for the round after the one that is out
+}
+
+// ReadIndex asks for a confirmed read: Ready.Reads will name id and the slot
+// that must be applied before the read is answered. Ids are the caller's; each
+// is answered once, refused if the lead is lost.
+func (n *Node) ReadIndex(id uint64) error {
+	if n.log.err != nil {
+		return n.log.err
+	}
+	if n.role != Leader {
+		return ErrNotLeader
+	}
+	l := n.lead
+	// Whatever was acknowledged before now is at or below what this leader knows
+	// to be chosen, or at or below what its quorum of promises reported (rule 15).
+	l.reads = append(l.reads, pendingRead{id: id, slot: max(n.chosen, l.barrier)})
+	if l.roundOpen || l.confirmed == l.round {
+		n.joinRound()
+		l.roundOpen = len(n.members.ids) > 1
+	}
+	n.releaseReads()
+	return nil
+}
+
+// joinRound puts every waiting read into a round that leaves with the message
+// about to be sent: a new one, unless the newest has not left either.
+func (n *Node) joinRound() {
+	l := n.lead
+	first := len(l.reads)
+	for first > 0 && l.reads[first-1].round == 0 {
+		first--
+	}
+	if first == len(l.reads) {
+		l.roundOpen = false
+		return
+	}
+	if !l.roundOpen {
+		l.round++
+	}
+	for i := first; i < len(l.reads); i++ {
+		l.reads[i].round = l.round
+	}
+	l.roundOpen = false
+	n.confirmRound(n.members.self, l.round)
+}
+
+// flushRound sends the newest round if it has not left.
+func (n *Node) flushRound() {
+	if n.lead.roundOpen {
+		n.broadcast(Message{Kind: MsgReadConfirm, Ballot: n.lead.ballot, Chosen: n.chosen, ID: n.lead.round})
+		n.lead.roundOpen = false
+	}
+}
+
+// confirmRound notes that member i answered round, which a phase-2 quorum must
+// do: it intersects the phase-1 quorum of any later leader.
+func (n *Node) confirmRound(i int, round uint64) {
+	l := n.lead
+	if round <= l.acked[i] {
+		return
+	}
+	l.acked[i] = round
+	l.confirmed = reached(l.acked, n.members.phase2())
+	n.releaseReads()
+	if l.confirmed == l.round && len(l.reads) > 0 && l.reads[len(l.reads)-1].round == 0 {
+		n.joinRound()
+		l.roundOpen = len(n.members.ids) > 1
+	}
+}
+
+// releaseReads hands out confirmed reads, in the order asked, once every slot of
+// the quorum of promises is chosen.
+func (n *Node) releaseReads() {
+	l := n.lead
+	done := 0
+	for _, r := range l.reads {
+		if r.round == 0 || r.round > l.confirmed || n.chosen < l.barrier {
+			break
+		}
+		done++
+		n.out.reads = append(n.out.reads, Read{ID: r.id, Slot: r.slot})
+	}
+	if l.reads = l.reads[done:]; len(l.reads) == 0 {
+		l.reads = nil
+	}
+}
+
+// refuseReads answers what can no longer be confirmed.
+func (n *Node) refuseReads() {
+	for _, r := range n.lead.reads {
+		n.out.reads = append(n.out.reads, Read{ID: r.id, Refused: true})
+	}
+	n.lead.reads = nil
+}

@@ -1,0 +1,142 @@
+package paxos
+
+// outbox is what waits for the next Ready.
+type outbox struct {
+	now   []Message // leave at once
+	after []Message // leave once everything handed out for persisting is durable
+	reads []Read
+
+	next           uint64 // the token of the next Ready that persists something
+	pending        []pendingToken
+	written        HardState // as handed out last
+	durablePromise Ballot
+}
+
+// pendingToken is handed out and not yet durable.
+type pendingToken struct {
+	token    uint64
+	promised Ballot
+	entries  []Entry
+}
+
+// send queues m for the next Ready. Prepare, Promise and Accepted wait for the
+// disk (rules 2 and 3).
+func (n *Node) send(m Message) {
+	m.From = n.cfg.ID
+	if m.Kind.waitsForDisk() {
+		n.out.after = append(n.out.after, m)
+		return
+	}
+	n.out.now = append(n.out.now, m)
+}
+
+// broadcast sends m to all others.
+func (n *Node) broadcast(m Message) {
+	for i, id := range n.members.ids {
+		if i != n.members.self {
+			m.To = id
+			n.send(m)
+		}
+	}
+}
+
+// mustPersist reports whether something new has to reach the disk. A newer
+// Chosen alone is no reason: it rides along.
+func (n *Node) mustPersist() bool {
+	return len(n.log.dirty) > 0 || n.promised != n.out.written.Promised
+}
+
+// HasReady reports whether Ready would return anything.
+func (n *Node) HasReady() bool {
+	if n.log.err != nil {
+		return false
+	}
+	return len(n.out.now) > 0 || n.mustPersist() || len(n.out.reads) > 0 ||
+		len(n.out.after) > 0 && len(n.out.pending) == 0 ||
+		len(n.acc.again) > 0 || n.mayApply() ||
+		n.lead != nil && (n.lead.roundOpen || n.noticeDue())
+}
+
+// Ready returns what the caller must do; see the type. It is empty when there is
+// nothing, and always after an error of Storage.
+func (n *Node) Ready() Ready {
+	var rd Ready
+	n.flushAgain()
+	if n.lead != nil {
+		n.flushAccepts()
+		n.flushRound()
+		n.flushNotice()
+	}
+	n.persist(&rd)
+	if rd.Token != 0 {
+		rd.SendAfterPersist, n.out.after = n.out.after, nil
+	} else if len(n.out.pending) == 0 {
+		n.out.now = append(n.out.now, n.out.after...)
+		n.out.after = nil
+	}
+	rd.SendNow, n.out.now = n.out.now, nil
+	rd.Reads, n.out.reads = n.out.reads, nil
+	n.handOut(&rd)
+	if n.log.err != nil {
+		return Ready{}
+	}
+	return rd
+}
+
+// persist fills in what must become durable, and the acknowledgements that wait
+// for it.
+func (n *Node) persist(rd *Ready) {
+	if !n.mustPersist() {
+		return
+	}
+	rd.Token = n.out.next
+	n.out.next++
+	rd.Entries = n.log.takeDirty()
+	if hs := (HardState{Promised: n.promised, Chosen: n.chosen}); hs != n.out.written {
+		rd.HardState = &hs
+		n.out.written = hs
+	}
+	n.out.pending = append(n.out.pending, pendingToken{rd.Token, n.promised, rd.Entries})
+	n.acknowledge(rd.Entries)
+}
+
+// Persisted tells that token, and with it every earlier one, is durable.
+func (n *Node) Persisted(token uint64) {
+	done := 0
+	for _, p := range n.out.pending {
+		if p.token > token {
+			break
+		}
+		done++
+		n.out.durablePromise = p.promised
+		for _, e := range p.entries {
+			n.settle(e.Slot, p.token)
+		}
+	}
+	n.out.pending = n.out.pending[done:]
+	if n.lead != nil {
+		n.advanceChosen()
+	}
+	if n.role == Candidate {
+		n.promiseSelf()
+	}
+}
+
+// settle notes that the entry at slot is durable. Only now does the leader's
+// own vote count (rule 4).
+func (n *Node) settle(slot, token uint64) {
+	e, ok := n.log.settle(slot, token)
+	if !ok || e.Ballot != n.acc.ballot {
+		return
+	}
+	n.acc.durable.add(slot)
+	if n.lead != nil {
+		n.vote(n.members.self, slot, slot)
+	}
+}
+
+// Applied tells that the state machine has applied every slot through slot.
+func (n *Node) Applied(slot uint64) {
+	n.assert(slot >= n.applied && slot <= n.handed, 7, "applied %d, with %d applied before and %d handed out", slot, n.applied, n.handed)
+	n.applied = slot
+}
