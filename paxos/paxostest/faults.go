@@ -1,0 +1,102 @@
+package paxostest
+
+import "gfslab/paxos"
+
+// faults draws the faults of one tick. Toward the end of a run those that the
+// options ask for and that did not happen yet are forced.
+func (w *world) faults(opt Options) {
+	late := w.now > opt.Ticks/2 && w.now%50 == 0
+	if w.chance(w.swarm.crash) || late && w.report.Crashes < opt.Crashes {
+		w.crash()
+	}
+	if w.chance(w.swarm.cut) || late && w.report.Partitions < opt.Partitions {
+		w.cut()
+	}
+	if w.chance(w.swarm.heal) {
+		w.healLinks()
+	}
+	for _, p := range w.peers {
+		if !p.up && w.chance(w.swarm.restart) {
+			w.start(p)
+		}
+	}
+	if w.chance(w.swarm.campaign) {
+		if p := w.peers[w.rng.IntN(len(w.peers))]; p.up {
+			p.node.Campaign()
+			p.drain()
+		}
+	}
+}
+
+// victim is a node to hurt: often one that leads.
+func (w *world) victim() *peer {
+	if w.swarm.followLeader {
+		for _, p := range w.peers {
+			if p.up && p.node.Status().Role == paxos.Leader {
+				return p
+			}
+		}
+	}
+	return w.peers[w.rng.IntN(len(w.peers))]
+}
+
+// crash takes a node down; of its unfinished writes a prefix survives.
+func (w *world) crash() {
+	p := w.victim()
+	if !p.up {
+		return
+	}
+	survive := 0
+	for survive < len(p.writes) && w.chance(w.swarm.survive) {
+		survive++
+	}
+	w.note(uint64(p.id), uint64(survive))
+	w.harvest(p)
+	p.crash(survive)
+	w.report.Crashes++
+}
+
+// cut severs links: one node from all, two sides, or single links.
+func (w *world) cut() {
+	w.report.Partitions++
+	side := make([]bool, len(w.peers))
+	switch w.rng.IntN(3) {
+	case 0:
+		side[w.victim().id-1] = true
+	case 1:
+		for i := range side {
+			side[i] = w.rng.IntN(2) == 0
+		}
+	case 2:
+		a, b := w.rng.IntN(len(side)), w.rng.IntN(len(side))
+		if w.cutLink[a][b] = a != b; !w.swarm.oneWay {
+			w.cutLink[b][a] = a != b
+		}
+		return
+	}
+	outward := w.rng.IntN(2) == 0
+	for a := range side {
+		for b := range side {
+			if side[a] != side[b] && (!w.swarm.oneWay || side[a] == outward) {
+				w.cutLink[a][b] = true
+			}
+		}
+	}
+}
+
+func (w *world) healLinks() {
+	for _, row := range w.cutLink {
+		clear(row)
+	}
+}
+
+// harvest adds a node's counters to the report before they are lost.
+func (w *world) harvest(p *peer) {
+	c := p.node.Status().Counters
+	w.report.Elections += c.Elections
+	w.report.LeaderChanges += c.LeaderChanges
+	w.report.GapsFilled += c.GapsFilled
+	w.report.ValuesAdopted += c.ValuesAdopted
+	w.report.CatchUps += c.CatchUps
+	w.report.Rejections += c.Rejections
+}

@@ -1,0 +1,84 @@
+package paxostest
+
+import (
+	"math/rand/v2"
+
+	"gfslab/paxos"
+)
+
+// Options are the bounds of a run. The zero value takes the defaults.
+type Options struct {
+	// Ticks and Proposals are the least that a run does before it is healed
+	// (1,500 and 200).
+	Ticks, Proposals int
+	// Crashes and Partitions are the least number of each (2 and 1).
+	Crashes, Partitions int
+}
+
+func (o Options) withDefaults() Options {
+	if o.Ticks == 0 {
+		o.Ticks = 1500
+	}
+	if o.Proposals == 0 {
+		o.Proposals = 200
+	}
+	if o.Crashes == 0 {
+		o.Crashes = 2
+	}
+	if o.Partitions == 0 {
+		o.Partitions = 1
+	}
+	return o
+}
+
+// swarm is the world of one seed. Each seed draws its own mix, with some faults
+// off altogether: a fault that never rests hides what others would find.
+type swarm struct {
+	nodes                int
+	config               paxos.Config
+	drop, duplicate      float64
+	delay                int     // ticks, at most
+	diskDelay            int     // ticks, at most
+	stall                float64 // chance that a write takes long
+	applyLag             bool
+	crash, restart       float64 // chance a tick
+	survive              float64 // chance that a write under way survives a crash
+	cut, heal            float64 // chance a tick
+	campaign             float64 // chance a tick that some node campaigns
+	propose              float64 // chance a tick and leader
+	burst                int
+	read                 float64
+	valueBytes           int
+	followLeader, oneWay bool // faults aim at the leader; cuts go one way
+}
+
+func drawSwarm(r *rand.Rand) swarm {
+	s := swarm{nodes: pick(r, 3, 3, 5)}
+	beat := 1 + r.IntN(3)
+	s.config = paxos.Config{
+		HeartbeatTicks: beat, ElectionTicks: beat + pick(r, 3, 6, 12, 20),
+		Window: pick(r, 1, 2, 4, 8, 32), MaxMessageBytes: pick(r, 1, 16, 64, 4096),
+		LeaderDiskParallel: r.IntN(2) == 0, PrePrepare: r.IntN(2) == 0, CheckQuorum: r.IntN(4) != 0,
+	}
+	s.drop = pick(r, 0, 0, 0.02, 0.1, 0.25)
+	s.duplicate = pick(r, 0, 0, 0.02, 0.1)
+	s.delay = pick(r, 0, 1, 3, 10)
+	s.diskDelay = pick(r, 0, 1, 4, 12)
+	s.stall = pick(r, 0, 0, 0.01, 0.05)
+	s.applyLag = r.IntN(3) == 0
+	s.crash = pick(r, 0.001, 0.004, 0.01, 0.03)
+	s.restart = pick(r, 0.02, 0.1, 0.5)
+	s.survive = pick(r, 0, 0.5, 1)
+	s.cut = pick(r, 0.002, 0.01, 0.03)
+	s.heal = pick(r, 0.01, 0.05, 0.2)
+	s.campaign = pick(r, 0, 0, 0.005, 0.03)
+	s.propose = pick(r, 0.2, 0.5, 1)
+	s.burst = pick(r, 1, 2, 6)
+	s.read = pick(r, 0.05, 0.3)
+	s.valueBytes = pick(r, 0, 0, 20)
+	s.followLeader = r.IntN(2) == 0
+	s.oneWay = r.IntN(3) == 0
+	return s
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }

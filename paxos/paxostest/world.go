@@ -1,0 +1,211 @@
+package paxostest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"math/rand/v2"
+
+	"gfslab/paxos"
+)
+
+// world is a cluster, its network and its clients, in one goroutine.
+type world struct {
+	rng   *rand.Rand
+	swarm swarm
+	peers []*peer
+	*monitors
+	// flight holds messages by the tick at which they arrive.
+	flight map[int][]paxos.Message
+	// cutLink[a][b]: what a sends to b is lost.
+	cutLink [][]bool
+	calm    bool // no fault any more
+	report  *Report
+	trace   hash.Hash64
+	nextID  uint64
+	asked   map[uint64]uint64 // read id -> highest slot applied anywhere when it was asked
+	acked   int               // proposals acknowledged
+	read200 int               // reads confirmed
+}
+
+func newWorld(seed uint64, report *Report) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), flight: map[int][]paxos.Message{},
+		report: report, trace: fnv.New64a(), asked: map[uint64]uint64{}}
+	w.swarm = drawSwarm(w.rng)
+	var ids []paxos.NodeID
+	for i := range w.swarm.nodes {
+		ids = append(ids, paxos.NodeID(i+1))
+		w.cutLink = append(w.cutLink, make([]bool, w.swarm.nodes))
+	}
+	w.monitors = newMonitors(ids)
+	for _, id := range ids {
+		c := w.swarm.config
+		c.ID, c.Peers, c.Seed = id, ids, seed*31+uint64(id)
+		p := &peer{id: id, config: c, disk: &disk{}, world: w}
+		w.peers = append(w.peers, p)
+		w.start(p)
+	}
+	return w
+}
+
+func (w *world) start(p *peer) {
+	if err := p.start(); err != nil {
+		w.fail("restart", "%v", err)
+	}
+	w.restarted(p)
+	p.drain()
+}
+
+func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
+
+// tick lets one tick pass: disks finish, time passes, messages arrive, clients
+// ask, state machines work.
+func (w *world) tick() {
+	w.now++
+	for _, p := range w.peers {
+		p.persist(w.now)
+	}
+	for _, p := range w.peers {
+		if p.up {
+			p.node.Tick()
+			p.drain()
+		}
+	}
+	w.deliver()
+	for _, p := range w.peers {
+		w.clients(p)
+		p.persist(w.now)
+	}
+	w.deliver()
+	for _, p := range w.peers {
+		if n := len(p.apply); w.swarm.applyLag && !w.calm {
+			p.execute(w.rng.IntN(2))
+		} else {
+			p.execute(n)
+		}
+	}
+}
+
+// deliver hands over what arrives in this tick, in random order, with what is
+// sent in answer without delay.
+func (w *world) deliver() {
+	for rounds := 0; len(w.flight[w.now]) > 0; rounds++ {
+		if rounds > 10000 {
+			w.fail("quiet", "messages beget messages without end")
+		}
+		batch := w.flight[w.now]
+		w.flight[w.now] = nil
+		w.rng.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
+		for _, m := range batch {
+			p := w.peers[m.To-1]
+			if !p.up || w.cutLink[m.From-1][m.To-1] {
+				continue
+			}
+			w.note(uint64(m.Kind), uint64(m.From), uint64(m.To), m.Ballot.Pack(), m.Lo, m.Hi, m.Chosen, uint64(len(m.Entries)))
+			if err := p.node.Step(m); err != nil {
+				w.fail("step", "node %d: %v", p.id, err)
+			}
+			p.drain()
+			p.persist(w.now)
+		}
+	}
+	delete(w.flight, w.now)
+}
+
+// clients propose and read at whoever believes to lead.
+func (w *world) clients(p *peer) {
+	if !p.up || p.node.Status().Role != paxos.Leader {
+		return
+	}
+	if w.calm || w.chance(w.swarm.propose) {
+		for range 1 + w.rng.IntN(w.swarm.burst) {
+			w.propose(p)
+		}
+	}
+	if w.calm || w.chance(w.swarm.read) {
+		w.nextID++
+		w.asked[w.nextID] = w.appliedMax
+		if err := p.node.ReadIndex(w.nextID); err != nil {
+			w.fail("read-index", "node %d leads and says %v", p.id, err)
+		}
+		p.drain()
+	}
+}
+
+func (w *world) propose(p *peer) {
+	w.nextID++
+	v := fmt.Sprintf("%d-%0*d", p.id, w.swarm.valueBytes, w.nextID)
+	w.proposed[v] = true
+	slot, err := p.node.Propose([]byte(v))
+	if err == nil {
+		w.report.Proposals++
+		p.owned[slot] = v
+	}
+	p.drain()
+}
+
+// note adds to the trace.
+func (w *world) note(xs ...uint64) {
+	var b [8]byte
+	for _, x := range xs {
+		binary.LittleEndian.PutUint64(b[:], x)
+		w.trace.Write(b[:])
+	}
+}
+
+// writeDelay implements sink.
+func (w *world) writeDelay(*peer) int {
+	if w.calm {
+		return w.now
+	}
+	d := w.rng.IntN(w.swarm.diskDelay + 1)
+	if w.chance(w.swarm.stall) {
+		d += 20 + w.rng.IntN(40)
+	}
+	return w.now + d
+}
+
+// sent implements sink: the network.
+func (w *world) sent(p *peer, m paxos.Message) {
+	w.monitors.sent(p, m)
+	if w.cutLink[m.From-1][m.To-1] || !w.calm && w.chance(w.swarm.drop) {
+		return
+	}
+	copies := 1
+	if !w.calm && w.chance(w.swarm.duplicate) {
+		copies = 2
+	}
+	for range copies {
+		at := w.now
+		if w.swarm.delay > 0 {
+			at += w.rng.IntN(w.swarm.delay + 1)
+		}
+		w.flight[at] = append(w.flight[at], m)
+	}
+}
+
+// applied implements sink: the state machine and the client's answer.
+func (w *world) applied(p *peer, e paxos.Entry) {
+	w.monitors.applied(p, e)
+	w.note(uint64(p.id), e.Slot, e.Ballot.Pack())
+	if v, ok := p.owned[e.Slot]; ok && v == string(e.Value) {
+		w.acked++
+		delete(p.owned, e.Slot)
+	}
+}
+
+// read implements sink.
+func (w *world) read(p *peer, r paxos.Read) {
+	asked, ok := w.asked[r.ID]
+	if !ok {
+		w.fail("read-once", "node %d answers read %d twice, or it was never asked", p.id, r.ID)
+	}
+	delete(w.asked, r.ID)
+	w.monitors.read(p, r, asked)
+	if r.Refused {
+		w.report.ReadsRefused++
+	} else {
+		w.report.ReadsConfirmed++
+	}
+}
