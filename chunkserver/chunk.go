@@ -35,6 +35,10 @@ type chunk struct {
 	// generation is of the header written last, synced or not.
 	generation uint64
 
+	// recovered is the version found at the start. A lease of it is not resumed:
+	// the serials that were given out under it are forgotten.
+	recovered uint64
+
 	end     uint64 // beyond everything written or given out
 	durable uint64 // readers see bytes below it
 	full    bool   // a pad was ordered or found

@@ -116,6 +116,8 @@ func (s *Server) activate(c *chunk, r *api.GrantRequest) string {
 		return c.failed.Error()
 	case c.head.version != r.Version || c.accepting != r.Version:
 		return errNotHere.Error()
+	case r.Version == c.recovered:
+		return "restarted since that version was prepared"
 	case r.Epoch <= c.ended:
 		return "the epoch has ended"
 	case old != nil && old.epoch == r.Epoch:

@@ -82,7 +82,7 @@ func (s *Server) loadChunk(handle uint64) (c *chunk, err error) {
 	}
 	c = s.newChunk(handle)
 	c.file, c.head, c.accepting, c.term = f, head, head.version, head.term
-	c.generation = head.generation
+	c.generation, c.recovered = head.generation, head.version
 	c.end = uint64(len(data))
 	for _, r := range scanChunk(data, handle, head.version) {
 		if r.Kind == KindPad {

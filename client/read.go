@@ -1,0 +1,234 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"gfslab/api"
+)
+
+// Record is one record as read from a replica.
+type Record struct {
+	Handle  uint64
+	Offset  uint64
+	Version uint64 // under which it was written
+	Client  string
+	Seq     uint64
+	CRC     uint32 // crc32c of the payload, verified
+	Payload []byte
+}
+
+// ReadResult is how a read ended. Code is OK, NOT_FOUND (no record there on any
+// replica that answered) or the master's refusal.
+type ReadResult struct {
+	Outcome  Outcome // OK or Fail: a read has no effect
+	Err      error
+	Code     api.Code
+	Record   Record
+	Version  uint64 // of the replica that answered
+	Replica  string // that answered
+	Attempts []Attempt
+}
+
+// ReadRecord reads the record at the offset of a chunk from any replica.
+func (c *Client) ReadRecord(ctx context.Context, handle, offset uint64, options ...CallOption) ReadResult {
+	co := gather(options)
+	o, end := c.start(ctx)
+	defer end()
+	res := ReadResult{Outcome: Fail}
+	for o.ctx.Err() == nil {
+		loc, code := c.locate(o, handle, co.first)
+		if code != api.Code_OK {
+			res.Outcome, res.Code = OK, code
+			break
+		}
+		if loc == nil {
+			break
+		}
+		absent := 0
+		for _, name := range c.readOrder(loc, co.replica) {
+			reply, err := o.read(loc, name, &api.ReadChunkRequest{Handle: handle, Version: loc.Version, Offset: offset})
+			if err != nil {
+				continue
+			}
+			if reply.Code == api.Code_NOT_FOUND {
+				absent++
+				continue
+			}
+			rec, err := parseRecord(reply.Data, handle, offset)
+			if err != nil {
+				o.last = err
+				continue
+			}
+			res.Outcome, res.Record, res.Version, res.Replica = OK, rec, reply.Version, name
+			res.Attempts = o.attempts
+			return res
+		}
+		if absent > 0 && absent == len(loc.Replicas) {
+			res.Outcome, res.Code = OK, api.Code_NOT_FOUND
+			break
+		}
+		delete(c.chunks, handle)
+		if !o.pause() {
+			break
+		}
+	}
+	res.Attempts = o.attempts
+	if res.Outcome != OK {
+		res.Err = o.err()
+	}
+	return res
+}
+
+// locate returns the chunk's replicas, from the cache if they are known. The
+// code is the master's if it is not OK; nil means that the context ended.
+func (c *Client) locate(o *op, handle, first uint64) (*api.ChunkReply, api.Code) {
+	if loc := c.chunks[handle]; loc != nil {
+		return loc, api.Code_OK
+	}
+	reply, _, ok := ask(o, first, c.o.AttemptTimeout, func(ctx context.Context, m api.MasterClient) (*api.ChunkReply, error) {
+		return m.ChunkInfo(ctx, &api.LeaseRequest{Handle: handle})
+	})
+	switch {
+	case !ok:
+		return nil, api.Code_OK
+	case reply.Code != api.Code_OK:
+		return nil, reply.Code
+	case len(reply.Replicas) == 0:
+		return nil, api.Code_NO_CHUNK // allocated, never granted: holds nothing
+	}
+	c.chunks[handle] = reply
+	return reply, api.Code_OK
+}
+
+// readOrder is the replicas in random order, the wanted one first.
+func (c *Client) readOrder(loc *api.ChunkReply, wanted string) []string {
+	names := append([]string(nil), loc.Replicas...)
+	c.rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	for i, name := range names {
+		if name == wanted {
+			names[0], names[i] = names[i], names[0]
+		}
+	}
+	return names
+}
+
+// read asks one replica; STALE counts as an error.
+func (o *op) read(loc *api.ChunkReply, name string, r *api.ReadChunkRequest) (reply *api.ReadChunkReply, err error) {
+	addr := loc.Addresses[name]
+	if addr == "" {
+		o.last = fmt.Errorf("no address of replica %q", name)
+		return nil, o.last
+	}
+	_, err = o.attempt(name, addr, o.c.o.DataTimeout, func(ctx context.Context, cc *conn) (err error) {
+		reply, err = api.NewChunkserverClient(cc).ReadChunk(ctx, r)
+		if err == nil && reply.Code != api.Code_OK && reply.Code != api.Code_NOT_FOUND {
+			err = status.Errorf(codes.FailedPrecondition, "replica at version %d answers %v", reply.Version, reply.Code)
+		}
+		return err
+	})
+	return reply, err
+}
+
+var errNotRecord = errors.New("the replica sent something that is not that record")
+
+func parseRecord(b []byte, handle, offset uint64) (Record, error) {
+	f, _, err := api.ParseFrame(b)
+	if err != nil {
+		return Record{}, fmt.Errorf("%w: %w", errNotRecord, err)
+	}
+	if f.Handle != handle || f.Offset != offset || f.Kind != api.FrameRecord {
+		return Record{}, errNotRecord
+	}
+	return toRecord(f), nil
+}
+
+func toRecord(f api.Frame) Record {
+	return Record{Handle: f.Handle, Offset: f.Offset, Version: f.Version, Client: f.Client, Seq: f.Seq, CRC: f.CRC, Payload: f.Payload}
+}
+
+// ReadAll returns the file's records in chunk order, without pads, fragments and
+// duplicates: of several copies of a (client, seq) the first is kept. Records
+// that were never acknowledged may be among them.
+func (c *Client) ReadAll(ctx context.Context, path string) ([]Record, error) {
+	st := c.Stat(ctx, path)
+	switch {
+	case st.Outcome != OK:
+		return nil, fmt.Errorf("read %s: %w", path, st.Err)
+	case st.Reply.Code != api.Code_OK:
+		return nil, fmt.Errorf("read %s: %v", path, st.Reply.Code)
+	}
+	var all []Record
+	seen := make(map[Session]bool)
+	for _, handle := range st.Reply.Chunks {
+		records, err := c.readChunk(ctx, handle)
+		if err != nil {
+			return nil, fmt.Errorf("read %s, chunk %d: %w", path, handle, err)
+		}
+		for _, r := range records {
+			if s := (Session{r.Client, r.Seq}); !seen[s] {
+				seen[s] = true
+				all = append(all, r)
+			}
+		}
+	}
+	return all, nil
+}
+
+// readChunk returns all records that one replica has.
+func (c *Client) readChunk(ctx context.Context, handle uint64) ([]Record, error) {
+	o, end := c.start(ctx)
+	defer end()
+	for o.ctx.Err() == nil {
+		loc, code := c.locate(o, handle, 0)
+		if code == api.Code_NO_CHUNK {
+			return nil, nil
+		}
+		if code != api.Code_OK {
+			return nil, fmt.Errorf("the master answers %v", code)
+		}
+		if loc == nil {
+			break
+		}
+		for _, name := range c.readOrder(loc, "") {
+			data, err := o.readBytes(loc, name)
+			if err != nil {
+				continue
+			}
+			var records []Record
+			api.WalkFrames(data, handle, func(f api.Frame) {
+				if f.Kind == api.FrameRecord {
+					records = append(records, toRecord(f))
+				}
+			}, func(int, int) {})
+			return records, nil
+		}
+		delete(c.chunks, handle)
+		if !o.pause() {
+			break
+		}
+	}
+	return nil, o.err()
+}
+
+// readStep is the length of one ranged read.
+const readStep = 1 << 20
+
+// readBytes returns all of one replica's bytes.
+func (o *op) readBytes(loc *api.ChunkReply, name string) ([]byte, error) {
+	var data []byte
+	for {
+		reply, err := o.read(loc, name, &api.ReadChunkRequest{Handle: loc.Handle, Version: loc.Version, Offset: uint64(len(data)), Length: readStep})
+		if err != nil {
+			return nil, err
+		}
+		data = append(data, reply.Data...)
+		if reply.Code != api.Code_OK || len(reply.Data) == 0 || uint64(len(data)) >= reply.End {
+			return data, nil
+		}
+	}
+}
