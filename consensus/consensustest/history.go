@@ -36,6 +36,9 @@ type history struct {
 	clock atomic.Int64
 	ids   atomic.Uint64
 
+	// acknowledged counts successful swaps.
+	acknowledged atomic.Int64
+
 	mu  sync.Mutex
 	ops []operation
 }
@@ -43,6 +46,9 @@ type history struct {
 func (h *history) stamp() int64 { return h.clock.Add(1) }
 
 func (h *history) add(o operation) {
+	if o.Kind == opSwap && o.Outcome == consensus.OK {
+		h.acknowledged.Add(1)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ops = append(h.ops, o)

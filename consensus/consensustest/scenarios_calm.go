@@ -12,10 +12,10 @@ import (
 // acknowledge runs traffic until n more writes have been acknowledged.
 func (c *cluster) acknowledge(n int) {
 	c.Helper()
-	before := c.history.tally().OK
+	target := c.history.acknowledged.Load() + int64(n)
 	l := c.load(defaultLoad())
 	defer l.stop()
-	c.within(4*c.grace(), "writes to be acknowledged", func() bool { return c.history.tally().OK >= before+n })
+	c.within(4*c.grace(), "writes to be acknowledged", func() bool { return c.history.acknowledged.Load() >= target })
 }
 
 // runSingle: one replica orders, answers, and knows it all again after a

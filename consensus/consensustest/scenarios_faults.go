@@ -143,6 +143,8 @@ func runStaleRead(c *cluster) {
 		old := c.leader()
 		o := defaultLoad()
 		o.reads, o.stray, o.clients, o.keys, o.pace = 60, 67, 9, 1, 3*time.Millisecond
+		// Short, lest all clients hang on the old leader while it is deposed.
+		o.timeout = 60 * time.Millisecond
 		l := c.load(o)
 		c.run(200 * time.Millisecond)
 		if i == 1 {

@@ -371,7 +371,11 @@ func bugs() []bug {
 				defer cancel()
 				res, err := r.Propose(short, command)
 				if errors.Is(err, consensus.ErrUnknown) && ctx.Err() == nil {
-					go r.Propose(context.WithoutCancel(ctx), command)
+					go func() {
+						ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+						defer cancel()
+						r.Propose(ctx, command)
+					}()
 				}
 				return res, err
 			}),
