@@ -2,6 +2,7 @@ package chunkserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sort"
@@ -47,9 +48,18 @@ type Server struct {
 	mutations atomic.Uint64
 }
 
-// Open recovers the chunks in o.Dir, makes them durable, and serves. Errors are
-// those of the file system, or say what contradicts in the options.
-func Open(o Options) (*Server, error) {
+// Start recovers the chunks in o.Dir, makes them durable, and serves. Errors are
+// those of the file system, or say what contradicts in the options. The server
+// owns the listener from here on, on an error too.
+func Start(o Options) (*Server, error) {
+	s, err := start(o)
+	if err != nil && o.Listener != nil {
+		err = errors.Join(err, o.Listener.Close())
+	}
+	return s, err
+}
+
+func start(o Options) (*Server, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
