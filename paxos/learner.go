@@ -62,15 +62,17 @@ func (n *Node) markChosen(slot uint64) {
 // mayApply reports whether a chosen entry can be handed out. What is handed out
 // and not yet applied is bounded, so that a slow state machine holds no memory.
 func (n *Node) mayApply() bool {
-	return n.handed < n.chosen && n.handed-n.applied < uint64(n.cfg.Window)
+	return n.handed < n.chosen && n.handed-n.applied < n.applyAhead()
 }
+
+func (n *Node) applyAhead() uint64 { return 4 * uint64(n.cfg.Window) }
 
 // handOut fills in the next chosen entries.
 func (n *Node) handOut(rd *Ready) {
 	if !n.mayApply() {
 		return
 	}
-	end := min(n.chosen, n.applied+uint64(n.cfg.Window)) + 1
+	end := min(n.chosen, n.applied+n.applyAhead()) + 1
 	rd.Apply, _ = n.log.read(n.handed+1, end, n.cfg.MaxMessageBytes)
 	for _, e := range rd.Apply {
 		n.assert(e.Slot == n.handed+1 && e.Slot <= n.chosen, 7, "slot %d is handed out after %d, chosen through %d", e.Slot, n.handed, n.chosen)

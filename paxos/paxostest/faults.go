@@ -3,8 +3,12 @@ package paxostest
 import "gfslab/paxos"
 
 // faults draws the faults of one tick. Toward the end of a run those that the
-// options ask for and that did not happen yet are forced.
+// options ask for and that did not happen yet are forced. Past the end, while
+// proposals are still missing, the world becomes friendlier.
 func (w *world) faults(opt Options) {
+	if past := w.now - opt.Ticks; past > 0 && past%100 == 0 {
+		w.swarm.ease()
+	}
 	late := w.now > opt.Ticks/2 && w.now%50 == 0
 	if w.chance(w.swarm.crash) || late && w.report.Crashes < opt.Crashes {
 		w.crash()

@@ -87,6 +87,7 @@ func Run(seed uint64, opt Options) (report Report) {
 // returns why that did not come about in time.
 func (w *world) settle() string {
 	w.calm = true
+	w.swarm.ease()
 	w.healLinks()
 	for _, p := range w.peers {
 		if !p.up {
@@ -99,7 +100,8 @@ func (w *world) settle() string {
 	// What flew and lay around may first have to be sorted out; then elections
 	// with backoff, then a page of catch-up a round trip.
 	c := w.swarm.config
-	limit := w.now + 60*c.ElectionTicks + 4*(w.swarm.delay+1)*int(w.appliedMax+100)
+	healed := w.now
+	limit := healed + 60*c.ElectionTicks + 4*(w.swarm.delay+1)*int(w.appliedMax+100)
 	acked, reads := w.acked, w.report.ReadsConfirmed
 	for w.now < limit {
 		w.tick()
@@ -107,7 +109,7 @@ func (w *world) settle() string {
 			return ""
 		}
 	}
-	why := fmt.Sprintf("%d ticks after the heal: %d acknowledged, %d reads;", w.now-limit+60*c.ElectionTicks, w.acked-acked, w.report.ReadsConfirmed-reads)
+	why := fmt.Sprintf("%d ticks after the heal: %d acknowledged, %d reads;", w.now-healed, w.acked-acked, w.report.ReadsConfirmed-reads)
 	for _, p := range w.peers {
 		st := p.node.Status()
 		why += fmt.Sprintf(" node %d %v of %v chosen %d applied %d last %d;", p.id, st.Role, st.Ballot, st.Chosen, st.Applied, st.Last)

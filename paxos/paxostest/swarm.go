@@ -82,3 +82,14 @@ func drawSwarm(r *rand.Rand) swarm {
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// ease halves the rate of faults, and bounds the delays so that elections can
+// end within their timeouts.
+func (s *swarm) ease() {
+	for _, p := range []*float64{&s.drop, &s.duplicate, &s.stall, &s.crash, &s.cut, &s.campaign} {
+		*p /= 2
+	}
+	s.heal, s.restart = max(s.heal, 0.05), max(s.restart, 0.1)
+	bound := max(0, s.config.ElectionTicks-s.config.HeartbeatTicks-1) / 4
+	s.delay, s.diskDelay = min(s.delay, bound), min(s.diskDelay, bound)
+}

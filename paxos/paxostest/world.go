@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 
 	"gfslab/paxos"
@@ -26,7 +27,6 @@ type world struct {
 	nextID  uint64
 	asked   map[uint64]uint64 // read id -> highest slot applied anywhere when it was asked
 	acked   int               // proposals acknowledged
-	read200 int               // reads confirmed
 }
 
 func newWorld(seed uint64, report *Report) *world {
@@ -63,6 +63,9 @@ func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
 // ask, state machines work.
 func (w *world) tick() {
 	w.now++
+	// What was sent at the very end of the last tick arrives first.
+	w.flight[w.now] = append(w.flight[w.now-1], w.flight[w.now]...)
+	delete(w.flight, w.now-1)
 	for _, p := range w.peers {
 		p.persist(w.now)
 	}
@@ -79,10 +82,10 @@ func (w *world) tick() {
 	}
 	w.deliver()
 	for _, p := range w.peers {
-		if n := len(p.apply); w.swarm.applyLag && !w.calm {
-			p.execute(w.rng.IntN(2))
+		if w.swarm.applyLag && !w.calm {
+			p.execute(w.rng.IntN(3))
 		} else {
-			p.execute(n)
+			p.execute(math.MaxInt)
 		}
 	}
 }
@@ -110,7 +113,6 @@ func (w *world) deliver() {
 			p.persist(w.now)
 		}
 	}
-	delete(w.flight, w.now)
 }
 
 // clients propose and read at whoever believes to lead.
