@@ -57,8 +57,9 @@ func TestGRPCSurvives(t *testing.T) {
 			}
 		}
 		f.CloseNode("server")
-		if err := call(100 * time.Millisecond); status.Code(err) != codes.DeadlineExceeded {
-			t.Fatalf("server killed: %v", err)
+		// A call may be under way on the connection that died, or find none.
+		if c := status.Code(call(100 * time.Millisecond)); c != codes.DeadlineExceeded && c != codes.Unavailable {
+			t.Fatalf("server killed: %v", c)
 		}
 		f.OpenNode("server")
 		if err := call(5 * time.Second); err != nil {

@@ -1,0 +1,164 @@
+package hashiraft
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strconv"
+
+	"github.com/hashicorp/raft"
+
+	"gfslab/consensus"
+	"gfslab/consensus/batch"
+	"gfslab/consensus/storage"
+	"gfslab/consensus/wire"
+	"gfslab/internal/disk"
+)
+
+// Deps are a replica's doors to the world: the fields of engine.Deps, but for
+// the ticker, which the library does not know.
+type Deps struct {
+	FS  disk.FS
+	Dir string
+	// Network dials the peers and, where Listener is nil, listens at the
+	// replica's own address.
+	Network  wire.Network
+	Listener net.Listener
+	// SegmentBytes and TailBytes are storage's (0 = its defaults).
+	SegmentBytes, TailBytes int64
+}
+
+// Open recovers the log in deps.Dir, or founds the cluster that cfg describes,
+// and starts the replica. It owns deps.Listener from here on, also when it
+// fails.
+func Open(cfg consensus.Config, deps Deps) (consensus.Replica, error) {
+	cfg = cfg.WithDefaults()
+	r, err := open(cfg, deps)
+	if err != nil {
+		if deps.Listener != nil {
+			_ = deps.Listener.Close() // perhaps closed already
+		}
+		return nil, fmt.Errorf("hashiraft: node %d: %w", cfg.Self, err)
+	}
+	return r, nil
+}
+
+func open(cfg consensus.Config, deps Deps) (_ *Replica, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	log, err := storage.Open(storage.Options{
+		FS: deps.FS, Dir: deps.Dir, SegmentBytes: deps.SegmentBytes, TailBytes: deps.TailBytes, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	closeAll := log.Close
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll())
+		}
+	}()
+	st := &store{log: log}
+	owner := fmt.Sprintf("hashiraft/%s/%d", cfg.Cluster, cfg.Self)
+	if err := st.prepare(owner, configuration(cfg.Peers)); err != nil {
+		return nil, err
+	}
+	conns, err := wire.NewStream(wire.StreamOptions{
+		Cluster: cfg.Cluster, Self: cfg.Self, Peers: cfg.Peers,
+		Listener: deps.Listener, Network: deps.Network, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := newReplica(cfg, log, st, conns)
+	t := r.transport()
+	closeAll = func() error { return errors.Join(t.Close(), log.Close()) }
+	if err := r.start(t); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func newReplica(cfg consensus.Config, log *storage.Log, st *store, conns *wire.Stream) *Replica {
+	nonce := rand.Uint64()
+	r := &Replica{
+		cfg: cfg, quorum: len(cfg.Peers)/2 + 1, log: log, store: st, stream: conns,
+		acks:    &acks{last: map[raft.ServerID]ack{}},
+		reads:   readRounds{wake: make(chan struct{}, 1)},
+		futures: waiter{over: make(chan struct{})},
+		wake:    make(chan struct{}, 1),
+		pending: make(chan proposal, 2*cfg.Limits.Window),
+		stop:    make(chan struct{}), closed: make(chan struct{}),
+	}
+	r.roles = &roles{self: cfg.Self, observe: cfg.Observe, changed: r.poke, gained: make(chan struct{}, 1)}
+	r.proposer = batch.New(batch.Options{Node: uint64(cfg.Self), Nonce: nonce, Limits: cfg.Limits, Notify: r.poke})
+	r.fsm = &fsm{self: cfg.Self, machine: cfg.StateMachine, proposer: r.proposer, observe: cfg.Observe, completed: r.poke}
+	return r
+}
+
+// transport wraps the library's own around our stream. It begins to accept.
+func (r *Replica) transport() *transport {
+	book := addresses{}
+	for _, p := range r.cfg.Peers {
+		book[serverID(p.ID)] = raft.ServerAddress(p.Addr)
+	}
+	return &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			ServerAddressProvider: book, Logger: newLogger(r.cfg.Logger), Stream: stream{r.stream},
+			MaxPool: pooled, MaxRPCsInFlight: pipelined, Timeout: rpcTimeout(r.cfg.Limits),
+			MsgpackUseNewTimeFormat: true,
+		}),
+		addr: book[serverID(r.cfg.Self)],
+		acks: r.acks,
+	}
+}
+
+func (r *Replica) start(t *transport) error {
+	conf := translate(r.cfg.Limits)
+	conf.LocalID = serverID(r.cfg.Self)
+	conf.Logger = newLogger(r.cfg.Logger)
+	library, err := raft.NewRaft(conf, r.fsm, r.store, r.store, snapshots{r.log}, t)
+	if err != nil {
+		return err
+	}
+	r.raft = library
+	r.raft.RegisterObserver(raft.NewObserver(nil, false, r.roles.filter))
+	// The library runs already; a timer of it may have been faster than we.
+	if state := r.raft.State(); state != raft.Follower {
+		r.roles.become(state, r.raft.CurrentTerm())
+	}
+	r.tasks.Go(r.propose)
+	r.tasks.Go(r.reap)
+	r.tasks.Go(r.settle)
+	r.tasks.Go(r.confirmReads)
+	return nil
+}
+
+// configuration is the first one: all peers vote. It is the same on every
+// node, byte for byte.
+func configuration(peers []consensus.Peer) raft.Configuration {
+	var c raft.Configuration
+	for _, p := range peers {
+		c.Servers = append(c.Servers, raft.Server{
+			Suffrage: raft.Voter, ID: serverID(p.ID), Address: raft.ServerAddress(p.Addr),
+		})
+	}
+	slices.SortFunc(c.Servers, func(a, b raft.Server) int { return int(nodeID(a.ID)) - int(nodeID(b.ID)) })
+	return c
+}
+
+func serverID(id consensus.NodeID) raft.ServerID {
+	return raft.ServerID(strconv.FormatUint(uint64(id), 10))
+}
+
+// nodeID is 0 for an id that is none of ours ("" while no leader is known).
+func nodeID(id raft.ServerID) consensus.NodeID {
+	n, err := strconv.ParseUint(string(id), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return consensus.NodeID(n)
+}
