@@ -121,6 +121,7 @@ type load struct {
 func (c *cluster) load(o loadOptions) *load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{cancel: cancel}
+	c.loads = append(c.loads, l)
 	for i := range o.clients {
 		rng := rand.New(rand.NewPCG(c.play.seed, uint64(1000+i)))
 		l.wg.Go(func() { c.client(ctx, rng, o) })
@@ -177,7 +178,7 @@ func (c *cluster) leader(except ...*node) *incarnation {
 			if inc.replica.Status().Role != consensus.Leader || contains(except, inc.node) {
 				continue
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+			ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 			o := c.read(ctx, inc, 1)
 			cancel()
 			if o.Outcome == consensus.OK {

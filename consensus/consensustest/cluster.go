@@ -30,6 +30,7 @@ type cluster struct {
 	fabric  *faultnet.Fabric
 	history *history
 	nodes   []*node
+	loads   []*load
 
 	mu       sync.Mutex
 	lists    []appliedList
@@ -89,7 +90,11 @@ func (c *cluster) addNode(id consensus.NodeID) {
 	c.nodes = append(c.nodes, n)
 	listenAt := n.name + ":7000"
 	n.fs = faultdisk.NewMem(c.play.seed + uint64(id))
-	if c.play.world == Real {
+	if c.play.world == Virtual {
+		// Time for faults to strike in the middle of things: without it every
+		// command would take no time at all.
+		n.fs.StallSyncs(time.Duration(300+c.rng.IntN(1500)) * time.Microsecond)
+	} else {
 		listenAt = "127.0.0.1:0"
 		fs, err := faultdisk.NewReal(filepath.Join(c.play.dir, n.name), c.play.seed+uint64(id))
 		if err != nil {
@@ -261,7 +266,13 @@ func (c *cluster) closeAll(incs []*incarnation) {
 // close ends the cluster whatever has happened.
 func (c *cluster) close() {
 	c.fabric.HealAll()
+	for _, l := range c.loads {
+		l.cancel()
+	}
 	c.stop(c.nodes...)
+	for _, l := range c.loads {
+		l.stop()
+	}
 	for _, n := range c.nodes {
 		if n.listener != nil {
 			n.listener.Close()

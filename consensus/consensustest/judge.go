@@ -236,9 +236,10 @@ const searchLimit = 10 * time.Second
 // checkLinearizable is the second, independent verdict: it uses what clients
 // saw alone, no position and no log, one register at a time.
 func checkLinearizable(ops []operation, report reporter) {
+	seenBy := firstSeen(ops)
 	byKey := map[uint8][]porcupine.Operation{}
 	for i, o := range ops {
-		if o.Outcome == consensus.Fail || o.ID == 0 && o.Kind == opSwap || o.Kind == opRead && o.Outcome != consensus.OK {
+		if o.Outcome == consensus.Fail || o.Kind == opRead && o.Outcome != consensus.OK {
 			continue
 		}
 		op := porcupine.Operation{
@@ -246,7 +247,11 @@ func checkLinearizable(ops []operation, report reporter) {
 			Output: registerOutput{o.Value, o.Outcome == consensus.Unknown}, Return: o.Return,
 		}
 		if o.Outcome == consensus.Unknown {
-			op.Return = 1 << 60
+			seen, ok := seenBy[o.ID]
+			if !ok {
+				continue
+			}
+			op.Return = max(seen, o.Invoke+1)
 		}
 		byKey[o.Key] = append(byKey[o.Key], op)
 	}
@@ -260,4 +265,21 @@ func checkLinearizable(ops []operation, report reporter) {
 			report("linearizability: no verdict on the %d operations on key %d within %v", len(list), key, searchLimit)
 		}
 	}
+}
+
+// firstSeen tells of each id when the first operation that saw it returned. Ids
+// are unique, so this settles unknown writes exactly: one that was seen took
+// effect before that moment; one that nobody saw may as well have taken effect
+// at the very end, or before another unseen one, and constrains nothing.
+func firstSeen(ops []operation) map[uint64]int64 {
+	seen := map[uint64]int64{}
+	for _, o := range ops {
+		if o.Outcome != consensus.OK {
+			continue
+		}
+		if at, ok := seen[o.Value]; !ok || o.Return < at {
+			seen[o.Value] = o.Return
+		}
+	}
+	return seen
 }

@@ -145,6 +145,10 @@ func runStaleRead(c *cluster) {
 		o.reads, o.stray, o.clients, o.keys, o.pace = 60, 67, 9, 1, 3*time.Millisecond
 		// Short, lest all clients hang on the old leader while it is deposed.
 		o.timeout = 60 * time.Millisecond
+		if c.play.scenario.applyDelay > 0 {
+			// Leave the machines room: what times out is applied all the same.
+			o.reads, o.clients, o.pace = 88, 6, 12*time.Millisecond
+		}
 		l := c.load(o)
 		c.run(200 * time.Millisecond)
 		if i == 1 {
@@ -163,37 +167,49 @@ func runStaleRead(c *cluster) {
 	}
 }
 
-// runAmbiguous: proposals are under way when the leader is cut off; what it
-// cannot know it must not call a failure. Then the same with Close.
+// runAmbiguous: proposals are under way when the leader is cut off, loses
+// power or is closed; what it cannot know it must not call a failure.
 func runAmbiguous(c *cluster) {
-	for i := range 4 {
+	for i := range 6 {
 		inc := c.leader()
 		var wg sync.WaitGroup
 		for j := range 32 {
 			wg.Go(func() {
-				pause(context.Background(), time.Duration(j%8)*time.Millisecond/2)
-				ctx, cancel := context.WithTimeout(context.Background(), 400*time.Millisecond)
-				defer cancel()
-				o := c.swap(ctx, inc, uint8(1+j%4), 50)
-				if o.Outcome == consensus.Unknown && ctx.Err() != nil && !errors.Is(o.Err, consensus.ErrUnknown) {
-					c.Errorf("an unknown outcome is not marked ErrUnknown: %v", o.Err)
+				for c.proposeUntilError(inc, uint8(1+j%4)) == nil {
 				}
 			})
 		}
-		pause(context.Background(), time.Duration(1+c.rng.IntN(3))*time.Millisecond)
-		if i%2 == 0 {
+		pause(context.Background(), time.Duration(2+c.rng.IntN(8))*time.Millisecond)
+		switch i % 3 {
+		case 0:
 			c.isolate(inc.node)
-		} else {
+		case 1:
 			c.stop(inc.node)
+		case 2:
+			c.crash(50, inc.node)
 		}
 		wg.Wait()
 		c.mustSwap(2, inc.node)
 		c.fabric.HealAll()
-		if i%2 == 1 {
+		if i%3 != 0 {
 			c.open(inc.node)
 		}
 		c.mustSwap(3)
 	}
+	if n := c.history.tally().Unknown; n == 0 {
+		c.Errorf("leaders were cut off and closed with proposals under way, and every outcome was certain")
+	}
+}
+
+// proposeUntilError makes one proposal of bounded patience and returns its error.
+func (c *cluster) proposeUntilError(inc *incarnation, key uint8) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 400*time.Millisecond)
+	defer cancel()
+	o := c.swap(ctx, inc, key, 50)
+	if errors.Is(o.Err, context.DeadlineExceeded) && o.Outcome == consensus.OK {
+		c.Errorf("node %d: an error with the outcome ok: %v", o.Node, o.Err)
+	}
+	return o.Err
 }
 
 // runBackPressure: a leader that cannot commit fills up. Who is patient is
