@@ -135,3 +135,12 @@ func (m mix) draw(rng *rand.Rand, client int) Op {
 	}
 	panic("workloads: the weights do not add up")
 }
+
+// Names lists the workloads' names in the order of All.
+func Names() []string {
+	var names []string
+	for _, d := range All() {
+		names = append(names, d.Name)
+	}
+	return names
+}

@@ -1,0 +1,288 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"gfslab/chunkserver"
+	"gfslab/consensus"
+	"gfslab/harness/nemesis"
+	faultnet "gfslab/internal/fault/net"
+	"gfslab/internal/node"
+	"gfslab/results/rundir"
+)
+
+// Config says what to start.
+type Config struct {
+	Plan   rundir.Plan
+	Limits consensus.Limits
+	World  World
+	// Now is the run's clock in nanoseconds; every record is stamped by it.
+	Now    func() int64
+	Logger *slog.Logger
+}
+
+// Cluster is a running cell. Its methods may be called from any goroutine,
+// but a node is crashed and restarted by one goroutine at a time.
+type Cluster struct {
+	cfg    Config
+	fabric *faultnet.Fabric
+	peers  []consensus.Peer
+	// masters and servers are in order of their names.
+	masters []*masterNode
+	servers []*serverNode
+	// closing waits for crashed instances that shut down in the background.
+	closing sync.WaitGroup
+}
+
+var _ nemesis.Target = (*Cluster)(nil)
+
+// masterNode is one master over all its incarnations.
+type masterNode struct {
+	name    string
+	id      consensus.NodeID
+	address string // where clients reach it
+	disk    Disk
+	rec     *recorder
+
+	mu      sync.Mutex
+	running *node.Master // nil while crashed
+}
+
+// serverNode is one chunkserver.
+type serverNode struct {
+	name, address string
+	disk          Disk
+	running       *chunkserver.Server
+	leases        *leaseLog
+}
+
+// Start starts the cell and waits until a master leads and, if there are
+// chunkservers, the leader knows them all.
+func Start(ctx context.Context, cfg Config) (*Cluster, error) {
+	c := &Cluster{cfg: cfg, fabric: faultnet.NewFabric(cfg.World.Network)}
+	for i := range cfg.Plan.Replicas {
+		m := &masterNode{name: fmt.Sprintf("m%d", i+1), id: consensus.NodeID(i + 1)}
+		m.rec = &recorder{node: m.name, now: cfg.Now}
+		m.address = cfg.World.Address(m.name + "-client")
+		c.peers = append(c.peers, consensus.Peer{ID: m.id, Addr: cfg.World.Address(m.name + "-peer")})
+		c.masters = append(c.masters, m)
+	}
+	for _, m := range c.masters {
+		var err error
+		if m.disk, err = cfg.World.Disk(m.name); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		if err := c.startMaster(ctx, m); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
+	for i := range cfg.Plan.Chunkservers {
+		s := &serverNode{name: fmt.Sprintf("cs%d", i+1)}
+		s.leases = &leaseLog{node: s.name, now: cfg.Now}
+		s.address = cfg.World.Address(s.name)
+		var err error
+		if s.disk, err = cfg.World.Disk(s.name); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		if err := c.startServer(s); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		c.servers = append(c.servers, s)
+	}
+	if err := c.awaitReady(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// awaitReady polls until the cell can serve.
+func (c *Cluster) awaitReady(ctx context.Context) error {
+	return c.poll(ctx, func() error {
+		name, _, ok := c.Leader()
+		if !ok {
+			return errors.New("no master leads")
+		}
+		for _, m := range c.masters {
+			if m.name != name || len(c.servers) == 0 {
+				continue
+			}
+			if m := m.get(); m == nil || m.AliveChunkservers() < len(c.servers) {
+				return errors.New("not every chunkserver has reported to the leader")
+			}
+		}
+		return nil
+	})
+}
+
+// poll calls check every few milliseconds until it returns nil or ctx ends; the
+// error then says what was still missing.
+func (c *Cluster) poll(ctx context.Context, check func() error) error {
+	t := time.NewTicker(2 * time.Millisecond)
+	defer t.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("cluster: %w: %w", err, ctx.Err())
+		case <-t.C:
+		}
+	}
+}
+
+// Masters names all masters in order.
+func (c *Cluster) Masters() []string {
+	var names []string
+	for _, m := range c.masters {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// Nodes names all nodes, masters first.
+func (c *Cluster) Nodes() []string {
+	names := c.Masters()
+	for _, s := range c.servers {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// MasterAddresses maps the masters' ids to where clients reach them.
+func (c *Cluster) MasterAddresses() map[uint64]string {
+	out := map[uint64]string{}
+	for _, m := range c.masters {
+		out[uint64(m.id)] = m.address
+	}
+	return out
+}
+
+// Dialer dials as the named participant ("client").
+func (c *Cluster) Dialer(name string) node.Dialer { return c.fabric.Node(name).Dial }
+
+func (c *Cluster) master(name string) *masterNode {
+	i := slices.IndexFunc(c.masters, func(m *masterNode) bool { return m.name == name })
+	if i < 0 {
+		return nil
+	}
+	return c.masters[i]
+}
+
+func (m *masterNode) get() *node.Master {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.running
+}
+
+// Status returns what a master's replica believes; ok is false while it is
+// down.
+func (c *Cluster) Status(name string) (s consensus.Status, ok bool) {
+	m := c.master(name)
+	if m == nil {
+		return s, false
+	}
+	running := m.get()
+	if running == nil {
+		return s, false
+	}
+	return running.Replica().Status(), true
+}
+
+// Leader returns the master that leads at the highest term.
+func (c *Cluster) Leader() (name string, term uint64, ok bool) {
+	for _, m := range c.masters {
+		if s, up := c.Status(m.name); up && s.Role == consensus.Leader && s.Term >= term {
+			name, term, ok = m.name, s.Term, true
+		}
+	}
+	return name, term, ok
+}
+
+// Cut stalls bytes on the peer links from one master to another; Heal undoes
+// it.
+func (c *Cluster) Cut(from, to string)  { c.fabric.Cut(from, to) }
+func (c *Cluster) Heal(from, to string) { c.fabric.Heal(from, to) }
+
+// Events returns the protocol events of all masters by time.
+func (c *Cluster) Events() []nemesis.Seen {
+	var all []nemesis.Seen
+	for _, m := range c.masters {
+		all = append(all, m.rec.seen()...)
+	}
+	slices.SortStableFunc(all, func(a, b nemesis.Seen) int { return int(a.At - b.At) })
+	return all
+}
+
+// Quiesce waits until every master is up, one leads, and all have applied what
+// the leader has committed.
+func (c *Cluster) Quiesce(ctx context.Context) error {
+	return c.poll(ctx, func() error {
+		name, _, ok := c.Leader()
+		if !ok {
+			return errors.New("no master leads")
+		}
+		lead, _ := c.Status(name)
+		for _, m := range c.masters {
+			s, up := c.Status(m.name)
+			if !up {
+				return fmt.Errorf("%s is down", m.name)
+			}
+			if s.Applied < lead.Committed {
+				return fmt.Errorf("%s has applied %d of %d", m.name, s.Applied, lead.Committed)
+			}
+		}
+		return nil
+	})
+}
+
+// Quiet waits until every master is up and follows one leader.
+func (c *Cluster) Quiet(ctx context.Context) error {
+	return c.poll(ctx, func() error {
+		name, _, ok := c.Leader()
+		if !ok {
+			return errors.New("no master leads")
+		}
+		leader := c.master(name).id
+		for _, m := range c.masters {
+			s, up := c.Status(m.name)
+			if !up {
+				return fmt.Errorf("%s is down", m.name)
+			}
+			if s.Leader != leader {
+				return fmt.Errorf("%s follows node %d, not %d", m.name, s.Leader, leader)
+			}
+		}
+		return nil
+	})
+}
+
+// Close stops every node and waits for crashed instances that still shut down.
+func (c *Cluster) Close() error {
+	c.fabric.HealAll() // a node that waits for a cut link could not close
+	var errs []error
+	for _, s := range c.servers {
+		if s.running != nil {
+			errs = append(errs, s.running.Close())
+		}
+	}
+	for _, m := range c.masters {
+		m.mu.Lock()
+		running := m.running
+		m.running = nil
+		m.mu.Unlock()
+		if running != nil {
+			m.rec.silence()
+			errs = append(errs, running.Close())
+		}
+	}
+	c.closing.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,70 @@
+package cluster
+
+import (
+	"fmt"
+
+	"gfslab/chunkserver"
+	"gfslab/results/rundir"
+)
+
+// Counters returns every node's totals so far, by name: "fsyncs" is counted at
+// the file-system door, the others by the replica itself.
+func (c *Cluster) Counters() map[string]map[string]uint64 {
+	out := map[string]map[string]uint64{}
+	for _, m := range c.masters {
+		n := map[string]uint64{}
+		if s, ok := c.Status(m.name); ok {
+			for k, v := range s.Counters {
+				n[k] = v
+			}
+		}
+		n["fsyncs"] = m.disk.Syncs()
+		out[m.name] = n
+	}
+	for _, s := range c.servers {
+		out[s.name] = map[string]uint64{"fsyncs": s.disk.Syncs()}
+	}
+	return out
+}
+
+// Applied returns every master's applied log.
+func (c *Cluster) Applied() (map[string][]rundir.Applied, error) {
+	out := map[string][]rundir.Applied{}
+	for _, m := range c.masters {
+		lines, err := m.rec.lines()
+		if err != nil {
+			return nil, err
+		}
+		out[m.name] = lines
+	}
+	return out, nil
+}
+
+// Leases returns every chunkserver's lease and mutation events.
+func (c *Cluster) Leases() map[string][]rundir.LeaseEvent {
+	out := map[string][]rundir.LeaseEvent{}
+	for _, s := range c.servers {
+		out[s.name] = s.leases.all()
+	}
+	return out
+}
+
+// Chunks reads every chunkserver's chunk files. The cluster must be closed.
+func (c *Cluster) Chunks() (map[string][]rundir.Chunk, error) {
+	out := map[string][]rundir.Chunk{}
+	for _, s := range c.servers {
+		found, err := chunkserver.Scan(s.disk.FS(), s.disk.Dir())
+		if err != nil {
+			return nil, fmt.Errorf("cluster: scan the chunks of %s: %w", s.name, err)
+		}
+		lines := make([]rundir.Chunk, 0, len(found))
+		for _, r := range found {
+			lines = append(lines, rundir.Chunk{
+				Handle: r.Handle, Version: r.Version, Offset: r.Offset, Length: r.Length,
+				CRC: r.CRC, Client: r.Client, Seq: r.Seq, Kind: r.Kind,
+			})
+		}
+		out[s.name] = lines
+	}
+	return out, nil
+}

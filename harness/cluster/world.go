@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+
+	"gfslab/consensus/wire"
+	"gfslab/internal/disk"
+	faultdisk "gfslab/internal/fault/disk"
+)
+
+// World is where a cell runs: its network, its disks, its addresses.
+type World struct {
+	Network wire.Network
+	// Disk returns the disk of a node, empty at first.
+	Disk func(node string) (Disk, error)
+	// Address returns the address for a name; it is the same for the same name.
+	Address func(name string) string
+}
+
+// Disk is one node's crashable disk.
+type Disk interface {
+	// FS is the file system of the present incarnation.
+	FS() disk.FS
+	// Dir is the node's folder.
+	Dir() string
+	// Crash rolls back to what was synced, with a share of the rest.
+	Crash(keepPercent int)
+	// Syncs counts fsyncs over all incarnations.
+	Syncs() uint64
+}
+
+// LocalWorld is real files under dir and TCP on the loopback interface.
+func LocalWorld(dir string, seed uint64) (World, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return World{}, err
+	}
+	return World{
+		Network: wire.TCP(),
+		Disk: func(node string) (Disk, error) {
+			fs, err := faultdisk.NewReal(filepath.Join(dir, node), diskSeed(seed, node))
+			return &fsDisk{fs: fs}, err
+		},
+		Address: Addresses(rand.New(rand.NewPCG(seed, 0xadd7e55))),
+	}, nil
+}
+
+// VirtualWorld is memory disks and in-memory links: it runs in a bubble of
+// virtual time. It must be made inside the bubble.
+func VirtualWorld(seed uint64) World {
+	return World{
+		Network: wire.NewMemory(),
+		Disk: func(node string) (Disk, error) {
+			return &fsDisk{fs: faultdisk.NewMem(diskSeed(seed, node))}, nil
+		},
+		Address: func(name string) string { return name },
+	}
+}
+
+func diskSeed(seed uint64, node string) uint64 {
+	for _, b := range []byte(node) {
+		seed = seed*1099511628211 + uint64(b)
+	}
+	return seed
+}
+
+// Addresses returns a source of loopback addresses: the same for the same name,
+// different for different names. It is used from one goroutine.
+func Addresses(rng *rand.Rand) func(name string) string {
+	addresses := map[string]string{}
+	return func(name string) string {
+		if addresses[name] == "" {
+			addresses[name] = freePort(rng)
+		}
+		return addresses[name]
+	}
+}
+
+// freePort returns a loopback address that nobody listens at, below the range
+// that the kernel takes outgoing ports from: a node must get its port back
+// after a crash.
+func freePort(rng *rand.Rand) string {
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rng.IntN(20000))
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		return addr
+	}
+	return "127.0.0.1:0" // the listener will say what is wrong
+}
+
+// fsDisk is a Disk over a crashable file system.
+type fsDisk struct{ fs *faultdisk.FS }
+
+func (d *fsDisk) FS() disk.FS   { return d.fs }
+func (d *fsDisk) Dir() string   { return "/node" }
+func (d *fsDisk) Syncs() uint64 { return d.fs.Syncs() }
+
+func (d *fsDisk) Crash(keepPercent int) { d.fs = d.fs.Crash(keepPercent) }

@@ -1,0 +1,127 @@
+package nemesis
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"gfslab/consensus"
+	"gfslab/results/rundir"
+)
+
+// world is a Target that writes down what was done to it.
+type world struct {
+	masters []string
+	leader  string
+	cuts    map[[2]string]bool
+	down    map[string]bool
+}
+
+func newWorld(n int) *world {
+	w := &world{leader: "m2", cuts: map[[2]string]bool{}, down: map[string]bool{}}
+	for i := range n {
+		w.masters = append(w.masters, "m"+string(rune('1'+i)))
+	}
+	return w
+}
+
+func (w *world) Masters() []string { return w.masters }
+func (w *world) Leader() (string, uint64, bool) {
+	return w.leader, 7, w.leader != ""
+}
+func (w *world) Status(string) (consensus.Status, bool)       { return consensus.Status{}, true }
+func (w *world) Cut(from, to string)                          { w.cuts[[2]string{from, to}] = true }
+func (w *world) Heal(from, to string)                         { delete(w.cuts, [2]string{from, to}) }
+func (w *world) Crash(name string, _ int) error               { w.down[name] = true; return nil }
+func (w *world) Restart(_ context.Context, name string) error { delete(w.down, name); return nil }
+
+func TestEveryFaultBreaksAndHeals(t *testing.T) {
+	want := map[string][]string{
+		"isolate-leader": {"m1>m2", "m2>m1", "m2>m3", "m3>m2"},
+		"split-minority": {"m1>m2", "m2>m1", "m2>m3", "m3>m2"},
+		"split-majority": {"m1>m2", "m1>m3", "m2>m1", "m3>m1"},
+		"one-way-out":    {"m2>m1", "m2>m3"},
+		"one-way-in":     {"m1>m2", "m3>m2"},
+		"crash-leader":   nil,
+	}
+	for _, f := range Kinds() {
+		w := newWorld(3)
+		in, err := Inject(context.Background(), w, f.Name, Args{})
+		if err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+		var got []string
+		for c := range w.cuts {
+			got = append(got, c[0]+">"+c[1])
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want[f.Name]) {
+			t.Errorf("%s cut %v, want %v", f.Name, got, want[f.Name])
+		}
+		if down := w.down["m2"]; down != (f.Name == "crash-leader") {
+			t.Errorf("%s: leader down = %v", f.Name, down)
+		}
+		if err := in.Heal(context.Background()); err != nil {
+			t.Fatalf("%s: heal: %v", f.Name, err)
+		}
+		if len(w.cuts)+len(w.down) != 0 {
+			t.Errorf("%s: after the heal still broken: %v %v", f.Name, w.cuts, w.down)
+		}
+	}
+}
+
+func TestSplitsOfFiveKeepTheLeaderOnTheNamedSide(t *testing.T) {
+	for name, leaderReaches := range map[string]int{"split-minority": 1, "split-majority": 2} {
+		w := newWorld(5)
+		if _, err := Inject(context.Background(), w, name, Args{}); err != nil {
+			t.Fatal(err)
+		}
+		reach := 0
+		for _, m := range w.masters {
+			if m != w.leader && !w.cuts[[2]string{w.leader, m}] {
+				reach++
+			}
+		}
+		if reach != leaderReaches {
+			t.Errorf("%s: the leader reaches %d others, want %d", name, reach, leaderReaches)
+		}
+	}
+}
+
+func TestInjectSaysWhatIsWrong(t *testing.T) {
+	w := newWorld(3)
+	if _, err := Inject(context.Background(), w, "isolate-leadr", Args{}); err == nil || !strings.Contains(err.Error(), `"isolate-leadr" is unknown`) {
+		t.Errorf("unknown fault: %v", err)
+	}
+	w.leader = ""
+	if _, err := Inject(context.Background(), w, "crash-leader", Args{}); err == nil {
+		t.Error("a crash of no leader was accepted")
+	}
+}
+
+func TestExplain(t *testing.T) {
+	before := Before{Leader: "m2", Term: 7}
+	events := []Seen{
+		{50, "m1", consensus.Event{Kind: consensus.EventCampaign, Term: 7}}, // before the fault
+		{150, "m3", consensus.Event{Kind: consensus.EventCampaign, Term: 8}},
+		{160, "m3", consensus.Event{Kind: consensus.EventLeader, Term: 8}},
+		{170, "m3", consensus.Event{Kind: consensus.EventCommit, Term: 8}},
+		{180, "m2", consensus.Event{Kind: consensus.EventStepDown, Term: 7}},
+	}
+	f := rundir.Fault{Node: "m2", Inject: 100, Heal: 300}
+	Explain(&f, before, events, 0)
+	if !f.Observed || f.Detected != 150 || f.Elected != 160 || f.Committed != 170 || len(f.Evidence) != 2 {
+		t.Errorf("explained as %+v", f)
+	}
+	none := rundir.Fault{Node: "m2", Inject: 100, Heal: 140}
+	Explain(&none, before, events, 0)
+	if none.Observed {
+		t.Errorf("a leader elected only after the heal was taken for an effect: %+v", none)
+	}
+	lagged := rundir.Fault{Node: "m1", Inject: 200, Heal: 300}
+	Explain(&lagged, before, nil, 12)
+	if !lagged.Observed || len(lagged.Evidence) != 1 {
+		t.Errorf("a lagging follower was not seen: %+v", lagged)
+	}
+}
