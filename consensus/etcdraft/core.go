@@ -32,6 +32,15 @@ type core struct {
 	answers []answer
 	// applying are answers to applications handed out, by their last index.
 	applying []answer
+
+	// A cluster of one: reads that wait until an entry of the own term is
+	// committed, and the term of the newest committed entry handed out. The
+	// library holds such reads back in larger clusters only: alone, after a
+	// restart, it would answer with a commit index that is behind what was
+	// acknowledged before.
+	single    bool
+	early     []uint64
+	committed uint64
 }
 
 type answer struct {
@@ -42,6 +51,7 @@ type answer struct {
 func newCore(cfg consensus.Config, s *store, node *raft.RawNode) *core {
 	c := &core{id: uint64(cfg.Self), parallel: cfg.Limits.LeaderDiskParallel, node: node, store: s}
 	_, c.last = s.log.Bounds()
+	c.single = len(cfg.Peers) == 1
 	if s.hard != nil {
 		c.term, c.vote = s.hard.GetTerm(), s.hard.GetVote()
 	}
@@ -90,8 +100,21 @@ func (c *core) leads() bool { return c.node.BasicStatus().RaftState == raft.Stat
 // ReadIndex implements engine.Core. A follower would forward the question to
 // its leader, so it is not asked.
 func (c *core) ReadIndex(id uint64) {
-	if c.leads() {
+	switch {
+	case !c.leads():
+	case c.single && c.committed != c.node.BasicStatus().GetTerm():
+		c.early = append(c.early, id)
+	default:
 		c.node.ReadIndex(binary.BigEndian.AppendUint64(nil, id))
+	}
+}
+
+// askEarly asks again for the reads that came too early.
+func (c *core) askEarly() {
+	ids := c.early
+	c.early = nil
+	for _, id := range ids {
+		c.ReadIndex(id)
 	}
 }
 
@@ -114,6 +137,9 @@ func (c *core) Ready(out *engine.Ready) {
 		default:
 			out.SendNow = append(out.SendNow, message(m))
 		}
+	}
+	if len(c.early) > 0 {
+		c.askEarly()
 	}
 	for _, r := range rd.ReadStates {
 		if len(r.RequestCtx) == 8 {
@@ -167,6 +193,7 @@ func (c *core) apply(m *pb.Message, out *engine.Ready) {
 	for _, e := range m.Entries {
 		out.Apply = append(out.Apply, entry(e))
 	}
+	c.committed = m.Entries[len(m.Entries)-1].GetTerm()
 	c.applying = append(c.applying, answer{m.Entries[len(m.Entries)-1].GetIndex(), m.Responses})
 }
 
