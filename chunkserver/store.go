@@ -15,7 +15,8 @@ const serverFile = "server"
 func (s *Server) openStore() error {
 	fs := s.opts.FS
 	s.folder = fs.PathJoin(s.opts.Dir, chunkFolder)
-	if err := fs.MkdirAll(s.folder, 0o755); err != nil {
+	folders, err := makeFolders(fs, s.opts.Dir, s.folder)
+	if err != nil {
 		return fmt.Errorf("open chunk store: %w", err)
 	}
 	names, err := fs.List(s.folder)
@@ -43,12 +44,25 @@ func (s *Server) openStore() error {
 	if err := s.boot(); err != nil {
 		return fmt.Errorf("open chunk store: %w", err)
 	}
-	for _, dir := range []string{s.folder, s.opts.Dir} {
+	for _, dir := range folders {
 		if err := syncDir(fs, dir); err != nil {
 			return fmt.Errorf("open chunk store: %w", err)
 		}
 	}
 	return nil
+}
+
+// makeFolders makes folder, which is in dir, and returns which directories must
+// be synced for it to last: all that hold an entry which may be new.
+func makeFolders(fs disk.FS, dir, folder string) (sync []string, err error) {
+	sync = []string{folder, dir, fs.PathDir(dir)}
+	for at := fs.PathDir(dir); ; at = fs.PathDir(at) {
+		if _, err := fs.Stat(at); err == nil || fs.PathDir(at) == at {
+			break
+		}
+		sync = append(sync, fs.PathDir(at))
+	}
+	return sync, fs.MkdirAll(folder, 0o755)
 }
 
 // loadChunk opens an existing chunk and syncs it.
