@@ -26,7 +26,7 @@ type Log struct {
 	seq      uint64 // last sequence number used
 	durable  uint64 // highest sequence number known durable
 	scratch  []byte
-	zeros    []byte
+	zeros    zeros
 	recovery Recovery
 	counters counters
 
@@ -148,7 +148,7 @@ func (l *Log) appendRecord(kind byte, oldest uint64, b *Batch, c cut) (off int64
 // flush makes all appended records durable, and the directory entry of a new
 // segment too.
 func (l *Log) flush(newFile bool) error {
-	if err := l.out.flush(l.zeros, &l.counters); err != nil {
+	if err := l.out.flush(&l.zeros, &l.counters); err != nil {
 		return err
 	}
 	if newFile {

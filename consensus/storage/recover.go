@@ -27,8 +27,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l := &Log{
 		opts: o, turn: make(chan struct{}, 1), snapTurn: make(chan struct{}, 1),
-		zeros: make([]byte, 16*pageBytes),
-		idx:   newIndex(max(o.TailBytes, -1)), segs: map[uint64]*segment{},
+		idx: newIndex(max(o.TailBytes, 0)), segs: map[uint64]*segment{},
 	}
 	if l.lock, err = o.FS.Lock(o.FS.PathJoin(o.Dir, lockName)); err != nil {
 		return nil, fmt.Errorf("storage: %s is in use: %w", o.Dir, err)
@@ -277,11 +276,11 @@ func (l *Log) cutTail(f disk.File, number uint64, data []byte, off int) (cut, er
 		end--
 	}
 	for at := off; at < end; {
-		n := min(len(l.zeros), end-at)
-		if _, err := f.WriteAt(l.zeros[:n], int64(at)); err != nil {
+		p := l.zeros.upTo(int64(end - at))
+		if _, err := f.WriteAt(p, int64(at)); err != nil {
 			return cut{}, err
 		}
-		at += n
+		at += len(p)
 	}
 	l.recovery.TornTail = true
 	l.recovery.CutSegment, l.recovery.CutOffset, l.recovery.CutBytes = number, int64(off), int64(end-off)

@@ -19,7 +19,21 @@ const (
 	lastStride  = 1 << 20
 	// keepBuffer bounds what a writer keeps allocated after a large batch.
 	keepBuffer = 1 << 20
+	// maxZeros is the largest single write of zeros.
+	maxZeros = 64 << 10
 )
+
+// zeros are zero bytes to write, allocated once they are needed.
+type zeros struct{ p []byte }
+
+// upTo returns at most n zeros, at least one.
+func (z *zeros) upTo(n int64) []byte {
+	n = min(n, maxZeros)
+	if int64(len(z.p)) < n {
+		z.p = make([]byte, n)
+	}
+	return z.p[:n]
+}
 
 func segmentName(number uint64) string { return fmt.Sprintf("%010d.log", number) }
 
@@ -124,15 +138,15 @@ func (a *appender) append(payload []byte) (off int64, err error) {
 	return off, err
 }
 
-// flush writes what was appended and syncs it. zeros is read only.
-func (a *appender) flush(zeros []byte, c *counters) error {
+// flush writes what was appended and syncs it.
+func (a *appender) flush(z *zeros, c *counters) error {
 	n := int64(len(a.buf.p))
 	if _, err := a.seg.file.WriteAt(a.buf.p, a.off); err != nil {
 		return err
 	}
 	c.bytes.Add(uint64(n))
 	if end := a.off + n; end > a.filled {
-		if err := a.fill(end, zeros, c); err != nil {
+		if err := a.fill(end, z, c); err != nil {
 			return err
 		}
 	}
@@ -150,7 +164,7 @@ func (a *appender) flush(zeros []byte, c *counters) error {
 
 // fill writes zeros behind end. The first time only to the end of a page: a
 // segment may stay as short as its head.
-func (a *appender) fill(end int64, zeros []byte, c *counters) error {
+func (a *appender) fill(end int64, z *zeros, c *counters) error {
 	to := end + pageBytes
 	if a.filled > 0 {
 		to = end + a.stride
@@ -158,12 +172,12 @@ func (a *appender) fill(end int64, zeros []byte, c *counters) error {
 	}
 	to -= to % pageBytes
 	for at := end; at < to; {
-		n := min(int64(len(zeros)), to-at)
-		if _, err := a.seg.file.WriteAt(zeros[:n], at); err != nil {
+		p := z.upTo(to - at)
+		if _, err := a.seg.file.WriteAt(p, at); err != nil {
 			return err
 		}
-		c.filled.Add(uint64(n))
-		at += n
+		c.filled.Add(uint64(len(p)))
+		at += int64(len(p))
 	}
 	a.filled = max(to, end)
 	return nil
