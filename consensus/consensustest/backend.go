@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"gfslab/consensus"
 	"gfslab/consensus/wire"
 	"gfslab/internal/disk"
@@ -80,22 +82,33 @@ func fatalf(t T, format string, args ...any) {
 // what survives a crash, not the interleaving.
 func Run(t *testing.T, b Backend, w World) {
 	start := time.Now()
-	for _, sc := range scenarios() {
-		if b.Capabilities.SingleNode && sc.nodes > 1 {
-			t.Logf("not run, by declaration of %s (single node): %s", b.Name, sc.name)
-			continue
-		}
-		t.Run(sc.name, func(t *testing.T) {
-			p := play{backend: b, world: w, scenario: sc, seed: sc.seed()}
-			if w == Real {
-				p.dir = t.TempDir()
+	before := goleak.IgnoreCurrent()
+	t.Run("scenarios", func(t *testing.T) {
+		for _, sc := range scenarios() {
+			if b.Capabilities.SingleNode && sc.nodes > 1 {
+				t.Logf("not run, by declaration of %s (single node): %s", b.Name, sc.name)
+				continue
 			}
-			// What a scenario leaves is judged even if it ended early.
-			defer p.judge(t)
-			p.in(t, func(t *testing.T) { p.run(t) })
-		})
+			t.Run(sc.name, func(t *testing.T) { runOne(t, b, w, sc) })
+		}
+	})
+	if w == Real { // a bubble finds what is left in it by itself
+		if err := goleak.Find(before); err != nil {
+			t.Errorf("goroutines are left after every replica was closed: %v", err)
+		}
 	}
 	t.Logf("%s, %v world: %v", b.Name, w, time.Since(start).Round(time.Millisecond))
+}
+
+func runOne(t *testing.T, b Backend, w World, sc scenario) {
+	p := play{backend: b, world: w, scenario: sc, seed: sc.seed()}
+	if w == Real {
+		t.Parallel() // most of its time is spent waiting for elections
+		p.dir = t.TempDir()
+	}
+	// What a scenario leaves is judged even if it ended early.
+	defer p.judge(t)
+	p.in(t, func(t *testing.T) { p.run(t) })
 }
 
 // play is one run of one scenario.

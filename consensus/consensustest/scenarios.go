@@ -91,3 +91,11 @@ func (c *cluster) span(d time.Duration) time.Duration {
 	}
 	return d
 }
+
+// rounds scales how often a scenario repeats its fault.
+func (c *cluster) rounds(n int) int {
+	if c.play.world == Real {
+		return (n + 1) / 2
+	}
+	return n
+}

@@ -22,7 +22,7 @@ func (c *cluster) acknowledge(n int) {
 // restart.
 func runSingle(c *cluster) {
 	c.acknowledge(60)
-	for range 2 {
+	for range c.rounds(2) {
 		c.stop(c.nodes...)
 		c.open(c.nodes...)
 		c.mustSwap(2)
@@ -192,7 +192,7 @@ func runFollowers(c *cluster) {
 
 // runRestart: the whole cluster is stopped and started, more than once.
 func runRestart(c *cluster) {
-	for range 3 {
+	for range c.rounds(3) {
 		c.acknowledge(40)
 		c.stop(c.nodes...)
 		c.open(c.nodes...)

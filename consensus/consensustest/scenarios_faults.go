@@ -13,7 +13,7 @@ import (
 // again after it has led; keep percent of what was not synced survives.
 func crashAll(keep int) func(c *cluster) {
 	return func(c *cluster) {
-		for range 3 {
+		for range c.rounds(3) {
 			l := c.load(defaultLoad())
 			c.run(200 * time.Millisecond)
 			c.crash(keep, c.nodes...)
@@ -34,7 +34,7 @@ func crashAll(keep int) func(c *cluster) {
 func runCrashLeaders(c *cluster) {
 	l := c.load(defaultLoad())
 	defer l.stop()
-	for i := range 6 {
+	for i := range c.rounds(6) {
 		c.run(100 * time.Millisecond)
 		n := c.leader().node
 		c.crash([]int{0, 50, 100}[i%3], n)
@@ -79,7 +79,7 @@ func runMajorityLoss(c *cluster) {
 // runIsolatedLeader: a leader is cut off from its peers, not from its clients.
 // It acknowledges nothing, what it failed never appears, and others go on.
 func runIsolatedLeader(c *cluster) {
-	for range 3 {
+	for range c.rounds(3) {
 		c.acknowledge(30)
 		inc := c.leader()
 		l := c.load(defaultLoad())
@@ -114,7 +114,7 @@ func runIsolatedLeader(c *cluster) {
 func runOneWayCuts(c *cluster) {
 	l := c.load(defaultLoad())
 	defer l.stop()
-	for i := range 4 {
+	for i := range c.rounds(4) {
 		n := c.leader().node
 		for j, p := range c.others(n) {
 			switch i {
@@ -139,7 +139,7 @@ func runOneWayCuts(c *cluster) {
 // runStaleRead: while a leader is replaced, every node is asked for reads
 // without pause: each must see all that was acknowledged before it.
 func runStaleRead(c *cluster) {
-	for i := range 3 {
+	for i := range c.rounds(3) {
 		old := c.leader()
 		o := defaultLoad()
 		o.reads, o.stray, o.clients, o.keys, o.pace = 60, 67, 9, 1, 3*time.Millisecond
@@ -170,7 +170,7 @@ func runStaleRead(c *cluster) {
 // runAmbiguous: proposals are under way when the leader is cut off, loses
 // power or is closed; what it cannot know it must not call a failure.
 func runAmbiguous(c *cluster) {
-	for i := range 6 {
+	for i := range c.rounds(6) {
 		inc := c.leader()
 		var wg sync.WaitGroup
 		for j := range 32 {
@@ -257,7 +257,7 @@ func runBackPressure(c *cluster) {
 
 // runCloseUnderLoad: every call returns soon after Close, with a true outcome.
 func runCloseUnderLoad(c *cluster) {
-	for range 4 {
+	for range c.rounds(4) {
 		l := c.load(loadOptions{clients: 24, keys: 6, reads: 40, stray: 30, pad: 100, timeout: c.grace(), pace: time.Millisecond})
 		c.run(100 * time.Millisecond)
 		n := c.leader().node
@@ -315,7 +315,7 @@ func (c *cluster) flap() {
 func runFlapping(c *cluster) {
 	l := c.load(defaultLoad())
 	defer l.stop()
-	for range 4 {
+	for range c.rounds(4) {
 		for range 25 {
 			c.flap()
 			pause(context.Background(), c.span(time.Duration(10+c.rng.IntN(120))*time.Millisecond))
@@ -329,7 +329,7 @@ func runFlapping(c *cluster) {
 func runStorm(c *cluster) {
 	l := c.load(defaultLoad())
 	defer l.stop()
-	for range 4 {
+	for range c.rounds(4) {
 		for range 12 {
 			c.flap()
 			pause(context.Background(), c.span(time.Duration(20+c.rng.IntN(200))*time.Millisecond))
