@@ -129,6 +129,7 @@ func (n *Node) handlePromise(from int, m Message) {
 	}
 	c.wanted[from] = m.Hi
 	if !m.Done {
+		n.elapsed = 0 // many pages are progress, however long they take
 		n.send(Message{Kind: MsgPrepare, To: m.From, Ballot: n.promised, Lo: m.Hi})
 		return
 	}
