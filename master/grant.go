@@ -38,7 +38,7 @@ func (m *Master) grant(ctx context.Context, term, handle uint64) (*api.ChunkRepl
 			if !m.leases.known(term, c) {
 				m.reactivate(ctx, term, c)
 			}
-			if m.leases.live(term, c) && (!slices.Contains(silent, c.Primary) || m.leases.claimed(term, c)) {
+			if m.leases.live(term, c) {
 				return nil, nil
 			}
 			if err := m.endWhenOver(ctx, term, c); err != nil {
@@ -105,6 +105,7 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 
 	now := meta.Chunk{Handle: c.Handle, Version: active.Version, Members: acked, Epoch: active.Epoch, Primary: primary}
 	if !m.activate(ctx, term, now) {
+		m.leases.unanswered(term, now)
 		return attempt{silent: primary, logged: true}, nil
 	}
 	reply := m.chunkReply(now, meta.OK, &api.Position{Index: active.Index, Offset: active.Offset, Term: term})

@@ -41,6 +41,7 @@ type held struct {
 	start   time.Time
 	claimed bool // a claim was granted in this term
 	fresh   bool // granted in this term: no earlier leader extended it
+	silent  bool // granted in this term, but the primary did not answer
 	ending  bool // no claim is granted any more
 	ended   bool // the primary has acknowledged that it stopped
 }
@@ -93,7 +94,7 @@ func (l *leases) live(term uint64, c meta.Chunk) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.lookup(term, c)
-	return h != nil && !h.ending && l.now().Before(h.start.Add(l.term0))
+	return h != nil && !h.ending && (h.claimed || !h.silent) && l.now().Before(h.start.Add(l.term0))
 }
 
 // known reports whether anything is known of the chunk's lease in this term.
@@ -103,12 +104,14 @@ func (l *leases) known(term uint64, c meta.Chunk) bool {
 	return l.lookup(term, c) != nil
 }
 
-// claimed reports whether the primary has claimed the lease in this term.
-func (l *leases) claimed(term uint64, c meta.Chunk) bool {
+// unanswered notes that the primary of a grant of this term did not answer its
+// activation. If it learnt of it all the same, its claim says so.
+func (l *leases) unanswered(term uint64, c meta.Chunk) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.lookup(term, c)
-	return h != nil && h.claimed
+	if h := l.lookup(term, c); h != nil {
+		h.silent = true
+	}
 }
 
 // adopt makes an entry for an inherited lease.

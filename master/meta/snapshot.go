@@ -17,7 +17,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Snapshot is a captured state. It shares nothing that later Apply calls change.
 //
 // The capture copies one small record an item, which is linear in the number of
-// items (some 100 ns each); the sorting and the encoding happen in WriteTo.
+// items (a few hundred ns each); the sorting and the encoding happen in WriteTo.
 type Snapshot struct {
 	nodes      []capturedNode
 	chunks     []chunk
