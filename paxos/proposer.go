@@ -117,8 +117,10 @@ func (n *Node) handlePromise(from int, m Message) {
 	for _, e := range m.Entries {
 		n.assert(e.Slot >= m.Lo && e.Slot < m.Hi, 5, "slot %d in the page [%d, %d) of node %d", e.Slot, m.Lo, m.Hi, m.From)
 		c.highest = max(c.highest, e.Slot)
-		if e.Slot <= m.Chosen {
-			// What the peer knows to be chosen needs no new ballot.
+		if e.Slot <= m.Chosen && e.Slot == n.chosen+1 {
+			// What the peer knows to be chosen needs no new ballot. Where this node
+			// lacks the slot before - the peer learned between two pages - it is a
+			// report like any other.
 			n.learn(e)
 		} else if best, ok := c.best[e.Slot]; !ok || best.Ballot.Less(e.Ballot) {
 			c.best[e.Slot] = e
