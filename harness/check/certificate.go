@@ -1,0 +1,164 @@
+package check
+
+import (
+	"context"
+	"slices"
+
+	"gfslab/master/meta/metapb"
+	"gfslab/results/rundir"
+)
+
+// checkCertificate replays the agreed log and compares everything with it: the
+// replies in the log, the clients' replies, which operations are in the log, and
+// that real time respects positions.
+func checkCertificate(ctx context.Context, f *facts, out *findings) {
+	if len(f.agreed().entries) == 0 {
+		out.unknown("there is no log to replay")
+		return
+	}
+	r := f.replay()
+	for _, x := range r.faults {
+		out.invalid(x.op, "index %d offset %d: %s", x.at.index, x.at.offset, x.text)
+	}
+	out.stat("commands", r.applied)
+	out.stat("lookups", r.compared)
+	out.stat("grants", len(r.grants))
+	for _, op := range f.ops {
+		if ctx.Err() != nil {
+			return
+		}
+		if mutates(op.Kind) {
+			compareMutation(f, r, op, out)
+		}
+	}
+	checkPhantoms(f, r, out)
+	checkRealTime(f, out)
+}
+
+// compareMutation holds one mutation's outcome and reply to the log.
+func compareMutation(f *facts, r *replay, op *rundir.Op, out *findings) {
+	key := session{op.Client, op.Seq}
+	at, logged := r.first[key]
+	switch {
+	case op.Outcome == rundir.OutcomeFail && op.Seq != 0 && logged:
+		out.invalid(op, "it was reported as surely not done, and the log has it at index %d offset %d", at.index, at.offset)
+		return
+	case logged && !carries(r.commands[key], op):
+		out.invalid(op, "the log has another command under its session at index %d offset %d: %v", at.index, at.offset, r.commands[key])
+		return
+	case !ok(op):
+		return
+	case op.Reply.Index == 0:
+		// Refused before the log because of its form.
+		if op.Reply.Code != "INVALID" || logged {
+			out.invalid(op, "node %s answered %s without a position in the log", op.Reply.Node, op.Reply.Code)
+		}
+		return
+	case !logged:
+		out.invalid(op, "node %s acknowledged it at index %d offset %d, and no node's log has it", op.Reply.Node, op.Reply.Index, op.Reply.Offset)
+		return
+	case at != position{op.Reply.Index, op.Reply.Offset}:
+		out.invalid(op, "node %s acknowledged it at index %d offset %d; the log has it at index %d offset %d",
+			op.Reply.Node, op.Reply.Index, op.Reply.Offset, at.index, at.offset)
+		return
+	}
+	out.stat("mutations", 1)
+	compareWithLogged(f, op, at, out)
+}
+
+// compareWithLogged compares the reply that the client got with the logged one.
+func compareWithLogged(f *facts, op *rundir.Op, at position, out *findings) {
+	line, node := f.agreed().command(at)
+	if line == nil {
+		return
+	}
+	reply, err := decodeReply(line)
+	if err != nil {
+		return // the replay has said so
+	}
+	rep := op.Reply
+	switch {
+	case rep.Code != codeName(reply.GetCode()):
+		out.invalid(op, "node %s answered %s; the reply in the log at index %d offset %d on node %s is %s",
+			rep.Node, rep.Code, at.index, at.offset, node, codeName(reply.GetCode()))
+	case op.Kind == rundir.KindAllocate && (rep.Handle != reply.GetHandle() || rep.Version != reply.GetVersion()):
+		out.invalid(op, "node %s answered chunk %d version %d; the reply in the log at index %d offset %d on node %s is chunk %d version %d",
+			rep.Node, rep.Handle, rep.Version, at.index, at.offset, node, reply.GetHandle(), reply.GetVersion())
+	}
+}
+
+// carries reports whether a command is what an operation asked for.
+func carries(cmd *metapb.Command, op *rundir.Op) bool {
+	switch o := cmd.GetOp().(type) {
+	case *metapb.Command_Create:
+		return op.Kind == rundir.KindCreate && o.Create.GetPath() == op.Path
+	case *metapb.Command_Mkdir:
+		return op.Kind == rundir.KindMkdir && o.Mkdir.GetPath() == op.Path
+	case *metapb.Command_Delete:
+		return op.Kind == rundir.KindDelete && o.Delete.GetPath() == op.Path
+	case *metapb.Command_Rename:
+		return op.Kind == rundir.KindRename && o.Rename.GetFrom() == op.Path && o.Rename.GetTo() == op.Path2
+	case *metapb.Command_Allocate:
+		return op.Kind == rundir.KindAllocate && o.Allocate.GetPath() == op.Path && o.Allocate.GetChunkIndex() == op.Chunk
+	}
+	return false
+}
+
+// checkPhantoms finds commands under a client's name that no operation asked
+// for. An append may have allocated chunks on its own; an operation whose outcome
+// is unknown may not have been told its sequence number.
+func checkPhantoms(f *facts, r *replay, out *findings) {
+	appends, unnumbered := map[string]bool{}, map[string][]*rundir.Op{}
+	for _, op := range f.ops {
+		if op.Kind == rundir.KindAppend {
+			appends[op.Client] = true
+		}
+		if op.Outcome == rundir.OutcomeUnknown && op.Seq == 0 {
+			unnumbered[op.Client] = append(unnumbered[op.Client], op)
+		}
+	}
+	for key, cmd := range r.commands {
+		if op := f.bySession[key]; op != nil && mutates(op.Kind) {
+			continue
+		}
+		_, allocates := cmd.GetOp().(*metapb.Command_Allocate)
+		if allocates && appends[key.client] || slices.ContainsFunc(unnumbered[key.client], func(op *rundir.Op) bool { return carries(cmd, op) }) {
+			continue
+		}
+		at := r.first[key]
+		out.invalid(f.bySession[key], "the log has a command of client %s seq %d at index %d offset %d that no operation asked for: %v",
+			key.client, key.seq, at.index, at.offset, cmd)
+	}
+}
+
+// checkRealTime holds positions to real time: when one operation had completed
+// before another was invoked, it does not stand after it in the log.
+func checkRealTime(f *facts, out *findings) {
+	l := f.agreed()
+	var ended []*rundir.Op
+	for _, op := range f.ops {
+		if positioned(op) {
+			ended = append(ended, op)
+		}
+	}
+	started := slices.Clone(ended) // f.ops is in order of invocation
+	slices.SortStableFunc(ended, func(a, b *rundir.Op) int { return compareInt(a.End, b.End) })
+	out.stat("positions", len(ended))
+	var latest *rundir.Op // of those completed so far, the one furthest on
+	i := 0
+	for _, op := range started {
+		for ; i < len(ended) && ended[i].End < op.Start; i++ {
+			if latest == nil || sees(l, ended[i]).compare(sees(l, latest)) > 0 {
+				latest = ended[i]
+			}
+		}
+		if latest == nil {
+			continue
+		}
+		c := sees(l, op).compare(sees(l, latest))
+		if c < 0 || c == 0 && mutates(op.Kind) {
+			out.invalid(op, "node %s answered it from index %d offset %d, though %s had completed at index %d offset %d on node %s before it was invoked",
+				op.Reply.Node, op.Reply.Index, op.Reply.Offset, describe(latest), latest.Reply.Index, latest.Reply.Offset, latest.Reply.Node)
+		}
+	}
+}

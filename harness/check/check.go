@@ -1,0 +1,133 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gfslab/results/rundir"
+)
+
+// The workloads that some checkers are particular about.
+const (
+	workloadAppend = "append"
+	workloadLease  = "lease-churn"
+)
+
+// defaultTimeout bounds a checker when the plan does not.
+const defaultTimeout = 30 * time.Second
+
+// Checker judges one property of a run.
+type Checker struct {
+	Name string
+	// About says in one line what the checker holds a run to.
+	About string
+	// applies tells for which workloads it is part of the verdict.
+	applies func(workload string) bool
+	check   func(ctx context.Context, f *facts, out *findings)
+}
+
+// Check judges the run. When ctx ends first, the verdict is unknown.
+func (c Checker) Check(ctx context.Context, run *rundir.Run) rundir.CheckResult {
+	return c.on(ctx, newFacts(run))
+}
+
+func (c Checker) on(ctx context.Context, f *facts) rundir.CheckResult {
+	limit := time.Duration(f.run.Manifest.Plan.CheckTimeout)
+	if limit <= 0 {
+		limit = defaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	out := newFindings(c.Name)
+	c.check(ctx, f, out)
+	if err := ctx.Err(); err != nil {
+		out.unknown("the check did not finish: %v", err)
+	}
+	return out.result()
+}
+
+// All lists the checkers in the order in which they run.
+func All() []Checker {
+	always := func(string) bool { return true }
+	only := func(names ...string) func(string) bool {
+		return func(w string) bool {
+			for _, n := range names {
+				if n == w {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	return []Checker{
+		{"assumptions", "the run had the power to show a violation: reads by others, overlap, successes around each fault", always, checkAssumptions},
+		{"logs-agree", "all nodes, in all incarnations, applied prefixes of one sequence with equal states", always, checkLogs},
+		{"certificate", "every reply is what the agreed log, replayed, says at its position, and real time respects positions", always, checkCertificate},
+		{"linearizable", "what the clients saw of the master is linearizable, whatever the log says", always, checkLinearizable},
+		{"durable", "acknowledged mutations are in every final log that reaches them, and final reads come after them", always, checkDurable},
+		{"records", "acknowledged records are on every current replica at their offset, byte for byte", only(workloadAppend), checkRecords},
+		{"leases", "one primary a chunk; no mutation under an old version after one under a newer", only(workloadAppend, workloadLease), checkLeases},
+	}
+}
+
+// Run judges a run with every checker that applies to its workload. On an invalid
+// verdict it leaves counterexample.txt in the run directory, if the run has one.
+func Run(ctx context.Context, run *rundir.Run) rundir.Verdict {
+	f := newFacts(run)
+	var results []rundir.CheckResult
+	for _, c := range All() {
+		if c.applies(run.Manifest.Plan.Workload) {
+			results = append(results, c.on(ctx, f))
+		}
+	}
+	noteDisagreement(results)
+	v := rundir.Combine(results)
+	if v.Verdict == rundir.Invalid && run.Dir != "" {
+		writeCounterexample(f, v.Checks)
+	}
+	return v
+}
+
+// noteDisagreement says so where the two independent verdicts on master
+// operations differ: a certificate that fails where the clients' history is
+// linearizable is a violation inside the system that no client has seen yet.
+func noteDisagreement(results []rundir.CheckResult) {
+	var certificate, linearizable *rundir.CheckResult
+	for i := range results {
+		switch results[i].Name {
+		case "certificate":
+			certificate = &results[i]
+		case "linearizable":
+			linearizable = &results[i]
+		}
+	}
+	if certificate == nil || linearizable == nil {
+		return
+	}
+	if certificate.Verdict == rundir.Invalid && linearizable.Verdict == rundir.Valid {
+		certificate.Details = append(certificate.Details, "internal violation: the clients' history alone is linearizable")
+	}
+	if linearizable.Verdict == rundir.Invalid && certificate.Verdict == rundir.Valid {
+		linearizable.Details = append(linearizable.Details, "the certificate holds: the two verdicts contradict each other, which is itself a fault (of a checker or of the log)")
+	}
+}
+
+// describe names an operation in a finding.
+func describe(op *rundir.Op) string {
+	s := fmt.Sprintf("operation %d (%s", op.ID, op.Kind)
+	if op.Path != "" {
+		s += " " + op.Path
+	}
+	if op.Path2 != "" {
+		s += " to " + op.Path2
+	}
+	if op.Handle != 0 {
+		s += fmt.Sprintf(" chunk %d", op.Handle)
+	}
+	s += " by " + op.Client
+	if op.Seq != 0 {
+		s += fmt.Sprintf(" seq %d", op.Seq)
+	}
+	return s + ")"
+}

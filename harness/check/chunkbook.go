@@ -1,0 +1,171 @@
+package check
+
+import (
+	"slices"
+	"strings"
+
+	"gfslab/master/meta/metapb"
+)
+
+// chunkbook is the certificate's model of chunks, versions and leases.
+type chunkbook struct {
+	chunks map[uint64]*chunkFacts
+}
+
+// chunkFacts is what the log says of one chunk.
+type chunkFacts struct {
+	handle   uint64
+	version  uint64 // committed by a grant
+	reserved uint64 // highest that any intent was given
+	members  []string
+	epoch    uint64 // of the active lease; 0: none
+	primary  string
+	gone     bool // its file is deleted
+
+	intentIndex, intentVersion uint64
+	intentReplicas             []string
+}
+
+// granted is one committed grant.
+type granted struct {
+	handle, version, epoch uint64
+	primary                string
+	at                     position
+}
+
+// answer is what the model expects of a reply. A field is compared when its want
+// flag is set by being non-nil.
+type answer struct {
+	codes codes
+	// handle, version, id, epoch: exact values where known.
+	handle, version, id, epoch *uint64
+}
+
+func fixed(v uint64) *uint64 { return &v }
+
+func subsetOf(a, b []string) bool {
+	for _, x := range a {
+		if !slices.Contains(b, x) {
+			return false
+		}
+	}
+	return true
+}
+
+// properNames reports whether names are one or more different non-empty names.
+func properNames(list []string) bool {
+	for i, x := range list {
+		if x == "" || len(x) > maxNameBytes || slices.Contains(list[:i], x) {
+			return false
+		}
+	}
+	return len(list) > 0 && len(list) <= 64
+}
+
+// live finds a chunk whose file is there.
+func (b *chunkbook) live(handle uint64) *chunkFacts {
+	if c := b.chunks[handle]; c != nil && !c.gone {
+		return c
+	}
+	return nil
+}
+
+// intend judges a GrantIntent, given the version that the reply says it reserved.
+func (b *chunkbook) intend(at position, op *metapb.GrantIntentOp, version uint64) (answer, string) {
+	c := b.live(op.GetHandle())
+	if c == nil {
+		return answer{codes: codes{"NO_CHUNK"}}, ""
+	}
+	if c.epoch != 0 || op.GetExpectVersion() != c.version || c.intentIndex == at.index ||
+		len(c.members) > 0 && !subsetOf(op.GetReplicas(), c.members) {
+		return answer{codes: codes{"STALE", "LEASE_HELD"}}, ""
+	}
+	if version <= c.reserved {
+		return answer{}, "a version was reserved that is not above all that were reserved before"
+	}
+	c.reserved = version
+	c.intentIndex, c.intentVersion, c.intentReplicas = at.index, version, slices.Clone(op.GetReplicas())
+	return answer{handle: fixed(c.handle), version: fixed(version)}, ""
+}
+
+// activate judges a GrantActive.
+func (b *chunkbook) activate(at position, op *metapb.GrantActiveOp) (answer, *granted) {
+	c := b.live(op.GetHandle())
+	switch {
+	case c == nil:
+		return answer{codes: codes{"NO_CHUNK"}}, nil
+	case c.intentIndex == 0 || c.intentIndex != op.GetIntentIndex() || c.intentIndex == at.index:
+		return answer{codes: codes{"STALE"}}, nil
+	case !subsetOf(op.GetAcked(), c.intentReplicas):
+		return answer{codes: codes{"INVALID"}}, nil
+	}
+	c.version, c.members = c.intentVersion, slices.Clone(op.GetAcked())
+	c.epoch, c.primary = at.index, op.GetPrimary()
+	c.intentIndex, c.intentVersion, c.intentReplicas = 0, 0, nil
+	g := &granted{handle: c.handle, version: c.version, epoch: c.epoch, primary: c.primary, at: at}
+	return answer{handle: fixed(c.handle), version: fixed(c.version), epoch: fixed(c.epoch)}, g
+}
+
+// end judges a LeaseEnd. A deleted file's chunk is kept until its lease ends.
+func (b *chunkbook) end(op *metapb.LeaseEndOp) answer {
+	c := b.chunks[op.GetHandle()]
+	switch {
+	case c == nil:
+		return answer{codes: codes{"NO_CHUNK"}}
+	case c.epoch != op.GetEpoch():
+		return answer{codes: codes{"STALE"}}
+	}
+	c.epoch, c.primary = 0, ""
+	if c.gone {
+		delete(b.chunks, c.handle)
+	}
+	return answer{handle: fixed(c.handle), version: fixed(c.version)}
+}
+
+// drop takes away the chunks of a deleted file.
+func (b *chunkbook) drop(handles []uint64) {
+	for _, h := range handles {
+		c := b.chunks[h]
+		if c == nil {
+			continue
+		}
+		if c.epoch == 0 {
+			delete(b.chunks, h)
+			continue
+		}
+		c.gone = true
+		c.intentIndex, c.intentVersion, c.intentReplicas = 0, 0, nil
+	}
+}
+
+// malformed reports whether a command makes no sense in any state: it is answered
+// INVALID and leaves nothing behind, not even a session.
+func malformed(cmd *metapb.Command) bool {
+	if cmd.GetClient() != "" && cmd.GetSeq() == 0 {
+		return true
+	}
+	bad := func(path string) bool {
+		_, ok := names(path)
+		return !ok
+	}
+	switch o := cmd.GetOp().(type) {
+	case *metapb.Command_Create:
+		return bad(o.Create.GetPath())
+	case *metapb.Command_Mkdir:
+		return bad(o.Mkdir.GetPath())
+	case *metapb.Command_Delete:
+		return bad(o.Delete.GetPath()) || o.Delete.GetPath() == "/"
+	case *metapb.Command_Rename:
+		from, to := o.Rename.GetFrom(), o.Rename.GetTo()
+		return bad(from) || bad(to) || from == "/" || strings.HasPrefix(to, from+"/")
+	case *metapb.Command_Allocate:
+		return bad(o.Allocate.GetPath())
+	case *metapb.Command_GrantIntent:
+		return !properNames(o.GrantIntent.GetReplicas())
+	case *metapb.Command_GrantActive:
+		return !properNames(o.GrantActive.GetAcked()) || !slices.Contains(o.GrantActive.GetAcked(), o.GrantActive.GetPrimary())
+	case *metapb.Command_LeaseEnd:
+		return o.LeaseEnd.GetEpoch() == 0
+	}
+	return true
+}

@@ -1,0 +1,136 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+
+	"gfslab/results/rundir"
+)
+
+// compareRead compares a client's lookup with the model at its position. The
+// replay stands there now.
+func (r *replay) compareRead(op *rundir.Op) {
+	l, rep := r.f.agreed(), op.Reply
+	at := position{rep.Index, rep.Offset}
+	if own := sees(l, op) != at; !own {
+		// A lookup names the last entry that it saw, whole.
+		n := 0
+		if i, ok := l.at[at.index]; ok {
+			n = len(l.entries[i].lines)
+		}
+		if int(at.offset) != n {
+			r.blame(op, at, "the reply of node %s stands at index %d offset %d, but the entry has %d commands", rep.Node, at.index, at.offset, n)
+			return
+		}
+	}
+	switch op.Kind {
+	case rundir.KindStat:
+		r.compareStat(op, at)
+	case rundir.KindList:
+		r.compareList(op, at)
+	case rundir.KindChunkInfo, rundir.KindFindLease, rundir.KindRevoke:
+		r.compareChunk(op, at)
+	}
+}
+
+func (r *replay) compareStat(op *rundir.Op, at position) {
+	rep := op.Reply
+	n, why := r.root.lookup(op.Path)
+	if !why.allow(rep.Code) {
+		r.blameRead(op, at, "code "+rep.Code, why.String())
+		return
+	}
+	if n == nil {
+		return
+	}
+	switch {
+	case rep.Directory != n.dir:
+		r.blameRead(op, at, kindOf(rep.Directory), kindOf(n.dir))
+	case n.id != 0 && rep.FileID != n.id:
+		r.blameRead(op, at, fmt.Sprintf("id %d", rep.FileID), fmt.Sprintf("id %d", n.id))
+	case !slices.Equal(rep.Chunks, n.chunks):
+		r.blameRead(op, at, fmt.Sprintf("chunks %v", rep.Chunks), fmt.Sprintf("chunks %v", n.chunks))
+	}
+}
+
+func kindOf(dir bool) string {
+	if dir {
+		return "a directory"
+	}
+	return "a file"
+}
+
+func (r *replay) compareList(op *rundir.Op, at position) {
+	n, why := r.root.lookup(op.Path)
+	if n != nil && !n.dir {
+		why = codes{"NOT_DIRECTORY"}
+	}
+	if !why.allow(op.Reply.Code) {
+		r.blameRead(op, at, "code "+op.Reply.Code, why.String())
+		return
+	}
+	if len(why) > 0 {
+		return
+	}
+	if want := n.list(); !slices.Equal(op.Reply.Names, want) {
+		r.blameRead(op, at, fmt.Sprintf("names %v", op.Reply.Names), fmt.Sprintf("names %v", want))
+	}
+}
+
+// compareChunk holds every reply about a chunk to the log. A grant's reply and a
+// revocation's stand right after their own commands.
+func (r *replay) compareChunk(op *rundir.Op, at position) {
+	rep := op.Reply
+	handle, why := op.Handle, codes(nil)
+	if handle == 0 { // by path and index
+		var n *inode
+		n, why = r.root.lookup(op.Path)
+		switch {
+		case n == nil:
+		case n.dir:
+			why = codes{"IS_DIRECTORY"}
+		case int(op.Chunk) >= len(n.chunks):
+			why = codes{"NO_CHUNK"}
+		default:
+			handle = n.chunks[op.Chunk]
+		}
+	}
+	c := r.book.live(handle)
+	if why == nil && c == nil {
+		why = codes{"NO_CHUNK"}
+	}
+	if len(why) == 0 && op.Kind != rundir.KindChunkInfo && rep.Code != codeOK {
+		return // no grant could be made: that says nothing about the state
+	}
+	if !why.allow(rep.Code) {
+		r.blameRead(op, at, "code "+rep.Code, why.String())
+		return
+	}
+	if len(why) > 0 {
+		return
+	}
+	switch {
+	case rep.Handle != handle:
+		r.blameRead(op, at, fmt.Sprintf("chunk %d", rep.Handle), fmt.Sprintf("chunk %d", handle))
+	case rep.Version != c.version || rep.Epoch != c.epoch:
+		r.blameRead(op, at, fmt.Sprintf("version %d epoch %d", rep.Version, rep.Epoch), fmt.Sprintf("version %d epoch %d", c.version, c.epoch))
+	case rep.Primary != c.primary:
+		r.blameRead(op, at, fmt.Sprintf("primary %q", rep.Primary), fmt.Sprintf("primary %q", c.primary))
+	case !sameNames(rep.Replicas, c.members):
+		r.blameRead(op, at, fmt.Sprintf("replicas %v", rep.Replicas), fmt.Sprintf("replicas %v", c.members))
+	case op.Kind == rundir.KindFindLease && rep.Epoch == 0:
+		r.blameRead(op, at, "no lease", "one is due: it asked for the holder")
+	case op.Kind == rundir.KindFindLease && rep.Granted && rep.Epoch != rep.Index:
+		r.blameRead(op, at, fmt.Sprintf("a grant of its own with epoch %d", rep.Epoch), "that the epoch of a grant is its index")
+	}
+}
+
+// blameRead records a lookup that does not fit the log.
+func (r *replay) blameRead(op *rundir.Op, at position, got, want string) {
+	r.blame(op, at, "node %s answered %s at index %d offset %d; the log up to there says %s", op.Reply.Node, got, at.index, at.offset, want)
+}
+
+// sameNames compares two sets of names.
+func sameNames(a, b []string) bool {
+	return len(a) == len(b) && subsetOf(a, b) && subsetOf(b, a)
+}

@@ -1,0 +1,259 @@
+package check
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+
+	"github.com/anishathalye/porcupine"
+
+	"gfslab/results/rundir"
+)
+
+// nsNode is one path of the client-side model. An id of 0 and a chunk handle of 0
+// stand for values that no client has seen yet: the first one to see them fixes
+// them.
+type nsNode struct {
+	path   string
+	dir    bool
+	id     uint64
+	chunks string // 8 bytes a handle, so that nodes can be compared
+}
+
+// nsState is a namespace as a sorted table of paths. It is never changed.
+type nsState struct {
+	nodes []nsNode
+	hash  uint64
+}
+
+var nsSeed = maphash.MakeSeed()
+
+func (n nsNode) hash() uint64 { return maphash.Comparable(nsSeed, n) }
+
+func (s *nsState) find(path string) (int, bool) {
+	return slices.BinarySearchFunc(s.nodes, path, func(n nsNode, p string) int { return cmp.Compare(n.path, p) })
+}
+
+func (s *nsState) get(path string) *nsNode {
+	if i, found := s.find(path); found {
+		return &s.nodes[i]
+	}
+	return nil
+}
+
+// with returns the state with n put in place of what is at its path.
+func (s *nsState) with(n nsNode) *nsState {
+	i, found := s.find(n.path)
+	out := &nsState{hash: s.hash + n.hash()}
+	if found {
+		out.hash -= s.nodes[i].hash()
+		out.nodes = slices.Clone(s.nodes)
+		out.nodes[i] = n
+		return out
+	}
+	out.nodes = make([]nsNode, 0, len(s.nodes)+1)
+	out.nodes = append(append(append(out.nodes, s.nodes[:i]...), n), s.nodes[i:]...)
+	return out
+}
+
+func (s *nsState) without(path string) *nsState {
+	i, _ := s.find(path)
+	out := &nsState{hash: s.hash - s.nodes[i].hash(), nodes: make([]nsNode, 0, len(s.nodes)-1)}
+	out.nodes = append(append(out.nodes, s.nodes[:i]...), s.nodes[i+1:]...)
+	return out
+}
+
+// below lists the nodes under a directory, however deep.
+func (s *nsState) below(path string) []nsNode {
+	i, _ := s.find(path + "/")
+	j := i
+	for j < len(s.nodes) && strings.HasPrefix(s.nodes[j].path, path+"/") {
+		j++
+	}
+	return s.nodes[i:j]
+}
+
+// nsModel is the sequential specification of a namespace as its clients know it.
+type nsModel struct {
+	scope func(path string) bool
+	grows bool // chunks may be added by nobody in this history
+}
+
+func namespacePartition(scope func(string) bool, grows bool) partition {
+	m := nsModel{scope: scope, grows: grows}
+	return partition{
+		model: porcupine.Model{
+			Init: func() any { return &nsState{} },
+			Step: func(state, input, output any) (bool, any) {
+				next := m.step(state.(*nsState), input.(*rundir.Op), output.(*rundir.Reply))
+				return next != nil, next
+			},
+			Equal: func(a, b any) bool {
+				x, y := a.(*nsState), b.(*nsState)
+				return x.hash == y.hash && slices.Equal(x.nodes, y.nodes)
+			},
+			Hash:              func(s any) uint64 { return s.(*nsState).hash },
+			DescribeOperation: describeStep,
+			DescribeState:     func(s any) string { return s.(*nsState).String() },
+		},
+		drop: func(op *rundir.Op) bool { return !mutates(op.Kind) },
+	}
+}
+
+// step returns the state after an operation, or nil when the operation could not
+// have answered so. A nil reply is an unknown outcome: whatever it does, it does.
+func (m nsModel) step(s *nsState, op *rundir.Op, out *rundir.Reply) *nsState {
+	var why codes
+	var next *nsState
+	switch op.Kind {
+	case rundir.KindCreate, rundir.KindMkdir:
+		if why = m.vacant(s, op.Path); why == nil {
+			next = s.with(nsNode{path: op.Path, dir: op.Kind == rundir.KindMkdir})
+		}
+	case rundir.KindDelete:
+		n := s.get(op.Path)
+		switch {
+		case n == nil:
+			why = m.missing(s, op.Path)
+		case len(s.below(op.Path)) > 0:
+			why = codes{"NOT_EMPTY"}
+		default:
+			next = s.without(op.Path)
+		}
+	case rundir.KindRename:
+		next, why = m.rename(s, op.Path, op.Path2)
+	case rundir.KindAllocate:
+		return m.allocate(s, op, out)
+	default:
+		return m.look(s, op, out)
+	}
+	switch {
+	case out == nil && next == nil:
+		return s
+	case out == nil:
+		return next
+	case !why.allow(out.Code):
+		return nil
+	case next == nil:
+		return s
+	}
+	return next
+}
+
+// missing tells why a path is not there.
+func (m nsModel) missing(s *nsState, path string) codes {
+	for p := parentOf(path); p != "/" && m.scope(p); p = parentOf(p) {
+		if n := s.get(p); n != nil && !n.dir {
+			return codes{"NOT_FOUND", "NOT_DIRECTORY"}
+		}
+	}
+	return codes{"NOT_FOUND"}
+}
+
+// vacant tells why nothing can be made at a path; nil when it can.
+func (m nsModel) vacant(s *nsState, path string) codes {
+	if path == "/" || s.get(path) != nil {
+		return codes{"EXISTS"}
+	}
+	parent := parentOf(path)
+	if parent == "/" || !m.scope(parent) {
+		return nil
+	}
+	n := s.get(parent)
+	switch {
+	case n == nil:
+		return m.missing(s, parent)
+	case !n.dir:
+		return codes{"NOT_DIRECTORY"}
+	}
+	return nil
+}
+
+func parentOf(path string) string {
+	if i := strings.LastIndexByte(path, '/'); i > 0 {
+		return path[:i]
+	}
+	return "/"
+}
+
+func (m nsModel) rename(s *nsState, from, to string) (*nsState, codes) {
+	if from == "/" || strings.HasPrefix(to, from+"/") {
+		return nil, codes{"INVALID"}
+	}
+	var why codes
+	n := s.get(from)
+	if n == nil {
+		why = append(why, m.missing(s, from)...)
+	}
+	if why = append(why, m.vacant(s, to)...); why != nil {
+		return nil, why
+	}
+	moved := s.without(from)
+	for _, b := range s.below(from) {
+		moved = moved.without(b.path)
+		b.path = to + b.path[len(from):]
+		moved = moved.with(b)
+	}
+	top := *n
+	top.path = to
+	return moved.with(top), nil
+}
+
+func (s *nsState) String() string {
+	var b strings.Builder
+	for _, n := range s.nodes {
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(n.path)
+		if n.dir {
+			b.WriteString("/")
+		}
+		if len(n.chunks) > 0 {
+			fmt.Fprintf(&b, "%v", handlesOf(n.chunks))
+		}
+	}
+	return "{" + b.String() + "}"
+}
+
+func handlesOf(chunks string) []uint64 {
+	out := make([]uint64, 0, len(chunks)/8)
+	for ; len(chunks) >= 8; chunks = chunks[8:] {
+		out = append(out, binary.BigEndian.Uint64([]byte(chunks[:8])))
+	}
+	return out
+}
+
+func chunksOf(handles []uint64) string {
+	b := make([]byte, 0, 8*len(handles))
+	for _, h := range handles {
+		b = binary.BigEndian.AppendUint64(b, h)
+	}
+	return string(b)
+}
+
+// describeStep writes an operation with its answer for porcupine's page.
+func describeStep(input, output any) string {
+	op, rep := input.(*rundir.Op), output.(*rundir.Reply)
+	if rep == nil {
+		return describe(op) + " → outcome unknown"
+	}
+	text := describe(op) + " → " + rep.Code
+	switch {
+	case rep.Code != codeOK:
+	case op.Kind == rundir.KindList:
+		text += fmt.Sprintf(" %v", rep.Names)
+	case op.Kind == rundir.KindStat:
+		text += fmt.Sprintf(" %s id %d chunks %v", kindOf(rep.Directory), rep.FileID, rep.Chunks)
+	case op.Kind == rundir.KindAllocate:
+		text += fmt.Sprintf(" chunk %d", rep.Handle)
+	case op.Kind == rundir.KindAppend || op.Kind == rundir.KindReadRecord:
+		text += fmt.Sprintf(" offset %d version %d", rep.ChunkOffset, rep.Version)
+	case rep.Version != 0 || rep.Handle != 0:
+		text += fmt.Sprintf(" chunk %d version %d epoch %d primary %s", rep.Handle, rep.Version, rep.Epoch, rep.Primary)
+	}
+	return text + " (node " + rep.Node + ")"
+}

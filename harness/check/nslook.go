@@ -1,0 +1,144 @@
+package check
+
+import (
+	"slices"
+	"strings"
+
+	"gfslab/results/rundir"
+)
+
+// allocate adds a chunk to a file. Without a reply its handle is unseen.
+func (m nsModel) allocate(s *nsState, op *rundir.Op, out *rundir.Reply) *nsState {
+	n := s.get(op.Path)
+	index := int(op.Chunk)
+	if out == nil {
+		if n == nil || n.dir || index != len(n.chunks)/8 {
+			return s
+		}
+		return s.with(n.withChunks(append(handlesOf(n.chunks), 0)))
+	}
+	switch {
+	case n == nil:
+		return s.when(m.missing(s, op.Path).allow(out.Code))
+	case n.dir:
+		return s.when(out.Code == "IS_DIRECTORY")
+	}
+	chunks := handlesOf(n.chunks)
+	switch out.Code {
+	case codeOK: // the file had index chunks
+		if chunks = m.extend(chunks, index); len(chunks) != index {
+			return nil
+		}
+		return s.with(n.withChunks(append(chunks, out.Handle)))
+	case "EXISTS":
+		if chunks = m.extend(chunks, index+1); len(chunks) <= index || !learn(&chunks[index], out.Handle) {
+			return nil
+		}
+		return s.with(n.withChunks(chunks))
+	case "INVALID":
+		return s.when(index > len(chunks))
+	}
+	return nil
+}
+
+// look answers a lookup; what the client learns of ids and handles is kept.
+func (m nsModel) look(s *nsState, op *rundir.Op, out *rundir.Reply) *nsState {
+	if out == nil {
+		return s
+	}
+	if op.Path == "/" && op.Kind == rundir.KindStat {
+		return s.when(out.Code == codeOK && out.Directory)
+	}
+	n := s.get(op.Path)
+	if n == nil && op.Path != "/" {
+		return s.when(m.missing(s, op.Path).allow(out.Code))
+	}
+	switch op.Kind {
+	case rundir.KindStat:
+		return m.stat(s, *n, out)
+	case rundir.KindList:
+		if n != nil && !n.dir {
+			return s.when(out.Code == "NOT_DIRECTORY")
+		}
+		return s.when(out.Code == codeOK && slices.Equal(s.list(op.Path), out.Names))
+	case rundir.KindChunkInfo:
+		return m.location(s, n, int(op.Chunk), out)
+	}
+	return nil
+}
+
+func (m nsModel) stat(s *nsState, n nsNode, out *rundir.Reply) *nsState {
+	chunks := m.extend(handlesOf(n.chunks), len(out.Chunks))
+	if out.Code != codeOK || out.Directory != n.dir || len(chunks) != len(out.Chunks) || !learn(&n.id, out.FileID) {
+		return nil
+	}
+	for i := range chunks {
+		if !learn(&chunks[i], out.Chunks[i]) {
+			return nil
+		}
+	}
+	return s.with(n.withChunks(chunks))
+}
+
+func (m nsModel) location(s *nsState, n *nsNode, index int, out *rundir.Reply) *nsState {
+	if n == nil || n.dir {
+		return s.when(out.Code == "IS_DIRECTORY")
+	}
+	chunks := handlesOf(n.chunks)
+	if out.Code != codeOK {
+		return s.when(out.Code == "NO_CHUNK" && index >= len(chunks))
+	}
+	if chunks = m.extend(chunks, index+1); index >= len(chunks) || !learn(&chunks[index], out.Handle) {
+		return nil
+	}
+	return s.with(n.withChunks(chunks))
+}
+
+// extend adds unseen chunks up to n of them, where somebody may have added some.
+func (m nsModel) extend(chunks []uint64, n int) []uint64 {
+	for m.grows && len(chunks) < n {
+		chunks = append(chunks, 0)
+	}
+	return chunks
+}
+
+// learn fixes a value that was not seen before, and reports whether it fits.
+func learn(have *uint64, told uint64) bool {
+	if *have == 0 {
+		*have = told
+	}
+	return *have == told
+}
+
+func (n nsNode) withChunks(handles []uint64) nsNode {
+	n.chunks = chunksOf(handles)
+	return n
+}
+
+// when is the state itself if it allows the answer, else nil.
+func (s *nsState) when(allowed bool) *nsState {
+	if allowed {
+		return s
+	}
+	return nil
+}
+
+// list names what is right below a directory.
+func (s *nsState) list(dir string) []string {
+	if dir == "/" {
+		dir = ""
+	}
+	out := []string{}
+	for _, n := range s.below(dir) {
+		name := n.path[len(dir)+1:]
+		if strings.Contains(name, "/") {
+			continue
+		}
+		if n.dir {
+			name += "/"
+		}
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,229 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/anishathalye/porcupine"
+
+	"gfslab/results/rundir"
+)
+
+// partition is one component of the clients' history: its operations act on
+// nothing outside it, so each can be judged by itself.
+type partition struct {
+	key   string
+	model porcupine.Model
+	ops   []*rundir.Op // in order of invocation
+	// drop tells which operations say nothing when their outcome is unknown: a
+	// read, or one whose effects the model expects at any time.
+	drop func(op *rundir.Op) bool
+	// changers are the threads whose operations may change what is read here.
+	changers map[int]bool
+}
+
+// split cuts a history into components. Namespace operations fall into one
+// component per top directory, or one per path where nothing crosses paths;
+// lookups of a chunk, by whatever name, also into one per chunk; acknowledged
+// records into one per chunk.
+func split(ops []*rundir.Op) []partition {
+	tops := groupTops(ops)
+	byKey := map[string]*partition{}
+	var order []string
+	put := func(key string, op *rundir.Op, make func() partition) {
+		p := byKey[key]
+		if p == nil {
+			fresh := make()
+			fresh.key, fresh.changers = key, map[int]bool{}
+			p = &fresh
+			byKey[key] = p
+			order = append(order, key)
+		}
+		p.ops = append(p.ops, op)
+		if !looks(op.Kind) && op.Kind != rundir.KindReadRecord {
+			p.changers[op.Thread] = true
+		}
+	}
+	for _, op := range ops {
+		if inNamespace(op) {
+			key, scope := tops.component(op)
+			put(key, op, func() partition { return namespacePartition(scope, tops.grows[key]) })
+		}
+		if h := chunkSeen(op); h != 0 {
+			put(fmt.Sprintf("chunk %d", h), op, chunkPartition)
+		}
+		if h := recordSeen(op); h != 0 {
+			put(fmt.Sprintf("records of chunk %d", h), op, recordPartition)
+		}
+	}
+	for _, op := range ops { // an append changes what a stat of its file says
+		if op.Kind == rundir.KindAppend {
+			key, _ := tops.component(op)
+			if p := byKey[key]; p != nil {
+				p.changers[op.Thread] = true
+			}
+		}
+	}
+	out := make([]partition, 0, len(order))
+	for _, key := range order {
+		out = append(out, *byKey[key])
+	}
+	return out
+}
+
+// inNamespace reports whether an operation acts on paths, as seen by a client.
+// One that surely was not done acts on nothing, and so does one whose path is no
+// path at all.
+func inNamespace(op *rundir.Op) bool {
+	if op.Outcome == rundir.OutcomeFail || ok(op) && op.Reply.Code == "INVALID" && op.Reply.Index == 0 {
+		return false
+	}
+	switch op.Kind {
+	case rundir.KindCreate, rundir.KindMkdir, rundir.KindDelete, rundir.KindRename, rundir.KindAllocate:
+		return true
+	case rundir.KindStat, rundir.KindList:
+		return ok(op)
+	case rundir.KindChunkInfo:
+		return ok(op) && op.Handle == 0
+	}
+	return false
+}
+
+// tops groups top directories that some operation ties together, and knows which
+// of them hold nothing but files that never touch each other.
+type tops struct {
+	parent map[string]string // union-find
+	flat   map[string]bool
+	// grows holds the component keys in which an append may add chunks unseen.
+	grows map[string]bool
+}
+
+// topOf is the first name of a path with its slash; "/" for the root itself.
+func topOf(path string) string {
+	if len(path) < 2 {
+		return "/"
+	}
+	if i := strings.IndexByte(path[1:], '/'); i >= 0 {
+		return path[:i+1]
+	}
+	return path
+}
+
+func (t *tops) find(top string) string {
+	for t.parent[top] != "" && t.parent[top] != top {
+		top = t.parent[top]
+	}
+	return top
+}
+
+func (t *tops) union(a, b string) {
+	a, b = t.find(a), t.find(b)
+	if a != b {
+		t.parent[max(a, b)] = min(a, b)
+	}
+}
+
+func groupTops(ops []*rundir.Op) *tops {
+	t := &tops{parent: map[string]string{}, flat: map[string]bool{}, grows: map[string]bool{}}
+	made := map[string]*rundir.Op{} // the mkdir that surely made a top directory
+	var all []string
+	wholeRoot := false
+	for _, op := range ops {
+		if !inNamespace(op) {
+			continue
+		}
+		top := topOf(op.Path)
+		if _, known := t.flat[top]; !known {
+			t.flat[top] = true
+			all = append(all, top)
+		}
+		switch {
+		case op.Path == "/":
+			wholeRoot = wholeRoot || op.Kind != rundir.KindStat
+		case op.Kind == rundir.KindRename:
+			to := topOf(op.Path2)
+			if _, known := t.flat[to]; !known {
+				all = append(all, to)
+			}
+			t.flat[top], t.flat[to] = false, false
+			t.union(top, to)
+		case op.Path == top && op.Kind == rundir.KindMkdir && made[top] == nil && ok(op) && op.Reply.Code == codeOK:
+			made[top] = op
+		case op.Path == top && op.Kind == rundir.KindStat:
+		case op.Path == top || op.Kind == rundir.KindMkdir || op.Kind == rundir.KindList || strings.Count(op.Path, "/") != 2:
+			t.flat[top] = false
+		}
+	}
+	for _, op := range ops {
+		// A flat directory was made before anything else happened in it.
+		if top := topOf(op.Path); inNamespace(op) && made[top] != op && (made[top] == nil || op.Start <= made[top].End) {
+			t.flat[top] = false
+		}
+	}
+	if wholeRoot {
+		for _, top := range all {
+			t.flat[top] = false
+			t.union("/", top)
+		}
+	}
+	for _, op := range ops {
+		if op.Kind == rundir.KindAppend {
+			key, _ := t.component(op)
+			t.grows[key] = true
+		}
+	}
+	return t
+}
+
+// component is the key of an operation's component. scope reports whether a path
+// belongs to it; a parent outside is a directory that is always there.
+func (t *tops) component(op *rundir.Op) (key string, scope func(string) bool) {
+	top := topOf(op.Path)
+	if t.flat[top] {
+		return op.Path, func(path string) bool { return path == op.Path }
+	}
+	root := t.find(top)
+	return root + " and below", func(path string) bool { return path != "/" && t.find(topOf(path)) == root }
+}
+
+// porcupineOps turns operations into porcupine's. Those for which keep is false
+// are taken as not completed.
+func (p *partition) porcupineOps(ops []*rundir.Op, completed func(*rundir.Op) bool) []porcupine.Operation {
+	out := make([]porcupine.Operation, 0, len(ops))
+	for _, op := range ops {
+		o := porcupine.Operation{ClientId: op.Thread, Input: op, Call: op.Start, Output: op.Reply, Return: op.End, Metadata: op.ID}
+		if !ok(op) || !completed(op) {
+			if p.drop(op) {
+				continue
+			}
+			o.Output, o.Return = (*rundir.Reply)(nil), math.MaxInt64
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// overlaps counts the pairs of completed operations that overlapped in time.
+func (p *partition) overlaps() int {
+	var ended []int64
+	var done []*rundir.Op
+	for _, op := range p.ops {
+		if ok(op) {
+			done = append(done, op)
+			ended = append(ended, op.End)
+		}
+	}
+	slices.SortFunc(done, func(a, b *rundir.Op) int { return cmp.Compare(a.Start, b.Start) })
+	slices.Sort(ended)
+	pairs, over := 0, 0
+	for i, op := range done {
+		for over < len(ended) && ended[over] < op.Start {
+			over++
+		}
+		pairs += i - over // begun before and not ended yet
+	}
+	return pairs
+}
