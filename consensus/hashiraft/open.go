@@ -113,6 +113,7 @@ func (r *Replica) transport() *transport {
 		}),
 		addr: book[serverID(r.cfg.Self)],
 		acks: r.acks,
+		gate: &r.gate,
 	}
 }
 

@@ -25,6 +25,7 @@ type Replica struct {
 	fsm      *fsm
 	roles    *roles
 	acks     *acks
+	gate     gate
 	reads    readRounds
 	proposer *batch.Proposer
 	futures  waiter
@@ -138,6 +139,7 @@ func (r *Replica) Close() error {
 		// request's timeout, and Shutdown waits for the goroutines.
 		r.closeErr = r.stream.Close()
 		r.closeErr = errors.Join(r.closeErr, end.Error())
+		r.gate.close()
 		close(r.futures.over)
 		r.tasks.Wait()
 		r.closeErr = errors.Join(r.closeErr, r.log.Close())

@@ -34,6 +34,7 @@ type transport struct {
 	*raft.NetworkTransport
 	addr raft.ServerAddress
 	acks *acks
+	gate *gate
 }
 
 var (
@@ -43,6 +44,46 @@ var (
 
 // LocalAddr is the configured address, whatever the listener calls itself.
 func (t *transport) LocalAddr() raft.ServerAddress { return t.addr }
+
+// SetHeartbeatHandler is called by the library once, at its start.
+func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
+	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		if !t.gate.enter() {
+			rpc.Respond(nil, raft.ErrTransportShutdown)
+			return
+		}
+		defer t.gate.leave()
+		handle(rpc)
+	})
+}
+
+// gate keeps heartbeats out of a replica that closes. The library handles them
+// on its connections' goroutines, which its Shutdown does not wait for, and a
+// heartbeat of a newer term writes to the log.
+type gate struct {
+	mu     sync.Mutex
+	closed bool
+	inside sync.WaitGroup
+}
+
+func (g *gate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.inside.Add(1)
+	}
+	return !g.closed
+}
+
+func (g *gate) leave() { g.inside.Done() }
+
+// close lets nobody in any more and waits for those inside.
+func (g *gate) close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.inside.Wait()
+}
 
 // AppendEntries carries heartbeats (and entries outside the pipeline).
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
