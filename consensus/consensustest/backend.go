@@ -154,7 +154,11 @@ func (p *play) judge(t T) {
 	h := history{ops: p.evidence.Ops}
 	n := h.tally()
 	t.Logf("seed %d: %d writes acknowledged, %d failed, %d unknown; %d reads", p.seed, n.OK, n.Fail, n.Unknown, n.Reads)
-	if n.OK < p.scenario.minimum && !t.Failed() {
-		t.Errorf("only %d writes were acknowledged; the scenario says nothing below %d", n.OK, p.scenario.minimum)
+	minimum := p.scenario.minimum
+	if p.world == Real {
+		minimum /= 3 // fewer rounds, and a machine that others use too
+	}
+	if n.OK < minimum && !t.Failed() {
+		t.Errorf("only %d writes were acknowledged; the scenario says nothing below %d", n.OK, minimum)
 	}
 }

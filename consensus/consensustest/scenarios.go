@@ -58,7 +58,7 @@ func scenarios() []scenario {
 		{name: "isolated-leader", nodes: 3, minimum: 100, run: runIsolatedLeader},
 		{name: "one-way-cuts", nodes: 3, minimum: 50, run: runOneWayCuts},
 		{name: "stale-read", nodes: 3, minimum: 50, run: runStaleRead},
-		{name: "stale-read-slow-machine", nodes: 3, minimum: 20, applyDelay: 20 * time.Millisecond, run: runStaleRead},
+		{name: "stale-read-slow-machine", nodes: 3, minimum: 20, applyDelay: 12 * time.Millisecond, run: runStaleRead},
 		{name: "slow-machine", nodes: 3, minimum: 50, applyDelay: 5 * time.Millisecond, run: runSlowMachine},
 		{name: "ambiguous", nodes: 3, minimum: 10, run: runAmbiguous},
 		{name: "back-pressure", nodes: 3, minimum: 10, limits: backPressureLimits, run: runBackPressure},

@@ -33,7 +33,7 @@ func runSingle(c *cluster) {
 func runSingleCrash(c *cluster) {
 	for _, keep := range []int{0, 50, 100, 0} {
 		l := c.load(defaultLoad())
-		c.run(150 * time.Millisecond)
+		c.work(150*time.Millisecond, 20)
 		c.crash(keep, c.nodes...)
 		c.open(c.nodes...)
 		c.crash(keep, c.nodes...)
@@ -41,6 +41,15 @@ func runSingleCrash(c *cluster) {
 		c.mustSwap(3)
 		l.stop()
 	}
+}
+
+// work lets traffic go on for a while, and until n more writes have been
+// acknowledged: on a busy machine time alone promises nothing.
+func (c *cluster) work(d time.Duration, n int) {
+	c.Helper()
+	target := c.history.acknowledged.Load() + int64(n)
+	c.run(d)
+	c.within(2*c.grace(), "writes to be acknowledged", func() bool { return c.history.acknowledged.Load() >= target })
 }
 
 // run lets traffic go on for a while.
@@ -205,7 +214,7 @@ func runRollingRestart(c *cluster) {
 	defer l.stop()
 	for range 2 {
 		for _, n := range c.nodes {
-			c.run(100 * time.Millisecond)
+			c.work(100*time.Millisecond, 10)
 			c.stop(n)
 			c.mustSwap(2)
 			c.open(n)

@@ -15,7 +15,7 @@ func crashAll(keep int) func(c *cluster) {
 	return func(c *cluster) {
 		for range c.rounds(3) {
 			l := c.load(defaultLoad())
-			c.run(200 * time.Millisecond)
+			c.work(200*time.Millisecond, 25)
 			c.crash(keep, c.nodes...)
 			c.open(c.nodes...)
 			c.crash(keep, c.nodes...)
@@ -35,7 +35,7 @@ func runCrashLeaders(c *cluster) {
 	l := c.load(defaultLoad())
 	defer l.stop()
 	for i := range c.rounds(6) {
-		c.run(100 * time.Millisecond)
+		c.work(100*time.Millisecond, 15)
 		n := c.leader().node
 		c.crash([]int{0, 50, 100}[i%3], n)
 		c.mustSwap(2)
@@ -147,10 +147,10 @@ func runStaleRead(c *cluster) {
 		o.timeout = 60 * time.Millisecond
 		if c.play.scenario.applyDelay > 0 {
 			// Leave the machines room: what times out is applied all the same.
-			o.reads, o.clients, o.pace = 88, 6, 12*time.Millisecond
+			o.reads, o.clients, o.pace = 75, 6, 12*time.Millisecond
 		}
 		l := c.load(o)
-		c.run(200 * time.Millisecond)
+		c.work(200*time.Millisecond, 5)
 		if i == 1 {
 			c.crash(0, old.node)
 		} else {
@@ -259,7 +259,7 @@ func runBackPressure(c *cluster) {
 func runCloseUnderLoad(c *cluster) {
 	for range c.rounds(4) {
 		l := c.load(loadOptions{clients: 24, keys: 6, reads: 40, stray: 30, pad: 100, timeout: c.grace(), pace: time.Millisecond})
-		c.run(100 * time.Millisecond)
+		c.work(100*time.Millisecond, 15)
 		n := c.leader().node
 		if c.rng.IntN(2) == 0 {
 			c.stop(n)
