@@ -259,7 +259,7 @@ func envInt(t *testing.T, name string, def int) int {
 // and recoveries. GFSLAB_CRASH_SEEDS widens it (8 crashes a seed), GFSLAB_SEED
 // repeats one seed.
 func TestCrash(t *testing.T) {
-	runCrashes(t, envInt(t, "GFSLAB_CRASH_SEEDS", 700), faultdisk.NewMem)
+	runCrashes(t, envInt(t, "GFSLAB_CRASH_SEEDS", 640), faultdisk.NewMem)
 }
 
 // TestCrashRealFiles is the same over real files and real syncs.

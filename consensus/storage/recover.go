@@ -161,9 +161,12 @@ func (l *Log) readSegment(number uint64) ([]byte, error) {
 // can bring back the entry of a removed file) and requires all others.
 func (l *Log) needed(numbers []uint64) ([]uint64, error) {
 	newest := numbers[len(numbers)-1]
-	h, _, err := l.lastHeader(newest)
+	h, any, err := l.lastHeader(newest)
 	if err != nil {
 		return nil, err
+	}
+	if !any {
+		return nil, &CorruptionError{File: segmentName(newest), Reason: "head is unreadable in a finished segment"}
 	}
 	if h.version != formatVersion {
 		return nil, fmt.Errorf("%w: %d in %s", ErrFormat, h.version, segmentName(newest))
