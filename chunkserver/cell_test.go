@@ -78,7 +78,8 @@ func (m *fakeMaster) claimed() int {
 	return m.claims
 }
 
-// cell is a few chunkservers with crashable disks on a network in memory.
+// cell is a few chunkservers with crashable disks on a network in memory. It
+// lives in a synctest bubble: a loaded machine makes no timeout.
 type cell struct {
 	t       *testing.T
 	fabric  *faultnet.Fabric
@@ -137,7 +138,7 @@ func (c *cell) start(name string) {
 	c.must(err)
 	s, err := Start(Options{
 		Name: name, FS: c.disks[name], Dir: "/cs", ChunkBytes: testChunk, Masters: []string{"master"}, Dial: node.Dial, Listener: l,
-		HeartbeatEvery: 20 * time.Millisecond, MutateTimeout: 200 * time.Millisecond, HoleWait: 20 * time.Millisecond,
+		HeartbeatEvery: 100 * time.Millisecond, MutateTimeout: 400 * time.Millisecond, HoleWait: 150 * time.Millisecond,
 		OnEvent: func(e Event) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -160,6 +161,17 @@ func (c *cell) crash(name string, keepPercent int) {
 	c.must(old.Close())
 	c.fabric.OpenNode(name)
 	c.start(name)
+	// Connections to the old incarnation break when they are used or read next.
+	for via := range c.servers {
+		chain := []string{via, name}
+		if via == name {
+			chain = chain[:1]
+		}
+		c.eventually(via+" reaches "+name, func() bool {
+			_, err := c.clients[chain[0]].PushData(c.ctx(), &api.PushRequest{Id: id(1 << 40), Chain: chain[1:]})
+			return err == nil
+		})
+	}
 }
 
 func (c *cell) ctx() context.Context {

@@ -35,8 +35,9 @@ type Options struct {
 	HeartbeatEvery time.Duration
 	// MutateTimeout bounds one mutation over all replicas (default 500 ms).
 	MutateTimeout time.Duration
-	// HoleWait is how long a secondary waits for a missing serial before it goes
-	// on without it and refuses it from then on (default 50 ms).
+	// HoleWait is how long a secondary waits for a missing serial that the primary
+	// did not settle, before it goes on without it and refuses it from then on
+	// (default half of MutateTimeout).
 	HoleWait time.Duration
 	// Rho is the largest error of a clock's rate (default 0.01).
 	Rho float64
@@ -110,7 +111,7 @@ func (o *Options) setDefaults() error {
 	}
 	defaultDuration(&o.HeartbeatEvery, 100*time.Millisecond)
 	defaultDuration(&o.MutateTimeout, 500*time.Millisecond)
-	defaultDuration(&o.HoleWait, 50*time.Millisecond)
+	defaultDuration(&o.HoleWait, o.MutateTimeout/2)
 	if o.Rho == 0 {
 		o.Rho = 0.01
 	}

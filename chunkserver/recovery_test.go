@@ -3,6 +3,7 @@ package chunkserver
 import (
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -14,42 +15,44 @@ import (
 // Acknowledged records survive power cuts of all replicas at once, whatever
 // share of the unsynced bytes does.
 func TestAcknowledgedRecordsSurviveCrashes(t *testing.T) {
-	rng := rand.New(rand.NewPCG(testSeed, 1))
-	for _, keep := range []int{0, 50, 100} {
-		c := newCell(t, three...)
-		acked := map[uint64]uint64{} // seq to offset
-		seq := uint64(0)
-		for round := uint64(1); round <= 6; round++ {
-			first := rng.IntN(3)
-			order := []string{three[first], three[(first+1)%3], three[(first+2)%3]}
-			c.grant(round, 10*round, 5, order...)
-			for range 1 + rng.IntN(4) {
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(testSeed, 1))
+		for _, keep := range []int{0, 50, 100} {
+			c := newCell(t, three...)
+			acked := map[uint64]uint64{} // seq to offset
+			seq := uint64(0)
+			for round := uint64(1); round <= 4; round++ {
+				first := rng.IntN(3)
+				order := []string{three[first], three[(first+1)%3], three[(first+2)%3]}
+				c.grant(round, 10*round, 5, order...)
+				for range 1 + rng.IntN(4) {
+					seq++
+					acked[seq] = c.append(round, seq, payload(seq, 1+rng.IntN(150)), order...).Offset
+				}
+				// One more that is cut short: a secondary never answers.
 				seq++
-				acked[seq] = c.append(round, seq, payload(seq, 1+rng.IntN(150)), order...).Offset
-			}
-			// One more that is cut short: a secondary never answers.
-			seq++
-			c.push(seq, payload(seq, 80), order...)
-			c.fabric.Cut(order[0], order[1])
-			if _, err := c.tryAppend(order[0], round, seq); status.Code(err) != codes.Aborted {
-				t.Fatalf("append with a cut link: %v", err)
-			}
-			c.fabric.HealAll()
-			for _, name := range three {
-				c.crash(name, keep)
-				c.crash(name, keep)
-			}
-			for s, offset := range acked {
+				c.push(seq, payload(seq, 80), order...)
+				c.fabric.Cut(order[0], order[1])
+				if _, err := c.tryAppend(order[0], round, seq); status.Code(err) != codes.Aborted {
+					t.Fatalf("append with a cut link: %v", err)
+				}
+				c.fabric.HealAll()
 				for _, name := range three {
-					f, code := c.read(name, round, offset)
-					if code != api.Code_OK || f.Seq != s {
-						t.Fatalf("keep %d%%, round %d: record %d at %d of %s: %v, seq %d", keep, round, s, offset, name, code, f.Seq)
+					c.crash(name, keep)
+					c.crash(name, keep)
+				}
+				for s, offset := range acked {
+					for _, name := range three {
+						f, code := c.read(name, round, offset)
+						if code != api.Code_OK || f.Seq != s {
+							t.Fatalf("keep %d%%, round %d: record %d at %d of %s: %v, seq %d", keep, round, s, offset, name, code, f.Seq)
+						}
 					}
 				}
 			}
+			checkDisjoint(t, c, acked)
 		}
-		checkDisjoint(t, c, acked)
-	}
+	})
 }
 
 // checkDisjoint scans the disks: acknowledged records are there, in one piece.
@@ -109,77 +112,85 @@ func TestScanTellsRecordsFromFragments(t *testing.T) {
 }
 
 func TestCorruptPayloadIsNeverServed(t *testing.T) {
-	c := newCell(t, "a")
-	c.grant(1, 10, 5, "a")
-	offset := c.append(1, 1, payload(1, 100), "a").Offset
-	f, err := c.disks["a"].OpenReadWrite("/cs/chunks/"+chunkFile(handle), disk.WriteCategory("test"))
-	c.must(err)
-	_, err = f.WriteAt([]byte{0xff}, dataStart+int64(offset)+int64(api.FrameSize("client", 50)))
-	c.must(err)
-	c.must(f.Close())
-	_, err = c.clients["a"].ReadChunk(c.ctx(), &api.ReadChunkRequest{Handle: handle, Version: 1, Offset: offset})
-	if status.Code(err) != codes.DataLoss {
-		t.Fatalf("read of a corrupt record: %v, want DataLoss", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, "a")
+		c.grant(1, 10, 5, "a")
+		offset := c.append(1, 1, payload(1, 100), "a").Offset
+		f, err := c.disks["a"].OpenReadWrite("/cs/chunks/"+chunkFile(handle), disk.WriteCategory("test"))
+		c.must(err)
+		_, err = f.WriteAt([]byte{0xff}, dataStart+int64(offset)+int64(api.FrameSize("client", 50)))
+		c.must(err)
+		c.must(f.Close())
+		_, err = c.clients["a"].ReadChunk(c.ctx(), &api.ReadChunkRequest{Handle: handle, Version: 1, Offset: offset})
+		if status.Code(err) != codes.DataLoss {
+			t.Fatalf("read of a corrupt record: %v, want DataLoss", err)
+		}
+	})
 }
 
 func TestReadRefusesAStaleReplicaAndUnsyncedBytes(t *testing.T) {
-	c := newCell(t, "a")
-	c.grant(1, 10, 5, "a")
-	offset := c.append(1, 1, payload(1, 100), "a").Offset
-	if _, code := c.read("a", 2, offset); code != api.Code_STALE {
-		t.Errorf("read at a higher version: %v, want STALE", code)
-	}
-	if _, code := c.read("a", 1, offset+1); code != api.Code_NOT_FOUND {
-		t.Errorf("read between records: %v, want NOT_FOUND", code)
-	}
-	reply, err := c.clients["a"].ReadChunk(c.ctx(), &api.ReadChunkRequest{Handle: handle, Version: 1, Offset: 0, Length: 1 << 31})
-	c.must(err)
-	if uint64(len(reply.Data)) != reply.End || reply.End != uint64(api.FrameSize("client", 100)) {
-		t.Errorf("range read: %d bytes, end %d", len(reply.Data), reply.End)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, "a")
+		c.grant(1, 10, 5, "a")
+		offset := c.append(1, 1, payload(1, 100), "a").Offset
+		if _, code := c.read("a", 2, offset); code != api.Code_STALE {
+			t.Errorf("read at a higher version: %v, want STALE", code)
+		}
+		if _, code := c.read("a", 1, offset+1); code != api.Code_NOT_FOUND {
+			t.Errorf("read between records: %v, want NOT_FOUND", code)
+		}
+		reply, err := c.clients["a"].ReadChunk(c.ctx(), &api.ReadChunkRequest{Handle: handle, Version: 1, Offset: 0, Length: 1 << 31})
+		c.must(err)
+		if uint64(len(reply.Data)) != reply.End || reply.End != uint64(api.FrameSize("client", 100)) {
+			t.Errorf("range read: %d bytes, end %d", len(reply.Data), reply.End)
+		}
+	})
 }
 
 // Slots are written in turn: whichever write is torn, one header stands.
 func TestTornHeaderLeavesTheOlderOne(t *testing.T) {
-	for _, keep := range []int{0, 30, 70, 100} {
-		c := newCell(t, "a")
-		c.prepare("a", c.request(1, 0, 5, "a"))
-		for version := uint64(2); version < 12; version++ {
-			c.disks["a"].StallSyncs(0)
-			s := c.servers["a"]
-			// Written, never synced: the answer was never given.
-			head := slot{handle: handle, version: version + 100, term: 5, generation: s.chunk(handle).head.generation + 1}
-			c.must(head.write(s.chunk(handle).file))
-			c.crash("a", keep)
-			got := c.servers["a"].chunk(handle).head.version
-			if got != version-1 && got != version+100 {
-				t.Fatalf("keep %d%%: version %d, want %d or %d", keep, got, version-1, version+100)
+	synctest.Test(t, func(t *testing.T) {
+		for _, keep := range []int{0, 30, 70, 100} {
+			c := newCell(t, "a")
+			c.prepare("a", c.request(1, 0, 5, "a"))
+			for version := uint64(2); version < 12; version++ {
+				c.disks["a"].StallSyncs(0)
+				s := c.servers["a"]
+				// Written, never synced: the answer was never given.
+				head := slot{handle: handle, version: version + 100, term: 5, generation: s.chunk(handle).head.generation + 1}
+				c.must(head.write(s.chunk(handle).file))
+				c.crash("a", keep)
+				got := c.servers["a"].chunk(handle).head.version
+				if got != version-1 && got != version+100 {
+					t.Fatalf("keep %d%%: version %d, want %d or %d", keep, got, version-1, version+100)
+				}
+				if got == version+100 {
+					break
+				}
+				c.prepare("a", c.request(version, 0, 5, "a"))
 			}
-			if got == version+100 {
-				break
-			}
-			c.prepare("a", c.request(version, 0, 5, "a"))
 		}
-	}
+	})
 }
 
 func TestHeartbeatsReportAllChunks(t *testing.T) {
-	c := newCell(t, "a")
-	c.grant(1, 10, 5, "a")
-	c.append(1, 1, payload(1, 100), "a")
-	reported := func(boot string) func() bool {
-		return func() bool {
-			c.master.mu.Lock()
-			defer c.master.mu.Unlock()
-			r := c.master.reports["a"]
-			return r.GetBoot() == boot && r.GetAddress() == "a" && len(r.GetChunks()) == 1 &&
-				r.Chunks[0].Handle == handle && r.Chunks[0].Version == 1 && r.Chunks[0].Length > 100
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, "a")
+		c.grant(1, 10, 5, "a")
+		c.append(1, 1, payload(1, 100), "a")
+		reported := func(boot string) func() bool {
+			return func() bool {
+				c.master.mu.Lock()
+				defer c.master.mu.Unlock()
+				r := c.master.reports["a"]
+				return r.GetBoot() == boot && r.GetAddress() == "a" && len(r.GetChunks()) == 1 &&
+					r.Chunks[0].Handle == handle && r.Chunks[0].Version == 1 && r.Chunks[0].Length > 100
+			}
 		}
-	}
-	c.eventually("the report", reported("a.1"))
-	c.crash("a", 0)
-	c.eventually("the report after the restart", reported("a.2"))
+		c.eventually("the report", reported("a.1"))
+		c.crash("a", 0)
+		c.eventually("the report after the restart", reported("a.2"))
+	})
 }
 
 func FuzzScan(f *testing.F) {
