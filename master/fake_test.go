@@ -35,7 +35,8 @@ type fakeReplica struct {
 	// first if applyFirst.
 	proposeErr, barrierErr error
 	applyFirst             bool
-	proposed               int
+	proposed, barriers     int
+	afterBarrier           func() // called by ReadBarrier before it returns
 }
 
 func (g *fakeGroup) open(sm consensus.StateMachine) (consensus.Replica, error) {
@@ -85,9 +86,18 @@ func (r *fakeReplica) Propose(ctx context.Context, command []byte) (consensus.Re
 }
 
 func (r *fakeReplica) ReadBarrier(ctx context.Context) (uint64, error) {
+	index, err := r.barrier(ctx)
+	if r.afterBarrier != nil {
+		r.afterBarrier()
+	}
+	return index, err
+}
+
+func (r *fakeReplica) barrier(ctx context.Context) (uint64, error) {
 	g := r.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	r.barriers++
 	switch {
 	case r.closed:
 		return 0, consensus.ErrClosed
@@ -206,7 +216,11 @@ func (c *fakeChunkserver) claim(ctx context.Context, handle uint64) bool {
 		if c.grants[handle] != grant { // ended meanwhile
 			return false
 		}
-		c.until[handle] = sent.Add(scaled(time.Duration(r.DurationNs), 1-c.cell.o.Rho))
+		term := time.Duration(r.DurationNs)
+		if !c.cell.slow { // D(1-rho) by a clock that is slow by rho takes D
+			term = scaled(term, 1-c.cell.o.Rho)
+		}
+		c.until[handle] = sent.Add(term)
 		return true
 	}
 	return false
@@ -230,10 +244,12 @@ type fakeCell struct {
 	masters []*Master
 	servers map[string]*fakeChunkserver
 	seq     uint64
+	slow    bool // the chunkservers' clocks are as slow as rho allows
 
 	mu        sync.Mutex
 	listeners map[string]*bufconn.Listener
 	events    []LeaseEvent
+	onLease   func(LeaseEvent) // called besides, if set
 }
 
 const (
@@ -244,6 +260,10 @@ const (
 // newCell starts masters and chunkservers; node 1 leads. It stops them when the
 // test ends: in a bubble, call stop yourself before the bubble's function returns.
 func newCell(t testing.TB, masters int, chunkservers ...string) *fakeCell {
+	return newCellWith(t, func(*Options) {}, masters, chunkservers...)
+}
+
+func newCellWith(t testing.TB, change func(*Options), masters int, chunkservers ...string) *fakeCell {
 	c := &fakeCell{
 		t: t, group: &fakeGroup{}, servers: make(map[string]*fakeChunkserver), listeners: make(map[string]*bufconn.Listener),
 		o: Options{LeaseTerm: leaseTerm, Rho: leaseRho, DeadAfter: 300 * time.Millisecond, CallTimeout: 100 * time.Millisecond, Seed: 1},
@@ -260,9 +280,14 @@ func newCell(t testing.TB, masters int, chunkservers ...string) *fakeCell {
 	}
 	c.o.OnLease = func(e LeaseEvent) {
 		c.mu.Lock()
-		defer c.mu.Unlock()
 		c.events = append(c.events, e)
+		onLease := c.onLease
+		c.mu.Unlock()
+		if onLease != nil {
+			onLease(e)
+		}
 	}
+	change(&c.o)
 	for range masters {
 		m, err := New(c.o)
 		if err != nil {

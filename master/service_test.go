@@ -8,8 +8,11 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"gfslab/api"
 	"gfslab/consensus"
@@ -194,5 +197,54 @@ func TestOnApply(t *testing.T) {
 	}
 	if len(hashes) != 3 || hashes[0] == hashes[1] || hashes[2] != m.Machine().Hash() {
 		t.Fatalf("hashes %v, now %s", hashes, m.Machine().Hash())
+	}
+}
+
+// TestAuthority: a barrier of one term proves nothing about the next one.
+func TestAuthority(t *testing.T) {
+	c := newCell(t, 2)
+	defer c.stop()
+	replica := c.group.replicas[0]
+	replica.afterBarrier = func() {
+		if replica.barriers == 1 { // deposed and elected again, unnoticed
+			c.group.elect(2)
+			c.group.elect(1)
+		}
+	}
+	term, err := c.masters[0].authority(t.Context())
+	if err != nil || term != 3 || replica.barriers != 2 {
+		t.Fatalf("term %d after %d barriers, error %v; want term 3 after 2", term, replica.barriers, err)
+	}
+}
+
+// TestOverGRPC: replies and the NotLeader detail survive the wire.
+func TestOverGRPC(t *testing.T) {
+	c := newCell(t, 2)
+	defer c.stop()
+	l := bufconn.Listen(64 << 10)
+	server := grpc.NewServer()
+	api.RegisterMasterServer(server, c.masters[1])
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	conn, err := grpc.NewClient("passthrough:///master", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := api.NewMasterClient(conn)
+	request := &api.PathRequest{Session: c.session(), Path: "/f"}
+	if _, err := client.Create(t.Context(), request); status.Code(err) != codes.FailedPrecondition || hintOf(err) != 1 {
+		t.Errorf("error %v; want NotLeader with hint 1", err)
+	}
+	c.group.elect(2)
+	if r, err := client.Create(t.Context(), request); err != nil || r.At.Index != 1 || r.At.Term != 2 {
+		t.Errorf("reply %v, error %v", r, err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	server.Stop()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
