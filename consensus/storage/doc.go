@@ -37,6 +37,13 @@
 // needed only as long as it, or an older one, holds a live entry. Segments are
 // removed oldest first, after a record saying so is durable.
 //
+// Records are framed by record.Writer into memory and leave in one write and one
+// fdatasync by the goroutine that commits. record.LogWriter was measured beside
+// it: it flushes on a goroutine of its own, which adds two switches to a lone
+// append, and gains nothing here, because the callers group their commands into
+// batches already. Its recycled files would also need a proof that a torn
+// record never continues in the chunks of an older one; zeros need none.
+//
 // # Recovery
 //
 // A record that cannot be read is a torn tail only in the newest segment, and

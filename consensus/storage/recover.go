@@ -117,8 +117,8 @@ func (l *Log) withoutHeadless(numbers []uint64) (rest []uint64, headless bool, e
 		return nil, false, nil
 	}
 	newest := numbers[len(numbers)-1]
-	_, any, err := l.lastHeader(newest)
-	if err != nil || any {
+	_, found, err := l.lastHeader(newest)
+	if err != nil || found {
 		return numbers, false, err
 	}
 	rest = numbers[:len(numbers)-1]
@@ -129,8 +129,8 @@ func (l *Log) withoutHeadless(numbers []uint64) (rest []uint64, headless bool, e
 }
 
 // lastHeader is the header of the last record that can be read from the start
-// of a segment; any is false when there is none.
-func (l *Log) lastHeader(number uint64) (last header, any bool, err error) {
+// of a segment; found is false when there is none.
+func (l *Log) lastHeader(number uint64) (last header, found bool, err error) {
 	data, err := l.readSegment(number)
 	if err != nil {
 		return header{}, false, err
@@ -138,13 +138,13 @@ func (l *Log) lastHeader(number uint64) (last header, any bool, err error) {
 	for off := 0; ; {
 		p, next, st := readRecord(data, off)
 		if st != readOK {
-			return last, any, nil
+			return last, found, nil
 		}
 		h, ok := parseHeader(p)
 		if !ok && len(p) > 0 {
 			h.version = p[0]
 		}
-		last, any, off = h, true, next
+		last, found, off = h, true, next
 	}
 }
 
@@ -161,11 +161,11 @@ func (l *Log) readSegment(number uint64) ([]byte, error) {
 // can bring back the entry of a removed file) and requires all others.
 func (l *Log) needed(numbers []uint64) ([]uint64, error) {
 	newest := numbers[len(numbers)-1]
-	h, any, err := l.lastHeader(newest)
+	h, found, err := l.lastHeader(newest)
 	if err != nil {
 		return nil, err
 	}
-	if !any {
+	if !found {
 		return nil, &CorruptionError{File: segmentName(newest), Reason: "head is unreadable in a finished segment"}
 	}
 	if h.version != formatVersion {
