@@ -1,0 +1,71 @@
+# Needs Go and make; everything else is in go.mod. `make` alone prints this help.
+
+GO      ?= go
+BIN     := bin
+RUN     ?=
+SEEDS   ?= 10000
+SUITES  ?= 20
+BENCH   ?=
+# Packages with goroutines of their own, tested once more under the race
+# detector. The suite in real time is left out there: it would only be slower.
+RACE    ?= ./consensus/... ./internal/fault/... ./master/... ./chunkserver/... ./client/...
+RACESKIP := TestSuiteReal|TestSuiteCatchesBugs|TestRecorderIsSilent
+
+.DEFAULT_GOAL := help
+.PHONY: help build bench test race check sim suite mutants report lint fmt generate clean
+
+help: ## print this help
+	@echo "usage: make TARGET"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/gfslab and bin/gfslab-virtual
+	$(GO) build -o $(BIN)/gfslab ./cmd/gfslab
+	$(GO) test -c -o $(BIN)/gfslab-virtual ./harness/virtual
+
+bench: build ## compare all backends, with and without faults; leaves a report (BENCH="--out DIR ...")
+	$(BIN)/gfslab bench $(BENCH)
+
+# Both runs always happen; make fails if either did.
+test: ## run every test, then those with goroutines under the race detector
+	@status=0; \
+	echo "go test ./..."; $(GO) test ./... || status=1; \
+	echo "go test -race $(RACE)"; $(GO) test -race -skip '$(RACESKIP)' $(RACE) || status=1; \
+	if [ $$status = 0 ]; then echo "make test: all tests passed"; else echo "make test: FAILED"; fi; exit $$status
+
+race: ## run the second half of make test alone
+	$(GO) test -race -skip '$(RACESKIP)' $(RACE)
+
+check: build ## judge finished runs again (RUN="DIR ...")
+	@test -n "$(RUN)" || { echo 'usage: make check RUN="DIR ..."'; exit 64; }
+	$(BIN)/gfslab check $(RUN)
+
+report: build ## draw the tables and plots of a bench again (RUN=DIR)
+	@test -n "$(RUN)" || { echo 'usage: make report RUN=DIR'; exit 64; }
+	$(BIN)/gfslab report $(RUN)
+
+sim: ## search the Paxos core with the simulator (SEEDS=10000)
+	GFSLAB_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 2h -v -run 'TestSeeds' ./paxos/paxostest
+
+suite: ## search all backends with the behaviour suite in virtual time (SUITES=20)
+	@for s in $$(seq 1 $(SUITES)); do \
+	  echo "seed $$s"; GFSLAB_SUITE_SEED=$$s $(GO) test -count=1 -run 'TestSuiteVirtual' \
+	    ./consensus/unreplicated ./consensus/multipaxos ./consensus/etcdraft ./consensus/hashiraft || exit 1; done
+
+mutants: ## plant known bugs; each must be caught and each fixed twin be silent
+	$(GO) run ./harness/mutants/runmutants
+
+lint: ## gofmt, vet, staticcheck, import law and house style
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not gofmt'ed:"; echo "$$bad"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test -count=1 ./internal/house
+
+fmt: ## gofmt every file
+	gofmt -w $$(git ls-files '*.go')
+
+generate: ## regenerate code from .proto files (needs protoc)
+	$(GO) generate ./...
+
+clean: ## remove built files
+	rm -rf $(BIN)
