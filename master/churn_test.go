@@ -79,17 +79,18 @@ func churn(t *testing.T, seed uint64, totals map[string]int) {
 		totals[what]++
 	}
 	end := begin.Add(20 * time.Second)
+	var workers sync.WaitGroup
 	for worker := range 6 {
 		rng := rand.New(rand.NewPCG(seed, uint64(worker)))
-		wg.Go(func() {
+		workers.Go(func() {
 			for time.Now().Before(end) {
 				c.churnOnce(ctx, rng, handles[rng.IntN(len(handles))], note)
 				time.Sleep(time.Duration(rng.IntN(60)+1) * time.Millisecond)
 			}
 		})
 	}
-	wg.Go(func() { c.disturb(rand.New(rand.NewPCG(seed, 99)), end, note) })
-	time.Sleep(time.Until(end) + time.Second)
+	workers.Go(func() { c.disturb(rand.New(rand.NewPCG(seed, 99)), end, note) })
+	workers.Wait()
 	for _, s := range c.servers {
 		s.set(false, "")
 	}
