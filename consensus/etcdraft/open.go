@@ -61,15 +61,14 @@ func Effective(l consensus.Limits) map[string]string {
 	c := config(l)
 	out := engine.Effective(l)
 	maps.Copy(out, map[string]string{
-		"library":                      "go.etcd.io/raft/v3 v3.7.0, RawNode",
-		"MaxSizePerMsg":                fmt.Sprint(c.MaxSizePerMsg),
-		"MaxInflightMsgs":              fmt.Sprint(c.MaxInflightMsgs),
-		"MaxCommittedSizePerReady":     fmt.Sprint(c.MaxCommittedSizePerReady),
-		"AsyncStorageWrites":           "true",
-		"ReadOnlyOption":               "ReadOnlySafe",
-		"election_jitter":              "the library's own, from crypto/rand; Config.Seed has no effect",
-		"hard_state_with_commit_only":  "not synced; travels with the next write",
-		"accepting_answers_of_a_write": "the last one stands for all",
+		"library":                     "go.etcd.io/raft/v3 v3.7.0, RawNode",
+		"MaxSizePerMsg":               fmt.Sprint(c.MaxSizePerMsg),
+		"MaxInflightMsgs":             fmt.Sprint(c.MaxInflightMsgs),
+		"MaxCommittedSizePerReady":    fmt.Sprint(c.MaxCommittedSizePerReady),
+		"AsyncStorageWrites":          "true",
+		"ReadOnlyOption":              "ReadOnlySafe",
+		"election_jitter":             "the library's own, from crypto/rand; Config.Seed has no effect",
+		"hard_state_with_commit_only": "not synced; travels with the next write",
 	})
 	return out
 }
