@@ -95,10 +95,14 @@ func (n *Node) reject(m Message, leader NodeID) {
 
 // accept takes e at the promised ballot, be it a peer's or this node's own.
 func (n *Node) accept(e Entry) {
-	n.assert(e.Ballot == n.promised && e.Ballot == n.acc.ballot, 1, "accept of slot %d at %v, promised %v", e.Slot, e.Ballot, n.promised)
+	if e.Ballot != n.promised || e.Ballot != n.acc.ballot {
+		n.broken(1, "accept of slot %d at %v, promised %v", e.Slot, e.Ballot, n.promised)
+	}
 	old, ok := n.log.get(e.Slot)
 	if ok && old.Ballot == e.Ballot {
-		n.assert(bytes.Equal(old.Value, e.Value), 13, "two values at slot %d and ballot %v", e.Slot, e.Ballot)
+		if !bytes.Equal(old.Value, e.Value) {
+			n.broken(13, "two values at slot %d and ballot %v", e.Slot, e.Ballot)
+		}
 		if _, durable := n.acc.durable.find(e.Slot); durable {
 			n.acc.again = append(n.acc.again, e.Slot)
 			return
@@ -107,7 +111,9 @@ func (n *Node) accept(e Entry) {
 			return // on its way to the disk; the acknowledgement follows
 		}
 	}
-	n.assert(e.Slot > n.chosen || ok && bytes.Equal(old.Value, e.Value), 7, "slot %d is chosen; ballot %v has another value", e.Slot, e.Ballot)
+	if e.Slot <= n.chosen && !(ok && bytes.Equal(old.Value, e.Value)) {
+		n.broken(7, "slot %d is chosen; ballot %v has another value", e.Slot, e.Ballot)
+	}
 	n.put(e)
 }
 
@@ -132,7 +138,9 @@ func (n *Node) acknowledge(entries []Entry) {
 			continue
 		}
 		r, ok := n.acc.accepted.find(e.Slot)
-		n.assert(ok, 14, "slot %d was accepted and is in no range", e.Slot)
+		if !ok {
+			n.broken(14, "slot %d was accepted and is in no range", e.Slot)
+		}
 		told = r
 		n.send(n.accepted(told))
 	}
@@ -147,7 +155,9 @@ func (n *Node) flushAgain() {
 			continue
 		}
 		r, ok := n.acc.durable.find(slot)
-		n.assert(ok, 14, "slot %d would be acknowledged and is not durable", slot)
+		if !ok {
+			n.broken(14, "slot %d would be acknowledged and is not durable", slot)
+		}
 		told = r
 		n.out.now = append(n.out.now, n.accepted(told))
 	}

@@ -164,7 +164,9 @@ func (n *Node) vote(i int, lo, hi uint64) {
 	l := n.lead
 	if i == n.members.self {
 		r, ok := n.acc.durable.find(lo)
-		n.assert(ok && r.hi >= hi && n.acc.ballot == l.ballot, 4, "own vote for slots %d-%d without a sync at %v", lo, hi, l.ballot)
+		if !ok || r.hi < hi || n.acc.ballot != l.ballot {
+			n.broken(4, "own vote for slots %d-%d without a sync at %v", lo, hi, l.ballot)
+		}
 	}
 	lo, hi = max(lo, n.chosen+1), min(hi, l.next-1)
 	if l.matched[i] = max(l.matched[i], n.chosen); lo <= l.matched[i]+1 {

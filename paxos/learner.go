@@ -41,7 +41,9 @@ func (n *Node) learn(e Entry) {
 	}
 	old, ok := n.log.get(e.Slot)
 	if ok && !old.Ballot.Less(e.Ballot) {
-		n.assert(bytes.Equal(old.Value, e.Value), 7, "slot %d is chosen at or below %v, and %v has another value", e.Slot, e.Ballot, old.Ballot)
+		if !bytes.Equal(old.Value, e.Value) {
+			n.broken(7, "slot %d is chosen at or below %v, and %v has another value", e.Slot, e.Ballot, old.Ballot)
+		}
 	} else {
 		if n.promised.Less(e.Ballot) {
 			n.setPromised(e.Ballot)
@@ -54,7 +56,9 @@ func (n *Node) learn(e Entry) {
 
 // markChosen extends the known-chosen prefix by one slot.
 func (n *Node) markChosen(slot uint64) {
-	n.assert(slot == n.chosen+1, 7, "slot %d is marked chosen after %d", slot, n.chosen)
+	if slot != n.chosen+1 {
+		n.broken(7, "slot %d is marked chosen after %d", slot, n.chosen)
+	}
 	n.chosen = slot
 	n.fetch.see(slot)
 }
@@ -75,7 +79,9 @@ func (n *Node) handOut(rd *Ready) {
 	end := min(n.chosen, n.applied+n.applyAhead()) + 1
 	rd.Apply, _ = n.log.read(n.handed+1, end, n.cfg.MaxMessageBytes)
 	for _, e := range rd.Apply {
-		n.assert(e.Slot == n.handed+1 && e.Slot <= n.chosen, 7, "slot %d is handed out after %d, chosen through %d", e.Slot, n.handed, n.chosen)
+		if e.Slot != n.handed+1 || e.Slot > n.chosen {
+			n.broken(7, "slot %d is handed out after %d, chosen through %d", e.Slot, n.handed, n.chosen)
+		}
 		n.handed = e.Slot
 	}
 }

@@ -126,6 +126,9 @@ func (l *slotLog) read(lo, hi uint64, maxBytes int) (es []Entry, next uint64) {
 		if size += len(e.Value); size > maxBytes && len(es) > 0 {
 			return false
 		}
+		if es == nil {
+			es = make([]Entry, 0, min(hi-lo, 64))
+		}
 		es = append(es, e)
 		return true
 	}

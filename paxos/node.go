@@ -95,12 +95,11 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// assert panics when a rule of the protocol is broken on this node: going on
-// could lose what was acknowledged.
-func (n *Node) assert(ok bool, rule int, format string, args ...any) {
-	if !ok {
-		panic(fmt.Sprintf("paxos: node %d breaks rule %d: %s", n.cfg.ID, rule, fmt.Sprintf(format, args...)))
-	}
+// broken panics because a rule of the protocol is broken on this node: going on
+// could lose what was acknowledged. (It is no assert(condition): that would
+// build the arguments of a message that is never printed.)
+func (n *Node) broken(rule int, format string, args ...any) {
+	panic(fmt.Sprintf("paxos: node %d breaks rule %d: %s", n.cfg.ID, rule, fmt.Sprintf(format, args...)))
 }
 
 // Step takes one message. An error says that the message was useless; only the
@@ -195,7 +194,9 @@ func (n *Node) see(b Ballot) {
 
 // setPromised raises the promise. It is durable with the coming token.
 func (n *Node) setPromised(b Ballot) {
-	n.assert(n.promised.Less(b), 1, "the promise would fall from %v to %v", n.promised, b)
+	if !n.promised.Less(b) {
+		n.broken(1, "the promise would fall from %v to %v", n.promised, b)
+	}
 	n.promised = b
 	n.see(b)
 	n.acc.reset(b)

@@ -115,7 +115,9 @@ func (n *Node) handlePromise(from int, m Message) {
 		return
 	}
 	for _, e := range m.Entries {
-		n.assert(e.Slot >= m.Lo && e.Slot < m.Hi, 5, "slot %d in the page [%d, %d) of node %d", e.Slot, m.Lo, m.Hi, m.From)
+		if e.Slot < m.Lo || e.Slot >= m.Hi {
+			n.broken(5, "slot %d in the page [%d, %d) of node %d", e.Slot, m.Lo, m.Hi, m.From)
+		}
 		c.highest = max(c.highest, e.Slot)
 		if e.Slot <= m.Chosen && e.Slot == n.chosen+1 {
 			// What the peer knows to be chosen needs no new ballot. Where this node
