@@ -22,7 +22,7 @@ import (
 //
 // GFSLAB_CHURN_SEEDS sets how many seeds are tried.
 func TestChurn(t *testing.T) {
-	seeds := 20
+	seeds := 10
 	if s := os.Getenv("GFSLAB_CHURN_SEEDS"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
