@@ -55,6 +55,12 @@ type Replica interface {
 	Close() error
 }
 
+// TermReader is what a Replica may implement besides: Status().Term alone, cheap
+// enough to be asked for every operation. Status gathers all counters.
+type TermReader interface {
+	Term() uint64
+}
+
 // StateMachine is the replicated state. The backend calls Apply, Snapshot and
 // Restore from one goroutine at a time.
 type StateMachine interface {

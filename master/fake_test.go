@@ -120,6 +120,13 @@ func (r *fakeReplica) Status() consensus.Status {
 	return st
 }
 
+// Term makes it a consensus.TermReader.
+func (r *fakeReplica) Term() uint64 {
+	r.group.mu.Lock()
+	defer r.group.mu.Unlock()
+	return r.group.term
+}
+
 func (r *fakeReplica) Close() error {
 	r.group.mu.Lock()
 	defer r.group.mu.Unlock()

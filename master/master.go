@@ -94,7 +94,12 @@ func (m *Master) propose(ctx context.Context, cmd *metapb.Command) (*metapb.Repl
 }
 
 // term is the leadership epoch that goes into replies.
-func (m *Master) term() uint64 { return m.replica.Status().Term }
+func (m *Master) term() uint64 {
+	if r, ok := m.replica.(consensus.TermReader); ok {
+		return r.Term()
+	}
+	return m.replica.Status().Term
+}
 
 // position places a read in the log.
 func (at seen) position(term uint64) *api.Position {
