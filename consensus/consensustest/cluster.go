@@ -33,7 +33,6 @@ type cluster struct {
 	loads   []*load
 
 	mu       sync.Mutex
-	lists    []appliedList
 	machines []*incarnation
 	leaders  map[uint64]consensus.NodeID
 }
