@@ -61,19 +61,8 @@ func (s *Server) Mutate(ctx context.Context, r *api.MutateRequest) (*api.MutateR
 	}
 	frame := encodeFrame(r.Handle, r.Version, r.Serial, r.Offset, r.Id, data, r.PadTo)
 
-	first, err := s.takeTurn(ctx, c, r)
-	if err != nil {
-		return s.refuseMutation(r, mutateCode(err), c.version(), err.Error()), nil
-	}
 	var t *task
-	switch {
-	case !first:
-		// Delivered before: true only if the very same bytes are here. The task
-		// waits for the sync that covers them.
-		t = newTask(func() error { return c.verify(r) }, func() {})
-	case r.PadTo == 0 && (!buffered || crc != r.Crc32C):
-		return s.refuseMutation(r, api.Code_NOT_FOUND, c.version(), "the data is not in the buffer"), nil
-	default:
+	if r.PadTo != 0 || buffered && crc == r.Crc32C {
 		t = newTask(
 			func() error {
 				if err := c.admit(r.Version, r.Term); err != nil {
@@ -86,9 +75,20 @@ func (s *Server) Mutate(ctx context.Context, r *api.MutateRequest) (*api.MutateR
 			},
 			func() { s.mutated(c, r.Version, r.Term, r.Serial, r.Offset, uint64(len(frame))) })
 	}
-	c.mu.Lock()
-	s.enqueueLocked(c, t)
-	c.mu.Unlock()
+	first, err := s.takeTurn(ctx, c, r, t)
+	switch {
+	case err != nil:
+		return s.refuseMutation(r, mutateCode(err), c.version(), err.Error()), nil
+	case !first:
+		// Delivered before: true only if the very same bytes are here. The task
+		// waits for the sync that covers them.
+		t = newTask(func() error { return c.verify(r) }, func() {})
+		c.mu.Lock()
+		s.enqueueLocked(c, t)
+		c.mu.Unlock()
+	case t == nil:
+		return s.refuseMutation(r, api.Code_NOT_FOUND, c.version(), "the data is not in the buffer"), nil
+	}
 	if err := await(ctx, t); err != nil {
 		return s.refuseMutation(r, mutateCode(err), c.version(), err.Error()), nil
 	}
@@ -120,9 +120,10 @@ func (s *Server) checkMutation(r *api.MutateRequest, size int) error {
 	return nil
 }
 
-// takeTurn waits until every lower serial has arrived or was given up. It
-// reports whether this is the serial's first delivery.
-func (s *Server) takeTurn(ctx context.Context, c *chunk, r *api.MutateRequest) (bool, error) {
+// takeTurn waits until every lower serial has arrived or was given up. If this
+// is the serial's first delivery, it hands t, which may be nil, to the worker in
+// the same step, so that no later serial overtakes it, and reports true.
+func (s *Server) takeTurn(ctx context.Context, c *chunk, r *api.MutateRequest, t *task) (first bool, err error) {
 	patience := time.NewTimer(s.opts.HoleWait)
 	defer patience.Stop()
 	for {
@@ -150,6 +151,9 @@ func (s *Server) takeTurn(ctx context.Context, c *chunk, r *api.MutateRequest) (
 		}
 		if o.complete(r.Serial) {
 			o.arrive(r.Serial)
+			if t != nil {
+				s.enqueueLocked(c, t)
+			}
 			c.mu.Unlock()
 			return true, nil
 		}

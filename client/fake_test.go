@@ -67,6 +67,13 @@ func (s *scripted) Stat(ctx context.Context, _ *api.ReadRequest) (*api.StatReply
 	return &api.StatReply{Code: api.Code_NOT_FOUND, At: &api.Position{Index: s.id}}, nil
 }
 
+// received are the creates that arrived so far.
+func (s *scripted) received() []*api.PathRequest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*api.PathRequest(nil), s.calls...)
+}
+
 func ok(context.Context) error { return nil }
 
 func answer(c codes.Code) func(context.Context) error {
@@ -180,7 +187,7 @@ func TestOutcomes(t *testing.T) {
 				}
 				seen := 0
 				for _, m := range w.masters {
-					for _, call := range m.calls {
+					for _, call := range m.received() {
 						seen++
 						if call.Session.Client != "client" || call.Session.Seq != 1 {
 							t.Errorf("an attempt with session %v", call.Session)
