@@ -117,7 +117,8 @@ func checkPhantoms(f *facts, r *replay, out *findings) {
 			unnumbered[op.Client] = append(unnumbered[op.Client], op)
 		}
 	}
-	for key, cmd := range r.commands {
+	for _, key := range r.order {
+		cmd := r.commands[key]
 		if op := f.bySession[key]; op != nil && mutates(op.Kind) {
 			continue
 		}

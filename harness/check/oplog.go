@@ -52,13 +52,6 @@ func (l *agreedLog) command(p position) (line *rundir.Applied, node string) {
 	return &l.entries[i].lines[p.offset], l.entries[i].node
 }
 
-func (l *agreedLog) lastIndex() uint64 {
-	if len(l.entries) == 0 {
-		return 0
-	}
-	return l.entries[len(l.entries)-1].index
-}
-
 // incarnations cuts the applied logs of all nodes apart, in order of node and
 // incarnation.
 func incarnations(run *rundir.Run) []*incarnation {

@@ -33,6 +33,7 @@ type replay struct {
 	grants   []granted
 	first    map[session]position // where a session's command was first applied
 	commands map[session]*metapb.Command
+	order    []session // of commands, as in the log
 	applied  int
 	compared int // reads answered
 }
@@ -140,7 +141,7 @@ func (r *replay) apply(at position, line *rundir.Applied, node string) {
 		r.execute(op, at, &cmd, &reply, node)
 		if cmd.GetClient() != "" {
 			key := session{cmd.GetClient(), cmd.GetSeq()}
-			r.first[key], r.commands[key] = at, &cmd
+			r.note(key, at, &cmd)
 		}
 		return
 	}
@@ -165,7 +166,16 @@ func (r *replay) apply(at position, line *rundir.Applied, node string) {
 	}
 	r.execute(op, at, &cmd, &reply, node)
 	r.sessions[key.client] = &seen{key.seq, &reply}
-	r.first[key], r.commands[key] = at, &cmd
+	r.note(key, at, &cmd)
+}
+
+// note remembers a client's command at its first place in the log.
+func (r *replay) note(key session, at position, cmd *metapb.Command) {
+	if _, before := r.first[key]; before {
+		return // malformed, or forgotten and applied anew
+	}
+	r.first[key], r.commands[key] = at, cmd
+	r.order = append(r.order, key)
 }
 
 // execute applies a command to the model and compares the reply.

@@ -42,7 +42,6 @@ type sim struct {
 	threads []simThread
 	events  simHeap
 	log     []rundir.Applied
-	restart int // lines of the log at which m3 restarted
 	chunks  map[uint64]*simChunkState
 	acked   map[string][]*rundir.Op
 
@@ -52,8 +51,6 @@ type sim struct {
 type simThread struct {
 	epoch int
 	seq   uint64
-	op    workloads.Op
-	done  int
 }
 
 type simChunkState struct {
