@@ -126,7 +126,7 @@ func Search(ctx context.Context, files map[string]string, patch string, seeds in
 		}
 	}
 	binary := filepath.Join(dir, "seeds.bin")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./harness/mutants/seeds")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./harness/mutants/seeds")
 	build.Dir = dir
 	build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {

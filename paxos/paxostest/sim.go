@@ -66,7 +66,7 @@ func Run(seed uint64, opt Options) (report Report) {
 			panic(r)
 		}
 	}()
-	w = newWorld(seed, &report)
+	w = newWorld(seed, drawSwarm(seed), &report)
 	report.Nodes = len(w.peers)
 	for w.now < opt.Ticks || report.Proposals < opt.Proposals || report.Crashes < opt.Crashes || report.Partitions < opt.Partitions {
 		w.faults(opt)

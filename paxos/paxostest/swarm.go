@@ -52,7 +52,8 @@ type swarm struct {
 	followLeader, oneWay bool // faults aim at the leader; cuts go one way
 }
 
-func drawSwarm(r *rand.Rand) swarm {
+func drawSwarm(seed uint64) swarm {
+	r := rand.New(rand.NewPCG(seed, 0xd1b54a32d192ed03))
 	s := swarm{nodes: pick(r, 3, 3, 5)}
 	beat := 1 + r.IntN(3)
 	s.config = paxos.Config{

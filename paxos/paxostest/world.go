@@ -29,10 +29,11 @@ type world struct {
 	acked   int               // proposals acknowledged
 }
 
-func newWorld(seed uint64, report *Report) *world {
+// newWorld starts a cluster. Everything random in it comes from seed.
+func newWorld(seed uint64, s swarm, report *Report) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), flight: map[int][]paxos.Message{},
 		report: report, trace: fnv.New64a(), asked: map[uint64]uint64{}}
-	w.swarm = drawSwarm(w.rng)
+	w.swarm = s
 	var ids []paxos.NodeID
 	for i := range w.swarm.nodes {
 		ids = append(ids, paxos.NodeID(i+1))
