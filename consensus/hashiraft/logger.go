@@ -9,15 +9,19 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// newLogger passes the library's log on to l.
-func newLogger(l *slog.Logger) hclog.Logger {
+// newLogger passes the library's log on to l. While closing is true all of it
+// is of level debug: the library reports its own end as a row of errors.
+func newLogger(l *slog.Logger, closing func() bool) hclog.Logger {
 	// Level Off silences the logger's own output; its sinks decide for themselves.
 	h := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Off, Output: io.Discard})
-	h.RegisterSink(sinkTo{l})
+	h.RegisterSink(sinkTo{l, closing})
 	return h
 }
 
-type sinkTo struct{ l *slog.Logger }
+type sinkTo struct {
+	l       *slog.Logger
+	closing func() bool
+}
 
 // Accept implements hclog.SinkAdapter.
 func (s sinkTo) Accept(name string, level hclog.Level, msg string, args ...any) {
@@ -29,6 +33,9 @@ func (s sinkTo) Accept(name string, level hclog.Level, msg string, args ...any) 
 		at = slog.LevelWarn
 	case hclog.Error:
 		at = slog.LevelError
+	}
+	if s.closing() {
+		at = slog.LevelDebug
 	}
 	ctx := context.Background()
 	if !s.l.Enabled(ctx, at) {

@@ -107,7 +107,7 @@ func (r *Replica) transport() *transport {
 	}
 	return &transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			ServerAddressProvider: book, Logger: newLogger(r.cfg.Logger), Stream: stream{r.stream},
+			ServerAddressProvider: book, Logger: newLogger(r.cfg.Logger, r.closing), Stream: stream{r.stream},
 			MaxPool: pooled, MaxRPCsInFlight: pipelined, Timeout: rpcTimeout(r.cfg.Limits),
 			MsgpackUseNewTimeFormat: true,
 		}),
@@ -120,7 +120,7 @@ func (r *Replica) transport() *transport {
 func (r *Replica) start(t *transport) error {
 	conf := translate(r.cfg.Limits)
 	conf.LocalID = serverID(r.cfg.Self)
-	conf.Logger = newLogger(r.cfg.Logger)
+	conf.Logger = newLogger(r.cfg.Logger, r.closing)
 	library, err := raft.NewRaft(conf, r.fsm, r.store, r.store, snapshots{r.log}, t)
 	if err != nil {
 		return err

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"gfslab/consensus"
@@ -397,6 +399,19 @@ func TestFuturesEndWithTheReplica(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestLibraryLogGoesToSlog(t *testing.T) {
+	var out strings.Builder
+	closing := false
+	l := newLogger(slog.New(slog.NewTextHandler(&out, nil)), func() bool { return closing })
+	l.Named("net").Warn("lost contact", "peer", 2, "why", hclog.Fmt("%d of %d", 1, 3))
+	l.Debug("not at this level")
+	closing = true
+	l.Error("connection closed")
+	if got := out.String(); !strings.Contains(got, `level=WARN msg="lost contact" logger=raft.net peer=2 why="1 of 3"`) || strings.Count(got, "\n") != 1 {
+		t.Fatalf("logged %q", got)
+	}
 }
 
 func TestStateMachineSnapshotAndRestore(t *testing.T) {
