@@ -92,7 +92,19 @@ func (t *chunkservers) alive(c *chunkserver, now time.Time) bool {
 
 // place chooses chunkservers for a new chunk: alive ones with the fewest chunks,
 // in random order among equals.
-func (t *chunkservers) place(want int) []string {
+func (t *chunkservers) place(ctx context.Context, want int) ([]string, error) {
+	enough := func() bool {
+		n, now := 0, t.o.Now()
+		for _, c := range t.byName {
+			if t.alive(c, now) {
+				n++
+			}
+		}
+		return n >= want
+	}
+	if err := t.warmUp(ctx, enough); err != nil {
+		return nil, err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.o.Now()
@@ -113,32 +125,45 @@ func (t *chunkservers) place(want int) []string {
 		c.placed++
 		names = append(names, c.name)
 	}
-	return names
+	return names, nil
 }
 
-// living returns the members that are alive. A master that has just started has
-// heard of few: it waits up to DeadAfter from its start for the missing ones,
-// because a member that is left out of a grant loses its membership.
+// living returns the members that are alive.
 func (t *chunkservers) living(ctx context.Context, members []string) ([]string, error) {
-	for {
-		t.mu.Lock()
-		now := t.o.Now()
-		names := make([]string, 0, len(members))
-		missing := false
+	heard := func() bool {
 		for _, name := range members {
-			c := t.byName[name]
-			switch {
-			case c == nil:
-				missing = true
-			case t.alive(c, now):
-				names = append(names, name)
+			if t.byName[name] == nil {
+				return false
 			}
 		}
-		heard := t.heard
+		return true
+	}
+	if err := t.warmUp(ctx, heard); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.o.Now()
+	names := make([]string, 0, len(members))
+	for _, name := range members {
+		if c := t.byName[name]; c != nil && t.alive(c, now) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// warmUp waits until ready, which is called with mu held, but no longer than
+// DeadAfter from the master's start. A master that has just started has heard of
+// few chunkservers, and one that is left out of a grant is no replica, for good.
+func (t *chunkservers) warmUp(ctx context.Context, ready func() bool) error {
+	for {
+		t.mu.Lock()
+		done, heard := ready(), t.heard
 		t.mu.Unlock()
-		grace := t.o.DeadAfter - now.Sub(t.started)
-		if !missing || grace <= 0 {
-			return names, nil
+		grace := t.o.DeadAfter - t.o.Now().Sub(t.started)
+		if done || grace <= 0 {
+			return nil
 		}
 		timer := time.NewTimer(grace)
 		select {
@@ -146,7 +171,7 @@ func (t *chunkservers) living(ctx context.Context, members []string) ([]string, 
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		timer.Stop()
 	}

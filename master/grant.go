@@ -126,7 +126,7 @@ func (m *Master) noChunkserver(term, handle uint64) *api.ChunkReply {
 // its living members, or a new placement if it never had any.
 func (m *Master) grantees(ctx context.Context, c meta.Chunk) ([]string, error) {
 	if len(c.Members) == 0 {
-		return m.servers.place(m.o.Replicas), nil
+		return m.servers.place(ctx, m.o.Replicas)
 	}
 	return m.servers.living(ctx, c.Members)
 }

@@ -261,7 +261,37 @@ func TestMembership(t *testing.T) {
 	})
 }
 
-// TestNoChunkserver: no heartbeat, no grant; and no silent loss of members.
+// TestPlacementWarmUp: a new chunk waits for enough chunkservers to report, but
+// only as long as the master is young.
+func TestPlacementWarmUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, 1)
+		defer c.stop()
+		handle := c.newChunk("/f")
+		done := make(chan *api.ChunkReply, 1)
+		go func() { done <- c.find(c.masters[0], handle) }()
+		for _, name := range three {
+			select {
+			case r := <-done:
+				t.Fatalf("granted before %s was heard: %v", name, r)
+			case <-time.After(20 * time.Millisecond):
+			}
+			c.serve(name)
+			c.heartbeat(name)
+		}
+		if r := <-done; len(r.Replicas) != 3 {
+			t.Fatalf("grant %v; want three replicas", r)
+		}
+		time.Sleep(c.o.DeadAfter + time.Millisecond)
+		c.heartbeat("cs1")
+		begin, second := time.Now(), c.newChunk("/g")
+		if r := c.find(c.masters[0], second); len(r.Replicas) != 1 || time.Since(begin) != 0 {
+			t.Fatalf("later: %v after %v; want the one that is alive, at once", r, time.Since(begin))
+		}
+	})
+}
+
+// TestNoChunkserver: no heartbeat, no grant.
 func TestNoChunkserver(t *testing.T) {
 	bubble(t, 1, nil, func(t *testing.T, c *fakeCell) {
 		handle := c.newChunk("/f")
