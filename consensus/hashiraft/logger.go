@@ -14,7 +14,7 @@ import (
 func newLogger(l *slog.Logger, closing func() bool) hclog.Logger {
 	// Level Off silences the logger's own output; its sinks decide for themselves.
 	h := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Off, Output: io.Discard})
-	h.RegisterSink(sinkTo{l, closing})
+	h.RegisterSink(&sinkTo{l, closing})
 	return h
 }
 
@@ -24,7 +24,7 @@ type sinkTo struct {
 }
 
 // Accept implements hclog.SinkAdapter.
-func (s sinkTo) Accept(name string, level hclog.Level, msg string, args ...any) {
+func (s *sinkTo) Accept(name string, level hclog.Level, msg string, args ...any) {
 	at := slog.LevelDebug
 	switch level {
 	case hclog.Info:
