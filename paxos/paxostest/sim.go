@@ -54,7 +54,7 @@ func Run(seed uint64, opt Options) (report Report) {
 	var w *world
 	defer func() {
 		if w != nil {
-			report.Ticks, report.Trace, report.Acknowledged = w.now, w.trace.Sum64(), w.acked
+			report.Ticks, report.Trace, report.Acknowledged = w.now, w.trace, w.acked
 		}
 		switch r := recover().(type) {
 		case nil:

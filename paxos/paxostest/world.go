@@ -1,11 +1,9 @@
 package paxostest
 
 import (
-	"encoding/binary"
 	"fmt"
-	"hash"
-	"hash/fnv"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 
 	"gfslab/paxos"
@@ -19,11 +17,12 @@ type world struct {
 	*monitors
 	// flight holds messages by the tick at which they arrive.
 	flight map[int][]paxos.Message
+	spare  [][]paxos.Message // emptied slices, for reuse
 	// cutLink[a][b]: what a sends to b is lost.
 	cutLink [][]bool
 	calm    bool // no fault any more
 	report  *Report
-	trace   hash.Hash64
+	trace   uint64
 	nextID  uint64
 	asked   map[uint64]uint64 // read id -> highest slot applied anywhere when it was asked
 	acked   int               // proposals acknowledged
@@ -32,7 +31,7 @@ type world struct {
 // newWorld starts a cluster. Everything random in it comes from seed.
 func newWorld(seed uint64, s swarm, report *Report) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), flight: map[int][]paxos.Message{},
-		report: report, trace: fnv.New64a(), asked: map[uint64]uint64{}}
+		report: report, asked: map[uint64]uint64{}}
 	w.swarm = s
 	var ids []paxos.NodeID
 	for i := range w.swarm.nodes {
@@ -65,7 +64,9 @@ func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
 func (w *world) tick() {
 	w.now++
 	// What was sent at the very end of the last tick arrives first.
-	w.flight[w.now] = append(w.flight[w.now-1], w.flight[w.now]...)
+	if late := w.flight[w.now-1]; len(late) > 0 {
+		w.flight[w.now] = append(late, w.flight[w.now]...)
+	}
 	delete(w.flight, w.now-1)
 	for _, p := range w.peers {
 		p.persist(w.now)
@@ -113,6 +114,8 @@ func (w *world) deliver() {
 			p.drain()
 			p.persist(w.now)
 		}
+		clear(batch)
+		w.spare = append(w.spare, batch[:0])
 	}
 }
 
@@ -150,10 +153,8 @@ func (w *world) propose(p *peer) {
 
 // note adds to the trace.
 func (w *world) note(xs ...uint64) {
-	var b [8]byte
 	for _, x := range xs {
-		binary.LittleEndian.PutUint64(b[:], x)
-		w.trace.Write(b[:])
+		w.trace = bits.RotateLeft64((w.trace^x)*0x9e3779b97f4a7c15, 29)
 	}
 }
 
@@ -184,7 +185,11 @@ func (w *world) sent(p *peer, m paxos.Message) {
 		if w.swarm.delay > 0 {
 			at += w.rng.IntN(w.swarm.delay + 1)
 		}
-		w.flight[at] = append(w.flight[at], m)
+		queue, ok := w.flight[at]
+		if last := len(w.spare) - 1; (!ok || queue == nil) && last >= 0 {
+			queue, w.spare = w.spare[last], w.spare[:last]
+		}
+		w.flight[at] = append(queue, m)
 	}
 }
 
