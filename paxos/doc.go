@@ -3,9 +3,46 @@
 // what to persist, send and apply.
 //
 // It opens no file or socket, starts no goroutine, reads no clock; the caller
-// owns disk and network, and its duties stand on the fields of [Ready].
+// owns disk and network, and its duties stand on the fields of [Ready]. It does
+// not compact its log, change its members or hold leases (yet).
 //
 //	n, err := paxos.New(config)
 //	n.Step(message); n.Tick(); n.Propose(value); n.ReadIndex(id)
 //	for n.HasReady() { rd := n.Ready() ... n.Persisted(rd.Token) ... n.Applied(slot) }
+//
+// One node is acceptor (acceptor.go), learner (learner.go, catchup.go) and
+// possible leader (proposer.go is phase 1, leader.go phase 2, read.go its reads).
+// The steady state is one Accept and one Accepted a peer for everything proposed
+// between two calls of Ready.
+//
+// # The rules
+//
+// The code names these by number. A rule that one node can see broken is checked
+// in it, and panics; package paxostest has a monitor for each that takes more
+// than one node to see.
+//
+//  1. A promised ballot never falls; nothing is accepted below the promise -
+//     except a value known to be chosen.
+//  2. Promise and Accepted leave only after what they speak of is durable.
+//  3. A node's own ballot is durable before its Prepare leaves.
+//  4. A leader's own vote counts only after its own write is durable.
+//  5. A Promise reports every accepted slot from the one asked for on, chosen and
+//     applied ones included, page by page; it counts with its last page.
+//  6. A new leader adopts, slot by slot, the value of the highest ballot in a
+//     quorum of Promises; gaps get no-ops, before any new command.
+//  7. One value a slot is ever chosen; what is applied is a contiguous prefix.
+//  8. No ballot is used twice; a restarted leader takes a new one.
+//  9. Rejected candidates back off by seeded jitter.
+//  10. Elections need a quorum's leave, leading a quorum's contact; a leader that
+//     steps aside falls silent.
+//  11. Votes count per slot and ballot: an adopted value is written again at the
+//     new ballot, on the leader's own disk too.
+//  12. A notice (ballot b, chosen through k) marks a slot only if what was
+//     accepted there has a ballot of b or above. Else the value is fetched.
+//  13. There is at most one value at a slot and ballot.
+//  14. An acknowledged range is durable at its ballot without a hole. (A range
+//     names both ends, so one that starts behind a hole, or after a restart, can be
+//     told as well as one from the first slot of the ballot.)
+//  15. A read waits until every slot of the quorum of Promises is chosen and
+//     applied, and for a round of confirmation that started after it was asked.
 package paxos

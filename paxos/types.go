@@ -94,10 +94,13 @@ type Ready struct {
 	// Entries replace what the log holds at their slots.
 	Entries []Entry
 	// SendNow may leave at once; SendAfterPersist only after Token, and every
-	// earlier token, is durable.
+	// earlier token, is durable. It is empty when Token is 0.
 	SendNow          []Message
 	SendAfterPersist []Message
-	// Apply are the next chosen entries, contiguous, no-ops included.
+	// Apply are the next chosen entries, contiguous, no-ops included. They are
+	// durable on a quorum, which need not include this node: a state machine
+	// that outlives a crash must not be ahead of this node's own log. At most 4
+	// windows of them are out before Applied is called.
 	Apply []Entry
 	// Reads are confirmed: the caller may answer them once Applied >= Slot.
 	Reads []Read
