@@ -128,7 +128,7 @@ const entryOverhead = 32
 
 // read builds entries from the log, many with few allocations.
 func (s *store) read(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
-	got, err := s.log.Entries(lo, hi, int(min(maxSize, math.MaxInt)), nil)
+	got, err := s.log.Entries(lo, hi, int(min(max(maxSize, 1), math.MaxInt)), nil)
 	if err != nil {
 		return nil, err
 	}

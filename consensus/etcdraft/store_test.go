@@ -1,0 +1,215 @@
+package etcdraft
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"gfslab/consensus"
+	"gfslab/consensus/engine"
+	"gfslab/consensus/storage"
+	"gfslab/internal/disk"
+	faultdisk "gfslab/internal/fault/disk"
+)
+
+func openLog(t *testing.T) *storage.Log {
+	t.Helper()
+	log, err := storage.Open(storage.Options{FS: disk.FS(faultdisk.NewMem(1)), Dir: "log"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return log
+}
+
+func testConfig(n consensus.NodeID) consensus.Config {
+	cfg := consensus.Config{Cluster: "x", Self: 1, Limits: consensus.Matched2()}.WithDefaults()
+	for id := range n {
+		cfg.Peers = append(cfg.Peers, consensus.Peer{ID: id + 1, Addr: "x"})
+	}
+	return cfg
+}
+
+// TestEntriesFromMemoryAndFromTheLogAgree writes, overwrites, applies and reads
+// at random. What the store answers, from its own list or from the log, must be
+// what was written last, in any case without a hole and within the size.
+func TestEntriesFromMemoryAndFromTheLogAgree(t *testing.T) {
+	for seed := range uint64(30) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		log := openLog(t)
+		s, err := newStore(testConfig(3), log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string // by index-1
+		applied := uint64(0)
+		for step := range 100 {
+			from := applied + 1 + rng.Uint64N(uint64(len(want))-applied+1)
+			want = want[:from-1]
+			batch := storage.Batch{TruncateFrom: from}
+			var entries []*pb.Entry
+			for i := range rng.Uint64N(5) + 1 {
+				data := fmt.Sprintf("%d in step %d", from+i, step)
+				want = append(want, data)
+				entries = append(entries, &pb.Entry{Index: new(from + i), Term: new(uint64(step + 1)), Data: []byte(data)})
+				batch.Entries = append(batch.Entries, entry(entries[i]))
+			}
+			s.keep(entries)
+			if err := log.Commit(&batch); err != nil {
+				t.Fatal(err)
+			}
+			if rng.IntN(3) == 0 {
+				applied += rng.Uint64N(uint64(len(want)) - applied + 1)
+				s.forget(applied)
+			}
+			lo := 1 + rng.Uint64N(uint64(len(want)))
+			hi := lo + 1 + rng.Uint64N(uint64(len(want))-lo+1)
+			size := []uint64{0, 60, math.MaxUint64}[rng.IntN(3)]
+			got, err := s.Entries(lo, hi, size)
+			if err != nil {
+				t.Fatalf("seed %d step %d: entries [%d, %d): %v", seed, step, lo, hi, err)
+			}
+			if len(got) == 0 || size == math.MaxUint64 && uint64(len(got)) != hi-lo || size == 0 && len(got) != 1 {
+				t.Fatalf("seed %d step %d: %d entries of [%d, %d) within %d bytes", seed, step, len(got), lo, hi, size)
+			}
+			for i, e := range got {
+				if e.GetIndex() != lo+uint64(i) || string(e.GetData()) != want[e.GetIndex()-1] {
+					t.Fatalf("seed %d step %d: entry %d is %q, want %q", seed, step, e.GetIndex(), e.GetData(), want[lo+uint64(i)-1])
+				}
+				if term, err := s.Term(e.GetIndex()); err != nil || term != e.GetTerm() {
+					t.Fatalf("seed %d step %d: term of %d is %d (%v), want %d", seed, step, e.GetIndex(), term, err, e.GetTerm())
+				}
+			}
+		}
+		last, err := s.LastIndex()
+		if err != nil || last != uint64(len(want)) {
+			t.Fatalf("seed %d: the last index is %d (%v), want %d", seed, last, err, len(want))
+		}
+		if _, err := s.Term(last + 1); !errors.Is(err, raft.ErrUnavailable) {
+			t.Fatalf("the term beyond the log: %v", err)
+		}
+	}
+}
+
+func TestHardStateBeyondTheLogIsRefused(t *testing.T) {
+	log := openLog(t)
+	if err := log.Commit(&storage.Batch{HardState: encodeHardState(3, 2, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newStore(testConfig(3), log); err == nil {
+		t.Fatal("entry 1 is committed but not there, and nobody minds")
+	}
+	if err := log.Commit(&storage.Batch{HardState: encodeHardState(3, 2, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newStore(testConfig(3), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hard, conf, err := s.InitialState()
+	if err != nil || hard.GetTerm() != 3 || hard.GetVote() != 2 || len(conf.GetVoters()) != 3 {
+		t.Fatalf("got %v, %v, %v", hard, conf, err)
+	}
+}
+
+// TestACommitIndexAloneIsNotWritten feeds a follower an entry, then the news
+// that it is committed: one write, and the news rides on the next one.
+func TestACommitIndexAloneIsNotWritten(t *testing.T) {
+	log := openLog(t)
+	c, err := NewCore(testConfig(3), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(m *pb.Message) (writes []engine.Persist, tokens, after int) {
+		t.Helper()
+		m.From, m.To, m.Term = new(uint64(2)), new(uint64(1)), new(uint64(1))
+		b := (*body)(m)
+		b.Size()
+		if err := c.Step(2, b.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		for c.HasReady() {
+			var rd engine.Ready
+			c.Ready(&rd)
+			after += len(rd.SendAfterPersist)
+			if rd.Token != 0 {
+				tokens++
+				if rd.Persist.HardState != nil || len(rd.Persist.Entries) > 0 {
+					writes = append(writes, rd.Persist)
+					if err := log.Commit(&storage.Batch{HardState: rd.Persist.HardState, Entries: rd.Persist.Entries}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				c.Persisted(rd.Token)
+			}
+			if n := len(rd.Apply); n > 0 {
+				c.Applied(rd.Apply[n-1].Index)
+			}
+		}
+		return writes, tokens, after
+	}
+	app := func(index, commit uint64) *pb.Message {
+		prev := uint64(1)
+		if index == 1 {
+			prev = 0
+		}
+		return &pb.Message{
+			Type: pb.MsgApp.Enum(), Index: new(index - 1), LogTerm: new(prev), Commit: new(commit),
+			Entries: []*pb.Entry{{Index: new(index), Term: new(uint64(1)), Data: []byte("x")}},
+		}
+	}
+	if writes, _, after := send(app(1, 0)); len(writes) != 1 || after != 1 {
+		t.Fatalf("an entry: %d writes and %d answers, want one of each", len(writes), after)
+	}
+	news := &pb.Message{Type: pb.MsgApp.Enum(), Index: new(uint64(1)), LogTerm: new(uint64(1)), Commit: new(uint64(1))}
+	writes, tokens, after := send(news)
+	if len(writes) != 0 || tokens == 0 || after != 1 {
+		t.Fatalf("the news of a commit: %d writes, %d tokens, %d answers; want no write and an answer", len(writes), tokens, after)
+	}
+	if got := c.Status().Committed; got != 1 {
+		t.Fatalf("committed is %d, want 1", got)
+	}
+	writes, _, _ = send(app(2, 1))
+	if len(writes) != 1 {
+		t.Fatalf("the next entry: %d writes, want 1", len(writes))
+	}
+	hard, err := decodeHardState(writes[0].HardState)
+	if err != nil || hard.GetCommit() != 1 {
+		t.Fatalf("the commit index did not ride along: %v, %v", hard, err)
+	}
+}
+
+func TestStepRefusesWhatNoPeerSends(t *testing.T) {
+	c, err := NewCore(testConfig(3), openLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string]*pb.Message{
+		"a snapshot":             {Type: pb.MsgSnap.Enum(), From: new(uint64(2)), To: new(uint64(1))},
+		"a forwarded proposal":   {Type: pb.MsgProp.Enum(), From: new(uint64(2)), To: new(uint64(1))},
+		"a forwarded read":       {Type: pb.MsgReadIndex.Enum(), From: new(uint64(2)), To: new(uint64(1))},
+		"a local message":        {Type: pb.MsgHup.Enum(), From: new(uint64(2)), To: new(uint64(1))},
+		"a message of another":   {Type: pb.MsgHeartbeat.Enum(), From: new(uint64(3)), To: new(uint64(1))},
+		"a message for another":  {Type: pb.MsgHeartbeat.Enum(), From: new(uint64(2)), To: new(uint64(3))},
+		"a disk's own answer":    {Type: pb.MsgStorageAppendResp.Enum(), From: new(uint64(2)), To: new(uint64(1))},
+		"an application's reply": {Type: pb.MsgStorageApplyResp.Enum(), From: new(uint64(2)), To: new(uint64(1))},
+	} {
+		b := (*body)(m)
+		b.Size()
+		if err := c.Step(2, b.Append(nil)); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+	if err := c.Step(2, []byte{0xff}); err == nil {
+		t.Error("noise was accepted")
+	}
+}
