@@ -80,10 +80,23 @@ func (s *nsState) below(path string) []nsNode {
 type nsModel struct {
 	scope func(path string) bool
 	grows bool // chunks may be added by nobody in this history
+	// only is the path of a component with a single file, in a directory that is
+	// always there.
+	only string
+}
+
+// filePartition is the component of a single path.
+func filePartition(path string, grows bool) partition {
+	m := nsModel{scope: func(p string) bool { return p == path }, grows: grows, only: path}
+	return m.partition()
 }
 
 func namespacePartition(scope func(string) bool, grows bool) partition {
 	m := nsModel{scope: scope, grows: grows}
+	return m.partition()
+}
+
+func (m nsModel) partition() partition {
 	return partition{
 		model: porcupine.Model{
 			Init: func() any { return &nsState{} },

@@ -49,6 +49,10 @@ func (m nsModel) look(s *nsState, op *rundir.Op, out *rundir.Reply) *nsState {
 	if op.Path == "/" && op.Kind == rundir.KindStat {
 		return s.when(out.Code == codeOK && out.Directory)
 	}
+	if op.Kind == rundir.KindList && m.only != "" && op.Path == parentOf(m.only) {
+		n, name := s.get(m.only), m.only[len(op.Path)+1:]
+		return s.when(slices.Contains(out.Names, name) == (n != nil && !n.dir) && slices.Contains(out.Names, name+"/") == (n != nil && n.dir))
+	}
 	n := s.get(op.Path)
 	if n == nil && op.Path != "/" {
 		return s.when(m.missing(s, op.Path).allow(out.Code))

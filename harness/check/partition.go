@@ -47,10 +47,21 @@ func split(ops []*rundir.Op) []partition {
 			p.changers[op.Thread] = true
 		}
 	}
+	children := tops.children(ops)
 	for _, op := range ops {
-		if inNamespace(op) {
+		if flatList(tops, op) {
+			// A listing of files that never touch each other is one look at each.
+			for _, path := range children[op.Path] {
+				put(path, op, func() partition { return filePartition(path, tops.grows[path]) })
+			}
+		} else if inNamespace(op) {
 			key, scope := tops.component(op)
-			put(key, op, func() partition { return namespacePartition(scope, tops.grows[key]) })
+			put(key, op, func() partition {
+				if tops.flat[topOf(op.Path)] {
+					return filePartition(op.Path, tops.grows[key])
+				}
+				return namespacePartition(scope, tops.grows[key])
+			})
 		}
 		if h := chunkSeen(op); h != 0 {
 			put(fmt.Sprintf("chunk %d", h), op, chunkPartition)
@@ -92,6 +103,39 @@ func inNamespace(op *rundir.Op) bool {
 	return false
 }
 
+// maxFlatLists bounds the listings of one flat directory: each is looked at once
+// for every file. With more, the directory is one component.
+const maxFlatLists = 16
+
+func flatList(t *tops, op *rundir.Op) bool {
+	return op.Kind == rundir.KindList && inNamespace(op) && t.flat[op.Path] && op.Reply.Code == codeOK
+}
+
+// children lists, for each flat directory, the paths right below it that some
+// operation names or some listing shows.
+func (t *tops) children(ops []*rundir.Op) map[string][]string {
+	seen := map[string]bool{}
+	out := map[string][]string{}
+	add := func(top, path string) {
+		if t.flat[top] && path != top && !seen[path] {
+			seen[path] = true
+			out[top] = append(out[top], path)
+		}
+	}
+	for _, op := range ops {
+		if !inNamespace(op) {
+			continue
+		}
+		add(topOf(op.Path), op.Path)
+		if flatList(t, op) {
+			for _, name := range op.Reply.Names {
+				add(op.Path, op.Path+"/"+strings.TrimSuffix(name, "/"))
+			}
+		}
+	}
+	return out
+}
+
 // tops groups top directories that some operation ties together, and knows which
 // of them hold nothing but files that never touch each other.
 type tops struct {
@@ -129,6 +173,7 @@ func (t *tops) union(a, b string) {
 func groupTops(ops []*rundir.Op) *tops {
 	t := &tops{parent: map[string]string{}, flat: map[string]bool{}, grows: map[string]bool{}}
 	made := map[string]*rundir.Op{} // the mkdir that surely made a top directory
+	lists := map[string]int{}
 	var all []string
 	wholeRoot := false
 	for _, op := range ops {
@@ -153,6 +198,8 @@ func groupTops(ops []*rundir.Op) *tops {
 		case op.Path == top && op.Kind == rundir.KindMkdir && made[top] == nil && ok(op) && op.Reply.Code == codeOK:
 			made[top] = op
 		case op.Path == top && op.Kind == rundir.KindStat:
+		case op.Path == top && op.Kind == rundir.KindList && op.Reply.Code == codeOK && lists[top] < maxFlatLists:
+			lists[top]++
 		case op.Path == top || op.Kind == rundir.KindMkdir || op.Kind == rundir.KindList || strings.Count(op.Path, "/") != 2:
 			t.flat[top] = false
 		}

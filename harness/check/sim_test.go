@@ -122,6 +122,11 @@ func simulate(t *testing.T, workload string, seed uint64, clients, ops int) *run
 	for _, path := range []string{"/b0", "/a/f0", "/l/f0", "/p0"} {
 		s.sequential(workloads.Op{Kind: rundir.KindStat, Path: path}, rundir.PhaseFinal)
 	}
+	if workload == "create" {
+		for _, top := range []string{"/p0", "/p1", "/p2", "/p3", "/b0"} {
+			s.sequential(workloads.Op{Kind: rundir.KindList, Path: top}, rundir.PhaseFinal)
+		}
+	}
 	s.finish()
 	return s.run
 }

@@ -68,6 +68,17 @@ func replyTamperings() []tampering {
 			op.Reply.Names = nil
 			return expectation{"linearizable", 0, []string{"component", "/b"}}
 		}},
+		{"a file that vanished from a final listing", w, func(t *testing.T, run *rundir.Run) expectation {
+			op := some(t, run, func(op *rundir.Op) bool { return op.Kind == rundir.KindList && op.Path == "/p1" })
+			gone := op.Reply.Names[len(op.Reply.Names)/2]
+			op.Reply.Names = slices.DeleteFunc(op.Reply.Names, func(n string) bool { return n == gone })
+			return expectation{"linearizable", op.ID, []string{named(op), "component \"/p1/" + gone, at(op)}}
+		}},
+		{"a file in a final listing that nobody made", w, func(t *testing.T, run *rundir.Run) expectation {
+			op := some(t, run, func(op *rundir.Op) bool { return op.Kind == rundir.KindList && op.Path == "/p1" })
+			op.Reply.Names = append(op.Reply.Names, "zz")
+			return expectation{"linearizable", op.ID, []string{named(op), "component \"/p1/zz", at(op)}}
+		}},
 		{"a mutation that stands before what it follows", w, func(t *testing.T, run *rundir.Run) expectation {
 			op := some(t, run, func(op *rundir.Op) bool { return okKind(rundir.KindCreate)(op) && strings.Contains(op.Path, "/u") })
 			last := run.Ops[len(run.Ops)-1].End
