@@ -17,7 +17,7 @@ func (n *Node) tickFetch() {
 		n.fetch.wait--
 		return
 	}
-	if n.role != Leader && n.chosen < n.fetch.target {
+	if n.role != Leader && n.chosen < n.fetch.target && !n.diskBehind() {
 		n.request()
 	}
 }
@@ -80,7 +80,7 @@ func (n *Node) handleCatchUpReply(m Message) {
 		return
 	}
 	n.fetch.wait, n.fetch.tries = 0, n.fetch.tries-1
-	if n.chosen < n.fetch.target {
+	if n.chosen < n.fetch.target && !n.diskBehind() {
 		n.request()
 	}
 }

@@ -63,7 +63,9 @@ func (n *Node) recover() {
 	}
 }
 
-func (n *Node) hasRoom() bool { return n.lead.next-n.chosen <= uint64(n.cfg.Window) }
+func (n *Node) hasRoom() bool {
+	return n.lead.next-n.chosen <= uint64(n.cfg.Window) && !n.diskBehind()
+}
 
 // Propose proposes value in the next slot. The value must not change any more;
 // an empty one is a no-op. That it was proposed says nothing: it may be chosen
@@ -251,7 +253,9 @@ func (n *Node) retransmit() {
 		if len(stale) == 0 || i == n.members.self || !n.answered(i) {
 			continue
 		}
-		n.send(Message{Kind: MsgAccept, To: id, Ballot: l.ballot, Chosen: n.chosen, Entries: n.missing(i, stale)})
+		if es := n.missing(i, stale); len(es) > 0 {
+			n.send(Message{Kind: MsgAccept, To: id, Ballot: l.ballot, Chosen: n.chosen, Entries: es})
+		}
 	}
 }
 

@@ -159,6 +159,9 @@ func (n *Node) stepOwner(m Message) error {
 	switch m.Kind {
 	case MsgAccept:
 		for _, e := range m.Entries {
+			if n.diskBehind() {
+				break // as if the rest were lost
+			}
 			n.accept(e)
 		}
 	case MsgHeartbeat:

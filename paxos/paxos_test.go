@@ -387,3 +387,42 @@ func TestBackoff(t *testing.T) {
 		t.Error("a leader does not end the backoff")
 	}
 }
+
+// A stalled disk bounds what its node takes on, as a leader and as a follower.
+func TestStalledDiskBoundsMemory(t *testing.T) {
+	n := newNode(t, config(1, 3))
+	b := elect(t, n)
+	taken := 0
+	for slot := uint64(1); ; slot++ {
+		if _, err := n.Propose([]byte("v")); err != nil {
+			if !errors.Is(err, ErrWindowFull) {
+				t.Fatal(err)
+			}
+			break
+		}
+		taken++
+		rd := n.Ready() // handed out, never persisted
+		step(t, n, Message{Kind: MsgAccepted, From: 2, Ballot: b, Lo: 1, Hi: slot})
+		step(t, n, Message{Kind: MsgAccepted, From: 3, Ballot: b, Lo: 1, Hi: slot})
+		if k := len(rd.Apply); k > 0 {
+			n.Applied(rd.Apply[k-1].Slot)
+		}
+	}
+	if want := 16 * n.cfg.Window; taken != want {
+		t.Errorf("the leader took %d commands without its disk; want %d", taken, want)
+	}
+	n.Persisted(n.out.next - 1)
+	if _, err := n.Propose([]byte("v")); err != nil {
+		t.Errorf("the disk is back: %v", err)
+	}
+
+	f := newNode(t, config(1, 3))
+	b = Ballot{1, 2}
+	for slot := uint64(1); slot <= 1000; slot++ {
+		step(t, f, Message{Kind: MsgAccept, From: 2, Ballot: b, Chosen: slot - 1, Entries: []Entry{{slot, b, []byte("v")}}})
+		f.Ready()
+	}
+	if got, want := len(f.log.recent), 16*f.cfg.Window; got > want {
+		t.Errorf("the follower holds %d entries in memory; want at most %d", got, want)
+	}
+}

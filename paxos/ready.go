@@ -8,6 +8,7 @@ type outbox struct {
 
 	next           uint64 // the token of the next Ready that persists something
 	pending        []pendingToken
+	unsettled      int       // entries in pending
 	written        HardState // as handed out last
 	durablePromise Ballot
 }
@@ -38,6 +39,13 @@ func (n *Node) broadcast(m Message) {
 			n.send(m)
 		}
 	}
+}
+
+// diskBehind reports whether so much waits for this node's disk that it should
+// take on no more: a cluster goes on without one stalled disk, and its owner must
+// not hold everything meanwhile in memory.
+func (n *Node) diskBehind() bool {
+	return n.out.unsettled+len(n.log.dirty) >= 16*n.cfg.Window
 }
 
 // mustPersist reports whether something new has to reach the disk. A newer
@@ -97,6 +105,7 @@ func (n *Node) persist(rd *Ready) {
 		n.out.written = hs
 	}
 	n.out.pending = append(n.out.pending, pendingToken{rd.Token, n.promised, rd.Entries})
+	n.out.unsettled += len(rd.Entries)
 	n.acknowledge(rd.Entries)
 }
 
@@ -108,6 +117,7 @@ func (n *Node) Persisted(token uint64) {
 			break
 		}
 		done++
+		n.out.unsettled -= len(p.entries)
 		n.out.durablePromise = p.promised
 		for _, e := range p.entries {
 			n.settle(e.Slot, p.token)
@@ -116,6 +126,7 @@ func (n *Node) Persisted(token uint64) {
 	n.out.pending = n.out.pending[done:]
 	if n.lead != nil {
 		n.advanceChosen()
+		n.recover()
 	}
 	if n.role == Candidate {
 		n.promiseSelf()

@@ -69,7 +69,8 @@ type Config struct {
 	// [ElectionTicks, 2*ElectionTicks) without contact.
 	ElectionTicks  int
 	HeartbeatTicks int
-	// Window bounds the slots proposed but not yet chosen.
+	// Window bounds the slots proposed but not yet chosen. Sixteen windows bound
+	// the entries that wait for this node's own disk.
 	Window int
 	// MaxMessageBytes bounds the values in one message (at least one entry goes).
 	MaxMessageBytes int
