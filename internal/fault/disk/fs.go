@@ -177,11 +177,13 @@ func (c *crash) survivor(n *inode) *inode {
 	if s := c.done[n]; s != nil {
 		return s
 	}
+	if !n.dir { // a directory is guarded by fs.mu
+		n.mu.Lock()
+		defer n.mu.Unlock()
+	}
 	s := &inode{number: n.number, dir: n.dir, modTime: n.modTime}
 	c.done[n] = s
 	if !n.dir {
-		n.mu.Lock()
-		defer n.mu.Unlock()
 		if err := n.survive(c.rng, c.keep); err != nil {
 			panic(fmt.Sprintf("fault disk: crash: %v", err)) // the real disk failed under the harness
 		}
