@@ -173,6 +173,32 @@ func TestTornHeaderLeavesTheOlderOne(t *testing.T) {
 	})
 }
 
+// A torn write of one header must leave the other readable.
+func TestEitherHeaderMayBeSpoilt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, "a")
+		for version := uint64(1); version <= 4; version++ {
+			c.prepare("a", c.request(version, 0, 5, "a"))
+			file := c.servers["a"].chunk(handle).file
+			if version == 1 {
+				continue // there is one header yet
+			}
+			for place := int64(0); place < 2; place++ {
+				was := make([]byte, slotBytes)
+				_, err := file.ReadAt(was, place*slotStride)
+				c.must(err)
+				_, err = file.WriteAt([]byte{^was[20]}, place*slotStride+20)
+				c.must(err)
+				if got, err := readSlot(file); err != nil || got.version+1 < version || got.version > version {
+					t.Errorf("version %d, header %d spoilt: %+v, %v", version, place, got, err)
+				}
+				_, err = file.WriteAt(was, place*slotStride)
+				c.must(err)
+			}
+		}
+	})
+}
+
 func TestHeartbeatsReportAllChunks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCell(t, "a")

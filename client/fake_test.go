@@ -229,8 +229,8 @@ func TestHintIsFollowedAtOnceAndRemembered(t *testing.T) {
 		w.masters[0].script = []func(context.Context) error{redirect(3)}
 		w.masters[1].script = []func(context.Context) error{redirect(3)}
 		begin := time.Now()
-		r := w.client.Create(context.Background(), "/f", WithFirst(2))
-		if r.Outcome != OK || r.Node != 3 || len(r.Attempts) != 2 || r.Attempts[0].Node != "m2" {
+		r := w.client.Create(context.Background(), "/f", WithFirst(1))
+		if r.Outcome != OK || r.Node != 3 || len(r.Attempts) != 2 || r.Attempts[0].Node != "m1" {
 			t.Fatalf("%v from %d after %v", r.Outcome, r.Node, r.Attempts)
 		}
 		if d := time.Since(begin); d != 0 {
