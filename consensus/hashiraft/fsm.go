@@ -43,7 +43,7 @@ func (f *fsm) Apply(l *raft.Log) any {
 	}
 	f.entries.Add(1)
 	f.commands.Add(uint64(len(results)))
-	f.applied.reach(l.Index) // before the callers wake: their next read must find it
+	f.applied.reach(l.Index) // before the callers wake: what they ask next need not wait for it
 	f.proposer.Complete(l.Index, &f.decoded, results)
 	f.completed()
 	return nil

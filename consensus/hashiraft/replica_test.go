@@ -401,6 +401,26 @@ func TestFuturesEndWithTheReplica(t *testing.T) {
 	})
 }
 
+func TestGateLetsNobodyInAndWaitsForThoseInside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g gate
+		if !g.enter() {
+			t.Fatal("an open gate refused")
+		}
+		closed := false
+		go func() { g.close(); closed = true }()
+		synctest.Wait()
+		if closed || g.enter() {
+			t.Fatalf("closed with somebody inside: %v; or it lets others in", closed)
+		}
+		g.leave()
+		synctest.Wait()
+		if !closed {
+			t.Fatal("close still waits, for nobody")
+		}
+	})
+}
+
 func TestLibraryLogGoesToSlog(t *testing.T) {
 	var out strings.Builder
 	closing := false
