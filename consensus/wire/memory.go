@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // backlog is how many dialed connections a memory listener holds before they
@@ -19,6 +20,7 @@ const backlog = 256
 // system call, so that it works in a testing/synctest bubble: create it inside
 // the bubble that uses it.
 type Memory struct {
+	latency   time.Duration
 	mu        sync.Mutex
 	listeners map[string]*memoryListener
 	nextPort  int
@@ -28,6 +30,15 @@ type Memory struct {
 // NewMemory returns an empty network.
 func NewMemory() *Memory {
 	return &Memory{listeners: map[string]*memoryListener{}, nextPort: 20000}
+}
+
+// NewMemoryWithLatency returns a network on which every byte takes that long to
+// arrive, as on a link with room for everything. In virtual time a network
+// without latency lets a closed loop of readers run for ever within an instant.
+func NewMemoryWithLatency(latency time.Duration) *Memory {
+	m := NewMemory()
+	m.latency = latency
+	return m
 }
 
 // Listen opens a listener. Any text is an address; one that ends in ":0" gets
@@ -71,7 +82,7 @@ func (m *Memory) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if l == nil {
 		return fail(syscall.ECONNREFUSED)
 	}
-	near, far := newPipe(local, l.addr)
+	near, far := newPipe(local, l.addr, m.latency)
 	select {
 	case l.queue <- far:
 	case <-l.closed:

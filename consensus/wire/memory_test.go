@@ -190,3 +190,29 @@ func TestMemoryDialAndListen(t *testing.T) {
 		l.Close()
 	})
 }
+
+func TestMemoryLatency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const latency = 3 * time.Millisecond
+		a, b := pair(t, NewMemoryWithLatency(latency), "x:0")
+		start := time.Now()
+		for i := range 3 {
+			if _, err := a.Write([]byte{byte(i), 7}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("writing took %v", took)
+		}
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(b)
+		if err != nil || string(got) != "\x00\x07\x01\x07\x02\x07" {
+			t.Errorf("read %q, %v", got, err)
+		}
+		if took := time.Since(start); took != latency {
+			t.Errorf("the bytes took %v, want %v", took, latency)
+		}
+	})
+}

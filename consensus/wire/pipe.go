@@ -22,13 +22,17 @@ type pipe struct {
 	// buf[r:] is unread; buf grows to pipeBytes and is compacted in place.
 	buf []byte
 	r   int
+	// ready counts the unread bytes that have arrived; the others are still on
+	// their way for up to latency.
+	ready   int
+	latency time.Duration
 	// writerGone: no more bytes will come. readerGone: nobody will read.
 	writerGone, readerGone bool
 	readBy, writeBy        expiry
 }
 
-func newPipeHalf() *pipe {
-	p := &pipe{}
+func newPipeHalf(latency time.Duration) *pipe {
+	p := &pipe{latency: latency}
 	p.cond.L = &p.mu
 	return p
 }
@@ -80,15 +84,16 @@ func (p *pipe) read(b []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case len(b) == 0:
 			return 0, nil
-		case p.r < len(p.buf):
-			n := copy(b, p.buf[p.r:])
+		case p.ready > 0:
+			n := copy(b, p.buf[p.r:p.r+p.ready])
 			p.r += n
+			p.ready -= n
 			if p.r == len(p.buf) {
 				p.buf, p.r = p.buf[:0], 0
 			}
 			p.cond.Broadcast()
 			return n, nil
-		case p.writerGone:
+		case p.writerGone && p.r == len(p.buf):
 			return 0, io.EOF
 		}
 		p.cond.Wait()
@@ -115,7 +120,7 @@ func (p *pipe) write(b []byte) (n int, err error) {
 			k := min(room, len(b))
 			p.buf = append(p.buf, b[:k]...)
 			b, n = b[k:], n+k
-			p.cond.Broadcast()
+			p.send(k)
 		}
 		if len(b) == 0 {
 			return n, nil
@@ -124,14 +129,31 @@ func (p *pipe) write(b []byte) (n int, err error) {
 	}
 }
 
+// send lets n bytes arrive when their time has come. The mutex is held.
+func (p *pipe) send(n int) {
+	if p.latency == 0 {
+		p.ready += n
+		p.cond.Broadcast()
+		return
+	}
+	time.AfterFunc(p.latency, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.readerGone {
+			p.ready += n
+			p.cond.Broadcast()
+		}
+	})
+}
+
 // pipeConn is one end of a memory connection.
 type pipeConn struct {
 	in, out       *pipe
 	local, remote net.Addr
 }
 
-func newPipe(near, far net.Addr) (*pipeConn, *pipeConn) {
-	a, b := newPipeHalf(), newPipeHalf()
+func newPipe(near, far net.Addr, latency time.Duration) (*pipeConn, *pipeConn) {
+	a, b := newPipeHalf(latency), newPipeHalf(latency)
 	return &pipeConn{in: a, out: b, local: near, remote: far}, &pipeConn{in: b, out: a, local: far, remote: near}
 }
 
@@ -158,7 +180,7 @@ func (c *pipeConn) Close() error {
 	c.in.mu.Lock()
 	again := c.in.readerGone
 	c.in.readerGone = true
-	c.in.buf, c.in.r = nil, 0
+	c.in.buf, c.in.r, c.in.ready = nil, 0, 0
 	c.in.cond.Broadcast()
 	c.in.mu.Unlock()
 

@@ -68,3 +68,15 @@ func (c *Cluster) Chunks() (map[string][]rundir.Chunk, error) {
 	}
 	return out, nil
 }
+
+// AppliedCounts is the number of commands that each master's present incarnation
+// has applied: what its applied log must hold.
+func (c *Cluster) AppliedCounts() map[string]uint64 {
+	out := map[string]uint64{}
+	for _, m := range c.masters {
+		if m.get() != nil {
+			out[m.name] = m.rec.applied()
+		}
+	}
+	return out
+}

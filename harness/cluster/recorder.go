@@ -118,3 +118,25 @@ func (r *recorder) seen() []nemesis.Seen {
 	defer r.mu.Unlock()
 	return slices.Clone(r.events)
 }
+
+// last is the index of the last command that the present incarnation applied.
+func (r *recorder) last() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.entries); n > 0 && r.entries[n-1].run == r.run-1 {
+		return r.entries[n-1].index
+	}
+	return 0
+}
+
+// applied is the number of commands that the present incarnation applied.
+func (r *recorder) applied() (n uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.entries {
+		if e.run == r.run-1 {
+			n += uint64(len(e.commands))
+		}
+	}
+	return n
+}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"gfslab/consensus/wire"
 	"gfslab/internal/disk"
@@ -48,13 +49,23 @@ func LocalWorld(dir string, seed uint64) (World, error) {
 	}, nil
 }
 
+// What a sync and a link cost in virtual time. They stand in for the disk and
+// the network that are not there; everything else is free. A sync of a good
+// disk takes less, a link within a data centre about as long.
+const (
+	VirtualSync = time.Millisecond
+	VirtualLink = 250 * time.Microsecond // one way
+)
+
 // VirtualWorld is memory disks and in-memory links: it runs in a bubble of
 // virtual time. It must be made inside the bubble.
 func VirtualWorld(seed uint64) World {
 	return World{
-		Network: wire.NewMemory(),
+		Network: wire.NewMemoryWithLatency(VirtualLink),
 		Disk: func(node string) (Disk, error) {
-			return &fsDisk{fs: faultdisk.NewMem(diskSeed(seed, node))}, nil
+			fs := faultdisk.NewMem(diskSeed(seed, node))
+			fs.StallSyncs(VirtualSync)
+			return &fsDisk{fs: fs}, nil
 		},
 		Address: func(name string) string { return name },
 	}

@@ -21,6 +21,9 @@ type Target interface {
 	// one cut. Clients still reach both nodes.
 	Cut(from, to string)
 	Heal(from, to string)
+	// Felt counts how often the faults so far have touched something: a read,
+	// write or dial that met a cut link, a connection that was killed.
+	Felt() uint64
 	// Crash kills a node as a power cut does: unsynced data survives with the
 	// given share only. Restart opens it again on what is left.
 	Crash(name string, keepPercent int) error

@@ -31,6 +31,7 @@ func (w *world) Leader() (string, uint64, bool) {
 	return w.leader, 7, w.leader != ""
 }
 func (w *world) Status(string) (consensus.Status, bool)       { return consensus.Status{}, true }
+func (w *world) Felt() uint64                                 { return uint64(len(w.cuts)) }
 func (w *world) Cut(from, to string)                          { w.cuts[[2]string{from, to}] = true }
 func (w *world) Heal(from, to string)                         { delete(w.cuts, [2]string{from, to}) }
 func (w *world) Crash(name string, _ int) error               { w.down[name] = true; return nil }
@@ -110,17 +111,22 @@ func TestExplain(t *testing.T) {
 		{180, "m2", consensus.Event{Kind: consensus.EventStepDown, Term: 7}},
 	}
 	f := rundir.Fault{Node: "m2", Inject: 100, Heal: 300}
-	Explain(&f, before, events, 0)
+	Explain(&f, before, events, 0, 0)
 	if !f.Observed || f.Detected != 150 || f.Elected != 160 || f.Committed != 170 || len(f.Evidence) != 2 {
 		t.Errorf("explained as %+v", f)
 	}
 	none := rundir.Fault{Node: "m2", Inject: 100, Heal: 140}
-	Explain(&none, before, events, 0)
+	Explain(&none, before, events, 0, 0)
 	if none.Observed {
 		t.Errorf("a leader elected only after the heal was taken for an effect: %+v", none)
 	}
+	cut := rundir.Fault{Node: "m1", Inject: 200, Heal: 300}
+	Explain(&cut, before, nil, 3, 0)
+	if !cut.Observed || len(cut.Evidence) != 1 {
+		t.Errorf("connections that met a cut were not seen: %+v", cut)
+	}
 	lagged := rundir.Fault{Node: "m1", Inject: 200, Heal: 300}
-	Explain(&lagged, before, nil, 12)
+	Explain(&lagged, before, nil, 0, 12)
 	if !lagged.Observed || len(lagged.Evidence) != 1 {
 		t.Errorf("a lagging follower was not seen: %+v", lagged)
 	}

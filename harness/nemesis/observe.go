@@ -23,7 +23,7 @@ type Before struct {
 // Explain fills in what a fault did, from the events that followed it: when it
 // was detected, when another leader came and committed, and by what the fault
 // was observed. lag is how many entries the victim was behind at the heal.
-func Explain(f *rundir.Fault, before Before, events []Seen, lag uint64) {
+func Explain(f *rundir.Fault, before Before, events []Seen, felt, lag uint64) {
 	end := f.Heal
 	for _, e := range events {
 		if e.At < f.Inject {
@@ -49,10 +49,13 @@ func Explain(f *rundir.Fault, before Before, events []Seen, lag uint64) {
 			}
 		}
 	}
+	if felt > 0 {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%d reads, writes, dials or connections met the fault", felt))
+	}
 	if lag > 0 {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%s was %d entries behind when the fault was healed", f.Node, lag))
 	}
 	// A new leader that came only after the heal does not prove that the fault
 	// itself was felt.
-	f.Observed = lag > 0 || f.Elected != 0 && (end < 0 || f.Elected <= end)
+	f.Observed = felt > 0 || lag > 0 || f.Elected != 0 && (end < 0 || f.Elected <= end)
 }

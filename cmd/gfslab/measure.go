@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"gfslab/harness"
+	"gfslab/internal/node"
+	"gfslab/results/rundir"
+)
+
+func newBareLog() *cobra.Command {
+	o := harness.BareLogOptions{Setting: "matched-2", Clients: 1, CommandBytes: 100, WarmUp: 300 * time.Millisecond, Duration: 2 * time.Second, Seed: 1}
+	var (
+		backends []string
+		dir      string
+		clients  []int
+	)
+	c := &cobra.Command{
+		Use:   "barelog",
+		Short: "Measure the replicated log alone: no-op state machine, no master",
+		Long: `Measure the replicated log alone: three replicas in this process with a no-op
+state machine, on files and loopback TCP, a closed loop of clients at the leader.
+The last line counts the fsyncs of all nodes from open to close, to be held against
+a system-call trace (strace -f -c -e trace=fsync,fdatasync,sync_file_range).`,
+		Example: "  gfslab barelog --clients 1,256\n  gfslab barelog --backends etcdraft --clients 1 --duration 5s --dir /data/tmp",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if _, err := harness.LimitsOf(o.Setting); err != nil {
+				return usage(err)
+			}
+			for _, n := range clients {
+				if n < 1 || n > 1<<16 {
+					return usage(fmt.Errorf("--clients %d: it must be 1 to 65536", n))
+				}
+			}
+			return bareLog(c, o, backends, clients, dir)
+		},
+	}
+	fs := c.Flags()
+	fs.StringSliceVar(&backends, "backends", node.Backends(), "backends, measured one after another")
+	fs.IntSliceVar(&clients, "clients", []int{1, 256}, "closed-loop clients")
+	fs.StringVar(&o.Setting, "setting", o.Setting, "setting of the limits")
+	fs.IntVar(&o.CommandBytes, "bytes", o.CommandBytes, "bytes a command")
+	fs.DurationVar(&o.Duration, "duration", o.Duration, "measured time a row")
+	fs.DurationVar(&o.WarmUp, "warm-up", o.WarmUp, "time before it")
+	fs.StringVar(&dir, "dir", "", "where the logs are kept meanwhile (default: a temporary folder here)")
+	return c
+}
+
+func bareLog(c *cobra.Command, o harness.BareLogOptions, backends []string, clients []int, dir string) error {
+	if dir == "" {
+		dir = "."
+	}
+	host, err := harness.HostFacts(dir)
+	if err != nil {
+		return err
+	}
+	w := table.NewWriter()
+	w.SetOutputMirror(c.OutOrStdout())
+	w.AppendHeader(table.Row{"backend", "setting", "clients", "ops/s", "p50 us", "p99 us", "CPU s/100k", "allocs/op", "fsyncs/op leader", "follower", "frames/op", "bytes/op", "durable"})
+	var total uint64
+	for _, n := range clients {
+		for _, b := range backends {
+			tmp, err := os.MkdirTemp(dir, "barelog-")
+			if err != nil {
+				return err
+			}
+			o.Backend, o.Clients, o.Dir = b, n, filepath.Join(tmp, "data")
+			row, syncs, err := harness.BareLog(c.Context(), o)
+			if e := os.RemoveAll(tmp); err == nil {
+				err = e
+			}
+			if err != nil {
+				return err
+			}
+			total += syncs
+			w.AppendRow(table.Row{
+				b, o.Setting, n, fmt.Sprintf("%.0f", row.OpsPerSecond), fmt.Sprintf("%.0f", row.P50US), fmt.Sprintf("%.0f", row.P99US),
+				fmt.Sprintf("%.2f", row.CPUSecondsPer100k), fmt.Sprintf("%.1f", row.AllocsPerOp), fmt.Sprintf("%.3f", row.LeaderFsyncsPerOp),
+				fmt.Sprintf("%.3f", row.FollowFsyncsPerOp), fmt.Sprintf("%.3f", row.LeaderFramesPerOp), fmt.Sprintf("%.0f", row.LeaderBytesPerOp), durable(host),
+			})
+		}
+	}
+	w.Render()
+	fmt.Fprintf(c.OutOrStdout(), "%d cores, %s on %s, fdatasync p50 %.0f us alone, %.0f us of three at once\n", host.Cores, host.CPU, host.FileSystem, host.Sync1P50US, host.Sync3P50US)
+	fmt.Fprintf(c.OutOrStdout(), "fsyncs of all nodes and rows, from open to close: %d\n", total)
+	return nil
+}
+
+func durable(h rundir.Host) string {
+	if h.Durable {
+		return "yes"
+	}
+	return "NOT DURABLE"
+}
+
+func newFailovers() *cobra.Command {
+	var (
+		backends []string
+		setting  string
+		seed     uint64
+		n        int
+		out      string
+	)
+	c := &cobra.Command{
+		Use:     "failovers",
+		Short:   "Kill the leader many times in virtual time and print when clients were served again",
+		Example: "  gfslab failovers --n 300 --out /tmp/failovers",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if n < 1 {
+				return usage(fmt.Errorf("--n %d: it must be at least 1", n))
+			}
+			if out == "" {
+				out = filepath.Join("results", "runs", time.Now().Format("20060102-150405")+"-failovers")
+			}
+			host, err := harness.HostFacts(out)
+			if err != nil {
+				return err
+			}
+			f, err := harness.Failovers(c.Context(), out, backends, setting, seed, n, info(), host, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return printFailovers(c, f, backends)
+		},
+	}
+	fs := c.Flags()
+	fs.StringSliceVar(&backends, "backends", node.Replicated(), "backends")
+	fs.StringVar(&setting, "setting", "matched-3", "setting of the limits")
+	fs.Uint64Var(&seed, "seed", 1, "first seed")
+	fs.IntVar(&n, "n", 300, "failovers a backend")
+	fs.StringVar(&out, "out", "", "where the run directories go")
+	return c
+}
+
+func printFailovers(c *cobra.Command, f rundir.Failovers, backends []string) error {
+	w := table.NewWriter()
+	w.SetOutputMirror(c.OutOrStdout())
+	w.SetTitle(f.Label)
+	w.AppendHeader(table.Row{"backend", "trials", "valid", "detection p50 ms", "failover p50 ms", "p99 ms", "unavailable p50 ms", "p99 ms"})
+	worst := rundir.Valid
+	for _, b := range backends {
+		var detection, failover, unavailable []float64
+		for _, t := range f.Backends[b] {
+			worst = rundir.Worse(worst, t.Verdict)
+			if t.Verdict == rundir.Valid {
+				detection, failover, unavailable = append(detection, t.DetectionMS), append(failover, t.FailoverMS), append(unavailable, t.UnavailableMS)
+			}
+		}
+		w.AppendRow(table.Row{b, len(f.Backends[b]), len(failover), quantile(detection, 50), quantile(failover, 50), quantile(failover, 99), quantile(unavailable, 50), quantile(unavailable, 99)})
+	}
+	w.Render()
+	return verdictError(worst)
+}
+
+// quantile is the value at a nearest rank as text, "-" of nothing.
+func quantile(values []float64, percent int) string {
+	if len(values) == 0 {
+		return "-"
+	}
+	slices.Sort(values)
+	return fmt.Sprintf("%.0f", values[(len(values)*percent+99)/100-1])
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"gfslab/harness"
+	"gfslab/harness/nemesis"
+	"gfslab/internal/node"
+	"gfslab/results/rundir"
+	"gfslab/workloads"
+)
+
+// planFlags are the flags that stand in for a plan file, or change one.
+type planFlags struct {
+	file string
+	plan rundir.Plan
+}
+
+// durationFlag lets a rundir.Duration be a flag.
+type durationFlag struct{ d *rundir.Duration }
+
+func (f durationFlag) String() string {
+	if f.d == nil {
+		return ""
+	}
+	return time.Duration(*f.d).String()
+}
+func (f durationFlag) Type() string { return "duration" }
+func (f durationFlag) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	*f.d = rundir.Duration(d)
+	return err
+}
+
+func (f *planFlags) register(c *cobra.Command) {
+	f.plan = harness.DefaultPlan()
+	p, fs := &f.plan, c.Flags()
+	fs.StringVar(&f.file, "plan", "", "plan file (TOML); flags given beside it win")
+	fs.StringVar(&p.Backend, "backend", p.Backend, "one of "+strings.Join(node.Backends(), ", "))
+	fs.StringVar(&p.Workload, "workload", p.Workload, "one of "+strings.Join(workloads.Names(), ", "))
+	fs.StringVar(&p.Fault, "fault", p.Fault, "one of "+strings.Join(nemesis.Names(), ", "))
+	fs.StringVar(&p.Setting, "setting", p.Setting, "one of "+strings.Join(harness.Settings(), ", "))
+	fs.StringVar(&p.Tier, "tier", p.Tier, "local (real files, loopback TCP) or virtual (virtual time, memory)")
+	fs.Uint64Var(&p.Seed, "seed", p.Seed, "seed of workload, jitter and fault schedule")
+	fs.IntVar(&p.Replicas, "replicas", p.Replicas, "masters")
+	fs.IntVar(&p.Chunkservers, "chunkservers", p.Chunkservers, "chunkservers")
+	fs.IntVar(&p.Clients, "clients", p.Clients, "client threads")
+	fs.StringVar(&p.Arrival, "arrival", p.Arrival, "closed or open")
+	fs.Float64Var(&p.Rate, "rate", p.Rate, "operations a second of all clients (open arrival)")
+	for name, d := range map[string]*rundir.Duration{
+		"warm-up": &p.WarmUp, "duration": &p.Duration, "fault-at": &p.FaultAt, "fault-for": &p.FaultFor,
+		"fault-every": &p.FaultEvery, "op-timeout": &p.OpTimeout, "lease-term": &p.LeaseTerm, "check-timeout": &p.CheckTimeout,
+	} {
+		fs.Var(durationFlag{d}, name, "see `gfslab plan print`")
+	}
+	fs.IntVar(&p.FaultRepeat, "fault-repeat", p.FaultRepeat, "how often the fault is injected")
+	fs.IntVar(&p.RecordBytes, "record-bytes", p.RecordBytes, "payload of an appended record")
+	fs.Int64Var(&p.ChunkBytes, "chunk-bytes", p.ChunkBytes, "size of a chunk")
+	complete := func(flag string, values []string) {
+		// It fails only for a flag that does not exist.
+		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+	complete("backend", node.Backends())
+	complete("workload", workloads.Names())
+	complete("fault", nemesis.Names())
+	complete("setting", harness.Settings())
+	complete("tier", []string{"local", "virtual"})
+	complete("arrival", []string{"closed", "open"})
+}
+
+// resolve returns the plan: the file's, overlaid by the flags that were given.
+func (f *planFlags) resolve(c *cobra.Command) (rundir.Plan, error) {
+	p := f.plan
+	if f.file != "" {
+		fromFile, err := harness.LoadPlan(f.file)
+		if err != nil {
+			return p, usage(err)
+		}
+		given := map[string]string{}
+		c.Flags().Visit(func(fl *pflag.Flag) { given[fl.Name] = fl.Value.String() })
+		f.plan = fromFile
+		for name, value := range given {
+			if name == "plan" {
+				continue
+			}
+			if err := c.Flags().Set(name, value); err != nil {
+				return p, usage(err)
+			}
+		}
+		p = f.plan
+	}
+	harness.Normalize(&p)
+	if err := harness.ValidatePlan(p); err != nil {
+		return p, usage(fmt.Errorf("the plan cannot run:\n%w", err))
+	}
+	return p, nil
+}
+
+func newRun() *cobra.Command {
+	var (
+		flags planFlags
+		out   string
+		keep  bool
+	)
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run one plan, check its history, leave a run directory",
+		Example: `  gfslab run --backend multipaxos --workload append --fault isolate-leader --seed 3 --out /tmp/run
+  gfslab run --plan my.toml --backend hashiraft
+  gfslab run --tier virtual --fault crash-leader --out /tmp/virtual`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			p, err := flags.resolve(c)
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				out = filepath.Join("results", "runs", time.Now().Format("20060102-150405")+"-"+harness.RunName(p))
+			}
+			return runOne(c, p, out, keep)
+		},
+	}
+	flags.register(c)
+	c.Flags().StringVar(&out, "out", "", "run directory, must not exist (default results/runs/<time>-<name>)")
+	c.Flags().BoolVar(&keep, "keep-data", false, "keep the nodes' data beside the run")
+	return c
+}
+
+func runOne(c *cobra.Command, p rundir.Plan, out string, keep bool) error {
+	if _, err := os.Stat(out); err == nil {
+		return usage(fmt.Errorf("%s exists already; a run never overwrites another: choose another --out", out))
+	}
+	o := harness.RunOptions{Dir: out, KeepData: keep, Info: info()}
+	run := harness.Run
+	if p.Tier == "virtual" {
+		run = harness.RunVirtual
+	}
+	v, stats, err := run(c.Context(), p, o)
+	if err != nil {
+		return err
+	}
+	w := c.OutOrStdout()
+	fmt.Fprintf(w, "%s: %d operations, %d ok, %d failed, %d unknown, in %s\n", harness.RunName(p), stats.Operations, stats.OK, stats.Fail, stats.Unknown, out)
+	printVerdict(w, v)
+	return verdictError(v.Verdict)
+}
+
+// verdictError turns a verdict into the process's end.
+func verdictError(verdict string) error {
+	switch verdict {
+	case rundir.Valid:
+		return nil
+	case rundir.Invalid:
+		return &exitError{exitInvalid, nil}
+	}
+	return &exitError{exitUnknown, nil}
+}
+
+func info() harness.Info {
+	return harness.Info{Version: version(), Command: "gfslab " + strings.Join(os.Args[1:], " ")}
+}

@@ -1,0 +1,214 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gfslab/client"
+	"gfslab/harness/cluster"
+	"gfslab/harness/history"
+	"gfslab/results/rundir"
+	"gfslab/workloads"
+)
+
+// load drives a plan's workload: one goroutine a client thread, each with one
+// operation open at a time.
+type load struct {
+	plan     rundir.Plan
+	now      func() int64
+	workload workloads.Workload
+	history  *history.Recorder
+	conns    *client.Conns
+	threads  []*thread
+	stopped  chan struct{}
+	wg       sync.WaitGroup
+
+	measuring atomic.Bool
+	completed atomic.Uint64
+	// broken is the node id of the fault's victim, 0 when all is well.
+	broken atomic.Uint64
+
+	mu      sync.Mutex
+	handles map[string][]uint64 // of allocated chunks, by path and index
+	records map[string][]place  // acknowledged records by path
+}
+
+// place is where an acknowledged record is.
+type place struct {
+	handle, offset uint64
+	chunk          uint32
+}
+
+// newLoad makes the threads; the last one preloads and reads at the end.
+func newLoad(p rundir.Plan, cell *cluster.Cluster, now func() int64) (*load, error) {
+	w, err := workloads.New(p.Workload, workloads.Config{Clients: p.Clients, RecordBytes: p.RecordBytes})
+	if err != nil {
+		return nil, err
+	}
+	l := &load{
+		plan: p, now: now, workload: w, stopped: make(chan struct{}),
+		history: history.New(p.Clients+1, "", now),
+		conns:   client.NewConns(client.Dialer(cell.Dialer("client")), 0),
+		handles: map[string][]uint64{}, records: map[string][]place{},
+	}
+	var masters []client.Master
+	for id, addr := range cell.MasterAddresses() {
+		masters = append(masters, client.Master{ID: id, Addr: addr})
+	}
+	sortMasters(masters)
+	for i := range p.Clients + 1 {
+		t := &thread{load: l, id: i, rng: workloads.Rand(p.Seed, uint64(i)+1), masters: len(masters)}
+		t.client, err = client.New(client.Options{
+			Name: fmt.Sprintf("t%d", i), Masters: masters, Conns: l.conns, Seed: p.Seed<<16 + uint64(i), OpTimeout: time.Duration(p.OpTimeout),
+		})
+		if err != nil {
+			return nil, err
+		}
+		l.threads = append(l.threads, t)
+	}
+	return l, nil
+}
+
+// preload prepares the cell; every operation must succeed.
+func (l *load) preload(ctx context.Context) error {
+	t := l.threads[l.plan.Clients]
+	for _, op := range l.workload.Load(workloads.Rand(l.plan.Seed, 0)) {
+		if err := t.mustDo(ctx, op, rundir.PhasePreload); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start lets the threads run until stop.
+func (l *load) start(ctx context.Context) {
+	began := l.now()
+	for _, t := range l.threads[:l.plan.Clients] {
+		arrival, err := workloads.NewArrival(l.plan.Arrival, l.plan.Rate, l.plan.Clients, rand.New(rand.NewPCG(l.plan.Seed, uint64(t.id)<<32)))
+		if err != nil {
+			// ValidatePlan refuses every plan for which this can happen.
+			panic(err)
+		}
+		l.wg.Go(func() { t.loop(ctx, arrival, began) })
+	}
+}
+
+// measure marks the end of the warm-up.
+func (l *load) measure() { l.measuring.Store(true) }
+
+// done is the number of operations completed since measure.
+func (l *load) done() uint64 { return l.completed.Load() }
+
+// stop ends the load and waits for the operations in flight.
+func (l *load) stop() {
+	l.measuring.Store(false)
+	select {
+	case <-l.stopped:
+	default:
+		close(l.stopped)
+	}
+	l.wg.Wait()
+}
+
+func (l *load) close() {
+	l.stop()
+	l.conns.Close()
+}
+
+// victim tells the readers which master to try first, by name; "" is none.
+func (l *load) victim(name string) {
+	var id uint64
+	if _, err := fmt.Sscanf(name, "m%d", &id); err != nil {
+		id = 0
+	}
+	l.broken.Store(id)
+}
+
+// finalReads looks once more, from every thread, at what the run touched: a
+// sample spread over all paths, every directory and every chunk that it knows.
+func (l *load) finalReads(ctx context.Context) error {
+	const sample = 240
+	var todo []workloads.Op
+	seen := map[string]bool{}
+	add := func(op workloads.Op) {
+		key := fmt.Sprint(op.Kind, op.Path, op.Chunk)
+		if !seen[key] {
+			seen[key] = true
+			todo = append(todo, op)
+		}
+	}
+	l.mu.Lock()
+	for _, path := range sortedKeys(l.handles) {
+		for i := range l.handles[path] {
+			add(workloads.Op{Kind: workloads.ChunkInfo, Path: path, Chunk: uint32(i)})
+		}
+	}
+	l.mu.Unlock()
+	ops := l.history.Ops()
+	for _, op := range ops {
+		if op.Kind == rundir.KindMkdir {
+			add(workloads.Op{Kind: workloads.List, Path: op.Path})
+		}
+	}
+	stride := max(1, len(ops)/sample)
+	for i := len(ops) - 1; i >= 0; i -= stride {
+		if ops[i].Path != "" && ops[i].Kind != rundir.KindReadRecord {
+			add(workloads.Op{Kind: workloads.Stat, Path: ops[i].Path})
+		}
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, l.plan.Clients)
+	for i := range l.plan.Clients {
+		wg.Go(func() {
+			for j := i; j < len(todo) && errs[i] == nil; j += l.plan.Clients {
+				errs[i] = l.threads[i].mustDo(ctx, todo[j], rundir.PhaseFinal)
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handle returns the handle of a chunk that was allocated, 0 if none is known.
+func (l *load) handle(path string, index uint32) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h := l.handles[path]; int(index) < len(h) {
+		return h[index]
+	}
+	return 0
+}
+
+func (l *load) learnChunk(path string, index uint32, handle uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.handles[path]) <= int(index) {
+		l.handles[path] = append(l.handles[path], 0)
+	}
+	l.handles[path][index] = handle
+}
+
+func (l *load) learnRecord(path string, p place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.records[path] = append(l.records[path], p)
+}
+
+func (l *load) pickRecord(path string, pick uint64) (place, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.records[path]
+	if len(all) == 0 {
+		return place{}, false
+	}
+	return all[pick%uint64(len(all))], true
+}

@@ -1,0 +1,135 @@
+package harness
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"gfslab/harness/nemesis"
+	"gfslab/internal/node"
+	"gfslab/results/rundir"
+	"gfslab/workloads"
+)
+
+// DefaultPlan returns a plan that runs as it stands.
+func DefaultPlan() rundir.Plan {
+	return rundir.Plan{
+		Backend: "multipaxos", Workload: "create", Fault: "none",
+		Setting: "matched-3", Tier: "local", Seed: 1,
+		Replicas: 3, Chunkservers: 3, Clients: 8, Arrival: "closed",
+		WarmUp:   rundir.Duration(200 * time.Millisecond),
+		Duration: rundir.Duration(1500 * time.Millisecond),
+		FaultAt:  rundir.Duration(400 * time.Millisecond),
+		FaultFor: rundir.Duration(600 * time.Millisecond),
+
+		FaultRepeat: 1,
+		FaultEvery:  rundir.Duration(1500 * time.Millisecond),
+
+		OpTimeout:    rundir.Duration(3 * time.Second),
+		LeaseTerm:    rundir.Duration(500 * time.Millisecond),
+		ChunkBytes:   1 << 20,
+		RecordBytes:  1024,
+		CheckTimeout: rundir.Duration(30 * time.Second),
+	}
+}
+
+// LoadPlan reads a plan in TOML. An unknown key is refused with the line shown.
+// Keys that the file leaves out keep DefaultPlan's values.
+func LoadPlan(path string) (rundir.Plan, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return rundir.Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	p, err := ParsePlan(text)
+	if err != nil {
+		return rundir.Plan{}, fmt.Errorf("plan %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// ParsePlan is LoadPlan on bytes.
+func ParsePlan(text []byte) (rundir.Plan, error) {
+	p := DefaultPlan()
+	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) {
+			return rundir.Plan{}, fmt.Errorf("unknown key:\n%s\n`gfslab plan print` shows every key", strict.String())
+		}
+		var decode *toml.DecodeError
+		if errors.As(err, &decode) {
+			return rundir.Plan{}, fmt.Errorf("cannot be read:\n%s", decode.String())
+		}
+		return rundir.Plan{}, err
+	}
+	Normalize(&p)
+	return p, ValidatePlan(p)
+}
+
+// Normalize sets what follows from other fields: the unreplicated control has
+// one replica.
+func Normalize(p *rundir.Plan) {
+	if p.Backend == node.Unreplicated {
+		p.Replicas = 1
+	}
+}
+
+// EncodePlan writes the plan as TOML, every key present.
+func EncodePlan(p rundir.Plan) ([]byte, error) { return toml.Marshal(p) }
+
+// ValidatePlan reports every fault of a plan at once; each line names the bad
+// value and what would do.
+func ValidatePlan(p rundir.Plan) error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	oneOf := func(key, got string, want []string) {
+		check(slices.Contains(want, got), "%s is %q; it must be one of %s", key, got, strings.Join(want, ", "))
+	}
+	oneOf("backend", p.Backend, node.Backends())
+	oneOf("workload", p.Workload, workloads.Names())
+	oneOf("fault", p.Fault, nemesis.Names())
+	oneOf("setting", p.Setting, Settings())
+	oneOf("tier", p.Tier, []string{"local", "virtual"})
+	oneOf("arrival", p.Arrival, []string{"closed", "open"})
+	check(p.Replicas >= 1 && p.Replicas <= 9, "replicas is %d; it must be 1 to 9", p.Replicas)
+	check(p.Backend != node.Unreplicated || p.Replicas == 1, "replicas is %d; the unreplicated control has 1", p.Replicas)
+	check(p.Fault == "none" || p.Replicas >= 3, "fault %s needs at least 3 replicas, there is %d", p.Fault, p.Replicas)
+	check(p.Chunkservers >= 1 && p.Chunkservers <= 32, "chunkservers is %d; it must be 1 to 32", p.Chunkservers)
+	check(p.Clients >= 1 && p.Clients <= 4096, "clients is %d; it must be 1 to 4096", p.Clients)
+	check(p.Arrival != "open" || p.Rate > 0, "rate is %g; open arrival needs a rate above 0 operations a second", p.Rate)
+	positive := func(key string, d rundir.Duration) {
+		check(d > 0, "%s is %v; it must be above 0", key, time.Duration(d))
+	}
+	positive("duration", p.Duration)
+	positive("op_timeout", p.OpTimeout)
+	positive("lease_term", p.LeaseTerm)
+	positive("check_timeout", p.CheckTimeout)
+	check(p.WarmUp >= 0, "warm_up is %v; it must not be negative", time.Duration(p.WarmUp))
+	if p.Fault != "none" {
+		positive("fault_at", p.FaultAt)
+		positive("fault_for", p.FaultFor)
+		check(p.FaultRepeat >= 1, "fault_repeat is %d; it must be at least 1", p.FaultRepeat)
+		check(p.FaultRepeat <= 1 || p.FaultEvery > p.FaultFor, "fault_every is %v; it must be above fault_for %v", time.Duration(p.FaultEvery), time.Duration(p.FaultFor))
+		check(lastHeal(p) < p.Duration, "the last fault heals at %v, which is not before the end of duration %v; leave time to recover",
+			time.Duration(lastHeal(p)), time.Duration(p.Duration))
+	}
+	check(p.RecordBytes >= 1, "record_bytes is %d; it must be at least 1", p.RecordBytes)
+	check(p.ChunkBytes >= 4096, "chunk_bytes is %d; it must be at least 4096", p.ChunkBytes)
+	check(int64(p.RecordBytes)+64 <= p.ChunkBytes/4, "record_bytes is %d; a record (with its 64 byte frame) must fit into a quarter of chunk_bytes %d", p.RecordBytes, p.ChunkBytes)
+	return errors.Join(errs...)
+}
+
+// lastHeal is when the last fault of the plan is healed.
+func lastHeal(p rundir.Plan) rundir.Duration {
+	return p.FaultAt + rundir.Duration(max(p.FaultRepeat-1, 0))*p.FaultEvery + p.FaultFor
+}

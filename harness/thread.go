@@ -1,0 +1,195 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"gfslab/client"
+	"gfslab/results/rundir"
+	"gfslab/workloads"
+)
+
+// thread is one client thread.
+type thread struct {
+	load    *load
+	id      int
+	rng     *rand.Rand
+	client  *client.Client
+	masters int
+	// session is the client id that seq counts under.
+	session string
+	seq     uint64
+	payload []byte
+}
+
+// loop performs operations when they are due, until the load stops.
+func (t *thread) loop(ctx context.Context, arrival workloads.Arrival, began int64) {
+	l := t.load
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		due := began + int64(arrival.Due(time.Duration(l.now()-began)))
+		if early := due - l.now(); early > 0 {
+			timer.Reset(time.Duration(early))
+			select {
+			case <-timer.C:
+			case <-l.stopped:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+		select {
+		case <-l.stopped:
+			return
+		case <-ctx.Done():
+			return
+		default:
+		}
+		phase := rundir.PhaseWarmUp
+		if l.measuring.Load() {
+			phase = rundir.PhaseRun
+		}
+		t.do(ctx, l.workload.Next(t.rng, t.id), phase, due)
+		if phase == rundir.PhaseRun && l.measuring.Load() {
+			l.completed.Add(1)
+		}
+	}
+}
+
+// mustDo performs an operation that has to succeed.
+func (t *thread) mustDo(ctx context.Context, op workloads.Op, phase string) error {
+	if r := t.do(ctx, op, phase, t.load.now()); r.outcome != rundir.OutcomeOK {
+		return fmt.Errorf("%s %s: %s: %w", op.Kind, op.Path, r.outcome, r.err)
+	}
+	return ctx.Err()
+}
+
+// done is how an operation ended, in the words of the history.
+type done struct {
+	outcome  string
+	err      error
+	reply    *rundir.Reply
+	attempts []client.Attempt
+	// steps are operations that this one made on its way.
+	steps []client.Step
+	crc   uint32
+}
+
+// do performs one operation and records it.
+func (t *thread) do(ctx context.Context, op workloads.Op, phase string, due int64) done {
+	l := t.load
+	if op.Kind == workloads.ReadRecord {
+		if _, ok := l.pickRecord(op.Path, op.Pick); !ok {
+			op.Kind = workloads.Stat
+		}
+	}
+	rec := rundir.Op{Kind: op.Kind, Path: op.Path, Path2: op.Path2, Chunk: op.Chunk, Phase: phase}
+	var session client.Session
+	if mutates(op.Kind) {
+		session = t.nextSession()
+		rec.Seq = session.Seq
+	}
+	if byHandle(op) {
+		rec.Handle = l.handle(op.Path, op.Chunk)
+	}
+	if op.Kind == workloads.Append {
+		rec.Length = uint32(op.Size)
+		rec.CRC = t.fill(session, op.Size)
+	}
+	id := l.history.Invoke(t.id, rec, due)
+	d := t.call(ctx, op, rec, session)
+	l.history.Update(t.id, id, func(o *rundir.Op) {
+		o.Attempts = l.attempts(d.attempts)
+		if op.Kind == workloads.ReadRecord && d.reply != nil {
+			o.Handle = d.reply.Handle
+		}
+	})
+	l.history.Complete(t.id, id, d.outcome, d.reply, d.err)
+	t.recordSteps(d.steps, phase)
+	return d
+}
+
+// mutates reports whether an operation needs a session: all but lookups.
+func mutates(kind string) bool {
+	switch kind {
+	case workloads.Stat, workloads.List, workloads.ChunkInfo, workloads.ReadRecord, workloads.FindLease, workloads.Revoke:
+		return false
+	}
+	return true
+}
+
+// byHandle reports whether an operation names its chunk by handle.
+func byHandle(op workloads.Op) bool {
+	return op.Kind == workloads.FindLease || op.Kind == workloads.Revoke || op.Kind == workloads.ChunkInfo && !op.ByPath
+}
+
+// nextSession is the identity of the thread's next mutation.
+func (t *thread) nextSession() client.Session {
+	if name := t.load.history.Client(t.id); name != t.session {
+		t.session, t.seq = name, 0
+	}
+	t.seq++
+	return client.Session{Client: t.session, Seq: t.seq}
+}
+
+// fill makes the payload of a record: different for every record, the same for
+// the same (client, seq).
+func (t *thread) fill(s client.Session, size int) (crc uint32) {
+	if cap(t.payload) < size {
+		t.payload = make([]byte, size)
+	}
+	t.payload = t.payload[:size]
+	x := s.Seq
+	for _, b := range []byte(s.Client) {
+		x = x*1099511628211 + uint64(b)
+	}
+	var word [8]byte
+	for i := 0; i < size; i += 8 {
+		x = x*6364136223846793005 + 1442695040888963407
+		binary.LittleEndian.PutUint64(word[:], x)
+		copy(t.payload[i:], word[:])
+	}
+	return checksum(t.payload)
+}
+
+// first is the master to ask first: mostly whoever is thought to lead, now and
+// then any, and while a fault is on, often its victim. That is where a stale
+// answer would come from.
+func (t *thread) first() []client.CallOption {
+	if v := t.load.broken.Load(); v != 0 && t.rng.IntN(3) == 0 {
+		return []client.CallOption{client.WithFirst(v)}
+	}
+	if t.rng.IntN(8) == 0 {
+		return []client.CallOption{client.WithFirst(uint64(t.rng.IntN(t.masters) + 1))}
+	}
+	return nil
+}
+
+// attempts takes attempts to the run's clock.
+func (l *load) attempts(in []client.Attempt) []rundir.Attempt {
+	var out []rundir.Attempt
+	for _, a := range in {
+		r := rundir.Attempt{Node: a.Node, Start: l.at(a.Start), End: l.at(a.End)}
+		if a.Err != nil {
+			r.Error = a.Err.Error()
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// at takes a time to the run's clock.
+func (l *load) at(t time.Time) int64 { return l.now() - int64(time.Since(t)) }
+
+func sortMasters(m []client.Master) {
+	slices.SortFunc(m, func(a, b client.Master) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
