@@ -8,7 +8,7 @@ import (
 // appendFiles is the number of files that all clients of workload append share:
 // few enough for a primary to order many clients, more than one so that several
 // primaries work.
-const appendFiles = 4
+const appendFiles = 2
 
 // appendLoad is the producer side of a GFS pipeline: many clients append records
 // to shared files, others look at how far these have come and read records back.

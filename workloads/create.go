@@ -10,7 +10,7 @@ import (
 // directories stay inside one busy top directory, so that the history falls apart
 // into one component per busy top and one per path in the flat ones.
 const (
-	busyTops    = 4 // /b0 …: directories that all clients rearrange
+	busyTops    = 2 // /b0, /b1: directories that all clients rearrange
 	busyDirs    = 4 // /b0/d0 …
 	busyFiles   = 6 // /b0/d0/f0 …
 	flatTops    = 4 // /p0 …: files only, no rename, no list

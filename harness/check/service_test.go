@@ -17,7 +17,7 @@ import (
 // another: where they differ, one of them misreads the API.
 func TestModelAgreesWithTheService(t *testing.T) {
 	grants, files, retries := 0, 0, 0
-	for seed := uint64(1); seed <= 8; seed++ {
+	for seed := uint64(1); seed <= 4; seed++ {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		state := meta.New()
 		run := &rundir.Run{Applied: map[string][]rundir.Applied{}}
@@ -47,7 +47,7 @@ func TestModelAgreesWithTheService(t *testing.T) {
 		grants, files, retries = grants+len(r.grants), files+len(r.ids), retries+r.applied-len(r.first)
 	}
 	t.Logf("%d grants, %d files, %d commands without a client or tried again", grants, files, retries)
-	if grants < 100 || files < 1000 || retries < 1000 {
+	if grants < 50 || files < 500 || retries < 1000 {
 		t.Errorf("the random world reaches too little")
 	}
 }
