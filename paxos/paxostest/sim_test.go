@@ -37,7 +37,7 @@ func TestSeeds(t *testing.T) {
 		if r.Ticks < 1500 || r.Proposals < 200 || r.Crashes < 2 || r.Partitions < 1 {
 			t.Errorf("%v: too little was tried (%d crashes, %d partitions)", r, r.Crashes, r.Partitions)
 		}
-		total.add(r)
+		total.Add(r)
 	}
 	took := time.Since(start)
 	t.Logf("%d seeds from %d in %v (%.0f/s), %d failed", count, from, took.Round(time.Millisecond), float64(count)/took.Seconds(), failed)

@@ -1,7 +1,7 @@
 package paxostest
 
-// add sums the counts of another seed.
-func (r *Report) add(o *Report) {
+// Add sums the counts of another seed.
+func (r *Report) Add(o *Report) {
 	r.Ticks += o.Ticks
 	r.Proposals += o.Proposals
 	r.Acknowledged += o.Acknowledged
