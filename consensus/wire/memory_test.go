@@ -97,7 +97,7 @@ func TestConnDeadlines(t *testing.T) {
 		// A write that finds no room waits for its deadline.
 		large := make([]byte, 64<<20)
 		b.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		if k, err := b.Write(large); !errors.Is(err, os.ErrDeadlineExceeded) || k == 0 {
+		if k, err := b.Write(large); !errors.Is(err, os.ErrDeadlineExceeded) || k == len(large) {
 			t.Fatalf("write: %d, %v", k, err)
 		}
 		// A deadline set while a read waits takes effect.
