@@ -137,9 +137,10 @@ const (
 	PhaseFinal   = "final"
 )
 
-// The kinds of lease events. Accept is the primary's own durable acceptance of a
-// mutation, mutate a secondary's; claim is one granted claim or extension with
-// the end of the lease in Until; stop is the end of acting as primary.
+// The kinds of lease events. Mutate: a mutation is durable on this node, primary
+// or secondary. Accept: the primary acknowledges one, durable on all replicas.
+// Claim: a claim or an extension was granted, until Until. Stop: the primary
+// stops acting.
 const (
 	LeasePrepare  = "prepare"
 	LeaseActivate = "activate"
