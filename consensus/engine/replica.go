@@ -72,7 +72,10 @@ type Replica struct {
 	closed   chan struct{}
 }
 
-var _ consensus.Replica = (*Replica)(nil)
+var (
+	_ consensus.Replica    = (*Replica)(nil)
+	_ consensus.TermReader = (*Replica)(nil)
+)
 
 // Open recovers the log in deps.Dir and starts the replica. protocol names the
 // backend: a directory that another protocol, cluster or node wrote is refused.

@@ -19,6 +19,13 @@ func (r *Replica) count(kind consensus.EventKind) {
 	}
 }
 
+// Term implements consensus.TermReader.
+func (r *Replica) Term() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status.Term
+}
+
 // Status implements consensus.Replica. Its counters are, since Open: "fsyncs",
 // "records", "disk_bytes", "segments" (the log); "frames", "messages", "bytes",
 // "dropped", "dials", "received", "received_bytes" (the wire); "elections"

@@ -41,7 +41,10 @@ type Replica struct {
 	closeErr error
 }
 
-var _ consensus.Replica = (*Replica)(nil)
+var (
+	_ consensus.Replica    = (*Replica)(nil)
+	_ consensus.TermReader = (*Replica)(nil)
+)
 
 // proposal is one entry on its way through the library.
 type proposal struct {
@@ -148,6 +151,9 @@ func (r *Replica) Close() error {
 	<-r.closed
 	return r.closeErr
 }
+
+// Term implements consensus.TermReader.
+func (r *Replica) Term() uint64 { return r.raft.CurrentTerm() }
 
 // Status implements consensus.Replica. Its counters bear the names that
 // package engine uses, and "stable_writes": fsyncs of the library's for term
