@@ -17,7 +17,7 @@ import (
 
 // failoversPerRun is how many failovers one virtual run holds: enough to share
 // the cost of starting a cell, few enough that its history is checked quickly.
-const failoversPerRun = 50
+const failoversPerRun = 25
 
 // FailoverPlan is the plan of one virtual run of failovers: the leader is killed
 // again and again at a random point of its heartbeat interval, while clients
@@ -27,7 +27,7 @@ func FailoverPlan(backend, setting string, seed uint64, failovers int) rundir.Pl
 	p.Backend, p.Setting, p.Seed, p.Tier = backend, setting, seed, "virtual"
 	p.Fault, p.FaultRepeat = "crash-leader", failovers
 	p.Chunkservers, p.Clients = 1, 16
-	p.Arrival, p.Rate = "open", 200
+	p.Arrival, p.Rate = "open", 120
 	p.WarmUp = rundir.Duration(500 * time.Millisecond)
 	p.FaultAt, p.FaultFor = rundir.Duration(700*time.Millisecond), rundir.Duration(700*time.Millisecond)
 	p.FaultEvery = rundir.Duration(1600 * time.Millisecond)

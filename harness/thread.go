@@ -79,7 +79,6 @@ type done struct {
 	attempts []client.Attempt
 	// steps are operations that this one made on its way.
 	steps []client.Step
-	crc   uint32
 }
 
 // do performs one operation and records it.
