@@ -38,6 +38,7 @@ type swarm struct {
 	config               paxos.Config
 	drop, duplicate      float64
 	delay                int     // ticks, at most
+	straggle             float64 // chance that a message takes up to 60 ticks
 	diskDelay            int     // ticks, at most
 	stall                float64 // chance that a write takes long
 	applyLag             bool
@@ -79,6 +80,7 @@ func drawSwarm(seed uint64) swarm {
 	s.valueBytes = pick(r, 0, 0, 20)
 	s.followLeader = r.IntN(2) == 0
 	s.oneWay = r.IntN(3) == 0
+	s.straggle = pick(r, 0, 0, 0.02, 0.1)
 	return s
 }
 
@@ -87,7 +89,7 @@ func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 // ease halves the rate of faults, and bounds the delays so that elections can
 // end within their timeouts.
 func (s *swarm) ease() {
-	for _, p := range []*float64{&s.drop, &s.duplicate, &s.stall, &s.crash, &s.cut, &s.campaign} {
+	for _, p := range []*float64{&s.drop, &s.duplicate, &s.straggle, &s.stall, &s.crash, &s.cut, &s.campaign} {
 		*p /= 2
 	}
 	s.heal, s.restart = max(s.heal, 0.05), max(s.restart, 0.1)

@@ -185,6 +185,9 @@ func (w *world) sent(p *peer, m paxos.Message) {
 		if w.swarm.delay > 0 {
 			at += w.rng.IntN(w.swarm.delay + 1)
 		}
+		if !w.calm && w.chance(w.swarm.straggle) {
+			at += w.rng.IntN(60)
+		}
 		queue, ok := w.flight[at]
 		if last := len(w.spare) - 1; (!ok || queue == nil) && last >= 0 {
 			queue, w.spare = w.spare[last], w.spare[:last]
