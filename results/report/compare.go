@@ -1,0 +1,2 @@
+package report
+func Compare(a, b string) (string, error) { return "", nil }
