@@ -21,6 +21,26 @@ import (
 // It takes about a quarter of a second: it times fdatasync, one at a time and
 // three at once, because three replicas of one machine share its disk.
 func HostFacts(dir string) (rundir.Host, error) {
+	h, err := HostFactsUntimed(dir)
+	if err != nil {
+		return h, err
+	}
+	steal0, total0 := cpuJiffies()
+	if h.Sync1P50US, err = syncP50(dir, 1, 80*time.Millisecond); err != nil {
+		return h, err
+	}
+	if h.Sync3P50US, err = syncP50(dir, 3, 80*time.Millisecond); err != nil {
+		return h, err
+	}
+	h.PacerLagP99 = pacerLag(60)
+	if steal1, total1 := cpuJiffies(); total1 > total0 {
+		h.StealPercent = 100 * float64(steal1-steal0) / float64(total1-total0)
+	}
+	return h, nil
+}
+
+// HostFactsUntimed is HostFacts without what has to be timed.
+func HostFactsUntimed(dir string) (rundir.Host, error) {
 	h := rundir.Host{
 		OS: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version(),
 		CPU: procField("/proc/cpuinfo", "model name"),
@@ -41,18 +61,6 @@ func HostFacts(dir string) (rundir.Host, error) {
 	}
 	h.FileSystem, h.Durable = fsName(int64(fs.Type))
 	h.FreeBytes = fs.Bavail * uint64(fs.Bsize)
-	steal0, total0 := cpuJiffies()
-	var err error
-	if h.Sync1P50US, err = syncP50(dir, 1, 80*time.Millisecond); err != nil {
-		return h, err
-	}
-	if h.Sync3P50US, err = syncP50(dir, 3, 80*time.Millisecond); err != nil {
-		return h, err
-	}
-	h.PacerLagP99 = pacerLag(60)
-	if steal1, total1 := cpuJiffies(); total1 > total0 {
-		h.StealPercent = 100 * float64(steal1-steal0) / float64(total1-total0)
-	}
 	return h, nil
 }
 
