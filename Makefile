@@ -20,7 +20,7 @@ help: ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/gfslab and bin/gfslab-virtual
-	$(GO) build -o $(BIN)/gfslab ./cmd/gfslab
+	$(GO) build -buildvcs=auto -o $(BIN)/gfslab ./cmd/gfslab
 	$(GO) test -c -o $(BIN)/gfslab-virtual ./harness/virtual
 
 bench: build ## compare all backends, with and without faults; leaves a report (BENCH="--out DIR ...")
