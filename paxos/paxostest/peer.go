@@ -142,13 +142,6 @@ func (d *disk) write(w write) {
 	}
 }
 
-func (d *disk) at(slot uint64) paxos.Entry {
-	if slot < uint64(len(d.entries)) {
-		return d.entries[slot]
-	}
-	return paxos.Entry{}
-}
-
 // Entries implements paxos.Storage.
 func (d *disk) Entries(lo, hi uint64, maxBytes int) ([]paxos.Entry, error) {
 	var es []paxos.Entry
