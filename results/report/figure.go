@@ -26,7 +26,7 @@ type figure struct {
 
 // figures are all columns, in order.
 var figures = []figure{
-	{key: "ops_per_s", name: "throughput", unit: "ops/s", better: "more", more: true, of: func(r *Row) *float64 { return r.OpsPerSec }},
+	{key: "ops_per_s", name: "throughput", unit: "ops/s", better: "higher", more: true, of: func(r *Row) *float64 { return r.OpsPerSec }},
 	{key: "p50_us", name: "p50 latency", unit: "µs", better: "faster", endless: true, of: func(r *Row) *float64 { return r.P50US }},
 	{key: "p99_us", name: "p99 latency", unit: "µs", better: "faster", endless: true, of: func(r *Row) *float64 { return r.P99US }},
 	{key: "unavailable_ms", name: "unavailable", unit: "ms", better: "shorter", endless: true, of: func(r *Row) *float64 { return r.UnavailableMS }},

@@ -77,7 +77,7 @@ type runData struct {
 
 // page renders report.html: one file that asks the network for nothing.
 func (b *bench) page(s *Summary, drawn []drawing) ([]byte, error) {
-	t, err := template.New("page").Funcs(template.FuncMap{"short": short, "stats": statsText, "cellClass": cellClass}).Parse(pageTemplate)
+	t, err := template.New("page").Funcs(template.FuncMap{"short": short, "stats": statsText, "cellClass": cellClass, "rowClass": rowClass, "parts": parts}).Parse(pageTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("report: page: %w", err)
 	}
@@ -86,8 +86,8 @@ func (b *bench) page(s *Summary, drawn []drawing) ([]byte, error) {
 		Summary: s, Style: template.CSS(pageStyle), Script: template.JS(pageScript), Single: b.single,
 		Policy: "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 			"'; base-uri 'none'; form-action 'none'",
-		Provenance: s.provenance(), Compared: s.compared(), Answers: s.answers(), Host: hostFacts(s.Host),
-		Plots: map[string]plotData{}, Times: rowsOf(s.cellTable(false)), Costs: rowsOf(s.cellTable(true)), Differ: rowsOf(s.pairTable()),
+		Provenance: strings.ReplaceAll(s.provenance(), "`", ""), Compared: s.compared(), Answers: s.answers(), Host: hostFacts(s.Host),
+		Plots: map[string]plotData{}, Times: withoutConstant(rowsOf(s.cellTable(false)), "setting"), Costs: withoutConstant(rowsOf(s.cellTable(true)), "setting"), Differ: rowsOf(s.pairTable()),
 		Failing: rowsOf(s.failoverTable()), Bare: rowsOf(s.bareLogTable()), Words: figureWords, Hypotheses: hypotheses,
 		Notes: map[string]string{"interval": intervalNote, "cost": costNote, "pairs": pairNote(s.Pairs), "failover": failoverNote, "bare": bareLogNote},
 	}
@@ -170,6 +170,41 @@ func statsText(stats map[string]int64) string {
 		parts = append(parts, fmt.Sprintf("%s %d", k, stats[k]))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// parts splits "median [low, high] n" so that the interval can go on its own line.
+func parts(v any) [2]string {
+	text := fmt.Sprint(v)
+	if head, rest, ok := strings.Cut(text, " ["); ok && strings.Contains(rest, "] n=") {
+		return [2]string{head, "[" + rest}
+	}
+	return [2]string{text, ""}
+}
+
+// rowClass marks a row of a table in which a run is invalid or void.
+func rowClass(head, row []any) string {
+	class := ""
+	for i, h := range head {
+		if name := fmt.Sprint(h); (name == rundir.Invalid || name == rundir.Void) && fmt.Sprint(row[i]) != "0" {
+			class = "row-" + name
+			if name == rundir.Invalid {
+				break
+			}
+		}
+	}
+	return class
+}
+
+// withoutConstant drops a column that says the same in every row.
+func withoutConstant(rows [][]any, column string) [][]any {
+	at := slices.Index(rows[0], any(column))
+	if at < 0 || slices.ContainsFunc(rows[1:], func(r []any) bool { return r[at] != rows[1][at] }) {
+		return rows
+	}
+	for i, r := range rows {
+		rows[i] = slices.Delete(r, at, at+1)
+	}
+	return rows
 }
 
 // rowsOf takes a table apart again: the header, then the rows. Page and files

@@ -123,30 +123,27 @@ func (b *bench) timelines() *sheet {
 	return s
 }
 
+// timeline is one panel, nil without a valid run; shaded says that a fault is on
+// it.
 func (b *bench) timeline(s *sheet, workload, fault string) (p *plot.Plot, shaded bool) {
 	p = newPlot(workload+", fault: "+fault, "time [ms]", "operations a second")
 	p.X.Min, p.X.Max, p.Y.Min = math.Inf(1), math.Inf(-1), 0
-	heal := 0.0
+	var windows []rect
 	var lines []plot.Plotter
 	for _, c := range b.group(workload, fault) {
 		m := c.medianSlice()
 		if m == nil {
 			continue
 		}
-		zero, end := m.began, 0.0
+		zero := m.began
 		if len(m.faults) > 0 {
 			zero = m.faults[0].inject
-			if f := m.faults[0]; f.heal > f.inject {
-				end = float64(f.heal-f.inject) / 1e6
-			} else {
-				end = math.Inf(1)
-			}
 		}
-		heal = max(heal, end)
 		points := m.bins(zero)
 		if len(points) == 0 {
 			continue
 		}
+		windows = m.shadeFaults(windows, zero)
 		p.X.Min = min(p.X.Min, points[0].X)
 		p.X.Max = max(p.X.Max, points[len(points)-1].X)
 		for _, q := range points {
@@ -156,20 +153,37 @@ func (b *bench) timeline(s *sheet, workload, fault string) (p *plot.Plot, shaded
 		line.Width = vg.Points(1.1)
 		lines = append(lines, &plotter.Line{XYs: points, LineStyle: line})
 		s.addBackend(b, c.Backend)
+		s.alt += fmt.Sprintf("%s under %s, %s: slice %d. ", workload, fault, c.Backend, m.Slice)
 	}
 	if len(lines) == 0 {
 		return nil, false
 	}
 	// A little more than a round value, so that no tick sits at the very top.
-	p.Y.Max = roundUp(p.Y.Max) * 1.03
+	p.Y.Max = roundUp(p.Y.Max) * 1.08
 	p.X.Tick.Marker, p.Y.Tick.Marker = niceTicks(6), niceTicks(5)
-	if heal > 0 {
-		p.Add(rect{0, heal, math.Inf(-1), math.Inf(1), shade})
+	for _, w := range windows {
+		p.Add(w)
 	}
 	p.Add(grid{false, true})
 	p.Add(lines...)
-	s.alt += fmt.Sprintf("%s under %s. ", workload, fault)
-	return p, heal > 0
+	return p, len(windows) > 0
+}
+
+// shadeFaults widens the windows, the i-th of the i-th fault, so that they cover
+// this run's faults too. Backends heal a little apart.
+func (m *measured) shadeFaults(windows []rect, zero int64) []rect {
+	for i, f := range m.faults {
+		from, to := float64(f.inject-zero)/1e6, math.Inf(1)
+		if f.heal >= f.inject {
+			to = float64(f.heal-zero) / 1e6
+		}
+		if i == len(windows) {
+			windows = append(windows, rect{from, to, math.Inf(-1), math.Inf(1), shade})
+			continue
+		}
+		windows[i].x0, windows[i].x1 = min(windows[i].x0, from), max(windows[i].x1, to)
+	}
+	return windows
 }
 
 // medianSlice is the valid run with the median throughput, the lower one of two.
