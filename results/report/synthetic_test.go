@@ -46,7 +46,7 @@ func synthetic(backend, workload, fault string, slice int, seed uint64) *rundir.
 	if workload == "append" {
 		kind = rundir.KindAppend
 	}
-	id, inWindow := int64(0), uint64(0)
+	id, inWindow := int64(1), uint64(0)
 	for thread := range 8 {
 		for at := 100 * ms; at < end; id++ {
 			took := int64(speed[backend] * (0.6 + 0.4*rng.ExpFloat64()) * 1000)
