@@ -120,7 +120,7 @@ func (s *Server) activate(c *chunk, r *api.GrantRequest) string {
 		return "restarted since that version was prepared"
 	case r.Epoch <= c.ended:
 		return "the epoch has ended"
-	case old != nil && old.epoch == r.Epoch:
+	case old != nil && old.epoch == r.Epoch && !old.ended:
 		return "" // a repeated request
 	case old != nil && old.epoch > r.Epoch:
 		return "a higher epoch is active"
@@ -128,6 +128,9 @@ func (s *Server) activate(c *chunk, r *api.GrantRequest) string {
 		s.endLeaseLocked(c, old, "a higher epoch was activated")
 	}
 	l := newLease(r, s.opts.Name)
+	if old := c.lease; old != nil && old.epoch == r.Epoch {
+		l.resume(old)
+	}
 	c.lease = l
 	s.event(Event{Kind: EventActivate, Handle: r.Handle, Version: r.Version, Epoch: r.Epoch, Term: r.Term})
 	s.background.Go(func() { s.holdLease(c, l) })

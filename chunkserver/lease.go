@@ -49,6 +49,15 @@ func newLease(r *api.GrantRequest, self string) *lease {
 	return l
 }
 
+// resume carries on an epoch whose lease ran out while no master could extend
+// it: the epoch still stands in the log, so a leader may confirm it once more,
+// and mutations go on where they stopped. What was under way under the old lease
+// will not be acknowledged; its serials stay open until it has settled, so both
+// share the map (which c.mu guards).
+func (l *lease) resume(old *lease) {
+	l.serial, l.open, l.settled = old.serial, old.open, old.settled
+}
+
 // live reports whether the primary may act at now.
 func (l *lease) live(now time.Time) bool { return !l.ended && now.Before(l.until) }
 
