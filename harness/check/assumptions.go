@@ -16,6 +16,7 @@ const (
 
 // checkAssumptions asks whether the run could have shown a violation at all.
 func checkAssumptions(_ context.Context, f *facts, out *findings) {
+	assumeWhole(f, out)
 	ops := make([]*rundir.Op, 0, len(f.ops))
 	for _, op := range f.ops {
 		if op.Phase == rundir.PhaseRun || op.Phase == rundir.PhaseWarmUp {
@@ -33,6 +34,7 @@ func checkAssumptions(_ context.Context, f *facts, out *findings) {
 		out.void("the plan asks for the fault %s, and none was injected", plan)
 	}
 	for i := range f.run.Faults {
+		assumeInjected(&f.run.Faults[i], f.run.Manifest.Plan.Fault, out)
 		assumeFault(&f.run.Faults[i], ops, out)
 	}
 }
@@ -74,12 +76,23 @@ func assumeOverlap(f *facts, out *findings) {
 	}
 }
 
-// assumeFault wants a fault that was felt, operations around it, and reads at the
+// assumeInjected wants the fault that was planned, and that it was felt.
+func assumeInjected(fault *rundir.Fault, planned string, out *findings) {
+	switch {
+	case fault.Name != planned:
+		out.void("the plan asks for the fault %s, and %s was injected on node %s", planned, fault.Name, fault.Node)
+	case !fault.Observed:
+		out.void("the fault %s on node %s was not observed", fault.Name, fault.Node)
+	case len(fault.Evidence) == 0:
+		out.void("the fault %s on node %s is said to have been observed, without evidence", fault.Name, fault.Node)
+	case fault.Heal >= 0 && fault.Heal < fault.Inject:
+		out.void("the fault %s on node %s was healed at %d ns, before it was injected at %d ns", fault.Name, fault.Node, fault.Heal, fault.Inject)
+	}
+}
+
+// assumeFault wants operations around a fault, and reads at the
 // leader that it deposed.
 func assumeFault(fault *rundir.Fault, ops []*rundir.Op, out *findings) {
-	if !fault.Observed {
-		out.void("the fault %s on node %s was not observed", fault.Name, fault.Node)
-	}
 	over, known := overBy(fault)
 	before, after, atDeposed := 0, 0, 0
 	for _, op := range ops {

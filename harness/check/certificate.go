@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"gfslab/master/meta/metapb"
@@ -30,9 +31,41 @@ func checkCertificate(ctx context.Context, f *facts, out *findings) {
 		if mutates(op.Kind) {
 			compareMutation(f, r, op, out)
 		}
+		compareForm(op, out)
 	}
+	checkSessions(f, out)
 	checkPhantoms(f, r, out)
 	checkRealTime(f, out)
+}
+
+// compareForm holds a reply to what every reply must have: it comes from a node
+// that was asked, and what it says of the state stands at a position.
+func compareForm(op *rundir.Op, out *findings) {
+	if !ok(op) {
+		return
+	}
+	rep := op.Reply
+	asked := func(a rundir.Attempt) bool { return a.Node == rep.Node }
+	if len(op.Attempts) > 0 && !slices.ContainsFunc(op.Attempts, asked) {
+		out.invalid(op, "its reply at index %d offset %d is node %s's, which it was never sent to", rep.Index, rep.Offset, rep.Node)
+	}
+	lookup := looks(op.Kind) && rep.Code != "INVALID" || (op.Kind == rundir.KindFindLease || op.Kind == rundir.KindRevoke) && rep.Code == codeOK
+	if lookup && rep.Index == 0 {
+		out.invalid(op, "node %s answered %s without a position in the log", rep.Node, rep.Code)
+	}
+}
+
+// checkSessions finds operations that share a session: one command, two
+// acknowledgements.
+func checkSessions(f *facts, out *findings) {
+	for _, op := range f.again {
+		first := f.bySession[session{op.Client, op.Seq}]
+		at := "without a reply"
+		if op.Reply != nil {
+			at = fmt.Sprintf("answered by node %s at index %d offset %d", op.Reply.Node, op.Reply.Index, op.Reply.Offset)
+		}
+		out.invalid(op, "%s, under the session of %s", at, describe(first))
+	}
 }
 
 // compareMutation holds one mutation's outcome and reply to the log.
@@ -63,6 +96,13 @@ func compareMutation(f *facts, r *replay, op *rundir.Op, out *findings) {
 		return
 	}
 	out.stat("mutations", 1)
+	applied, known := f.firstApplied(at.index)
+	switch {
+	case known && applied < op.Start:
+		out.invalid(op, "index %d offset %d was applied at %d ns, before it was invoked at %d ns and answered by node %s", at.index, at.offset, applied, op.Start, op.Reply.Node)
+	case known && applied > op.End:
+		out.invalid(op, "node %s acknowledged it at index %d offset %d at %d ns, before any node had applied it, at %d ns", op.Reply.Node, at.index, at.offset, op.End, applied)
+	}
 	compareWithLogged(f, op, at, out)
 }
 

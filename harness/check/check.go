@@ -22,8 +22,8 @@ type Checker struct {
 	Name string
 	// About says in one line what the checker holds a run to.
 	About string
-	// applies tells for which workloads it is part of the verdict.
-	applies func(workload string) bool
+	// applies tells for which runs it is part of the verdict.
+	applies func(f *facts) bool
 	check   func(ctx context.Context, f *facts, out *findings)
 }
 
@@ -49,25 +49,15 @@ func (c Checker) on(ctx context.Context, f *facts) rundir.CheckResult {
 
 // All lists the checkers in the order in which they run.
 func All() []Checker {
-	always := func(string) bool { return true }
-	only := func(names ...string) func(string) bool {
-		return func(w string) bool {
-			for _, n := range names {
-				if n == w {
-					return true
-				}
-			}
-			return false
-		}
-	}
+	always := func(*facts) bool { return true }
 	return []Checker{
 		{"assumptions", "the run had the power to show a violation: reads by others, overlap, successes around each fault", always, checkAssumptions},
 		{"logs-agree", "all nodes, in all incarnations, applied prefixes of one sequence with equal states", always, checkLogs},
 		{"certificate", "every reply is what the agreed log, replayed, says at its position, and real time respects positions", always, checkCertificate},
 		{"linearizable", "what the clients saw of the master is linearizable, whatever the log says", always, checkLinearizable},
 		{"durable", "acknowledged mutations are in every final log that reaches them, and final reads come after them", always, checkDurable},
-		{"records", "acknowledged records are on every current replica at their offset, byte for byte", only(workloadAppend), checkRecords},
-		{"leases", "one primary a chunk; no mutation under an old version after one under a newer", only(workloadAppend, workloadLease), checkLeases},
+		{"records", "acknowledged records are on every current replica at their offset, byte for byte", (*facts).appends, checkRecords},
+		{"leases", "one primary a chunk; no mutation under an old version after one under a newer", (*facts).leases, checkLeases},
 	}
 }
 
@@ -77,7 +67,7 @@ func Run(ctx context.Context, run *rundir.Run) rundir.Verdict {
 	f := newFacts(run)
 	var results []rundir.CheckResult
 	for _, c := range All() {
-		if c.applies(run.Manifest.Plan.Workload) {
+		if c.applies(f) {
 			results = append(results, c.on(ctx, f))
 		}
 	}

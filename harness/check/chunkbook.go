@@ -31,6 +31,7 @@ type granted struct {
 	handle, version, epoch uint64
 	primary                string
 	at                     position
+	members                []string
 }
 
 // answer is what the model expects of a reply. A field is compared when its want

@@ -2,6 +2,8 @@ package check
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"gfslab/results/rundir"
 )
@@ -25,15 +27,26 @@ func checkDurable(ctx context.Context, f *facts, out *findings) {
 		}
 		out.stat("acknowledged", 1)
 		for _, log := range finals {
-			if op.Reply.Index <= log.end || log == longest {
+			switch {
+			case op.Reply.Index <= log.end || log == longest:
 				log.hold(op, out)
+			case !leftDown(f.run, log.node):
+				log.lacks[op] = true
 			}
 		}
 		if furthest == nil || compareReplies(op, furthest) > 0 {
 			furthest = op
 		}
 	}
+	for _, log := range finals {
+		if n := len(log.lacks); n > 0 {
+			out.unknown("the final log of node %s ends at index %d, before %d acknowledged mutations: the nodes had not come to rest", log.node, log.end, n)
+		}
+	}
 	out.stat("nodes", len(finals))
+	if out.stats["acknowledged"] == 0 {
+		out.unknown("no mutation of the master was acknowledged")
+	}
 	checkFinalReads(f, furthest, out)
 }
 
@@ -46,6 +59,8 @@ type finalLog struct {
 	node  string
 	lines map[position]*rundir.Applied
 	end   uint64
+	// lacks are acknowledged mutations beyond its end.
+	lacks map[*rundir.Op]bool
 }
 
 func finalLogs(run *rundir.Run) (logs []*finalLog, longest *finalLog) {
@@ -53,7 +68,7 @@ func finalLogs(run *rundir.Run) (logs []*finalLog, longest *finalLog) {
 		if !inc.last {
 			continue
 		}
-		log := &finalLog{node: inc.node, lines: map[position]*rundir.Applied{}, end: inc.end()}
+		log := newFinalLog(inc.node, inc.end())
 		for _, e := range inc.entries {
 			for i := range e.lines {
 				log.lines[position{e.index, e.lines[i].Offset}] = &e.lines[i]
@@ -64,7 +79,21 @@ func finalLogs(run *rundir.Run) (logs []*finalLog, longest *finalLog) {
 			longest = log
 		}
 	}
+	for _, node := range slices.Sorted(maps.Keys(run.Applied)) {
+		if len(run.Applied[node]) > 0 {
+			continue
+		}
+		log := newFinalLog(node, 0) // the node was there, and had applied nothing
+		logs = append(logs, log)
+		if longest == nil {
+			longest = log
+		}
+	}
 	return logs, longest
+}
+
+func newFinalLog(node string, end uint64) *finalLog {
+	return &finalLog{node: node, end: end, lines: map[position]*rundir.Applied{}, lacks: map[*rundir.Op]bool{}}
 }
 
 func (log *finalLog) hold(op *rundir.Op, out *findings) {
@@ -90,5 +119,8 @@ func checkFinalReads(f *facts, furthest *rundir.Op, out *findings) {
 			out.invalid(op, "a final read on node %s saw the state at index %d; %s was acknowledged at index %d offset %d",
 				op.Reply.Node, op.Reply.Index, describe(furthest), furthest.Reply.Index, furthest.Reply.Offset)
 		}
+	}
+	if out.stats["final reads"] == 0 {
+		out.unknown("there was no final read")
 	}
 }

@@ -13,9 +13,13 @@ type facts struct {
 	ops []*rundir.Op
 	// bySession finds the operation of a client's sequence number.
 	bySession map[session]*rundir.Op
-	log       *agreedLog
-	replayed  *replay
-	parts     []partition
+	// again are operations under a session that an earlier one had already.
+	again []*rundir.Op
+	// applied is when the first node applied an index.
+	applied  map[uint64]int64
+	log      *agreedLog
+	replayed *replay
+	parts    []partition
 }
 
 type session struct {
@@ -28,9 +32,15 @@ func newFacts(run *rundir.Run) *facts {
 	for i := range run.Ops {
 		op := &run.Ops[i]
 		f.ops = append(f.ops, op)
-		if op.Seq != 0 {
-			f.bySession[session{op.Client, op.Seq}] = op
+		if op.Seq == 0 {
+			continue
 		}
+		key := session{op.Client, op.Seq}
+		if f.bySession[key] != nil {
+			f.again = append(f.again, op)
+			continue
+		}
+		f.bySession[key] = op
 	}
 	slices.SortStableFunc(f.ops, func(a, b *rundir.Op) int { return compareInt(a.Start, b.Start) })
 	return f
@@ -51,6 +61,45 @@ func (f *facts) replay() *replay {
 		f.replayed.run()
 	}
 	return f.replayed
+}
+
+// firstApplied is when the first node applied the command or commands at index.
+func (f *facts) firstApplied(index uint64) (at int64, known bool) {
+	if f.applied == nil {
+		f.applied = map[uint64]int64{}
+		for _, lines := range f.run.Applied {
+			for i := range lines {
+				if t, has := f.applied[lines[i].Index]; !has || lines[i].At < t {
+					f.applied[lines[i].Index] = lines[i].At
+				}
+			}
+		}
+	}
+	at, known = f.applied[index]
+	return at, known
+}
+
+// appends reports whether records were appended. What the plan calls its workload
+// does not excuse a run from being checked for what it did.
+func (f *facts) appends() bool {
+	return f.run.Manifest.Plan.Workload == workloadAppend || f.did(rundir.KindAppend)
+}
+
+// leases reports whether leases were granted.
+func (f *facts) leases() bool {
+	if f.appends() || f.run.Manifest.Plan.Workload == workloadLease || f.did(rundir.KindFindLease) {
+		return true
+	}
+	for _, events := range f.run.Leases {
+		if len(events) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *facts) did(kind string) bool {
+	return slices.ContainsFunc(f.ops, func(op *rundir.Op) bool { return op.Kind == kind })
 }
 
 // partitions are the components of the clients' history.

@@ -20,6 +20,8 @@ type findings struct {
 	stats   map[string]int64
 	files   []string
 	first   *rundir.Op
+	// firstText is what was found about the first one.
+	firstText string
 }
 
 func newFindings(name string) *findings {
@@ -40,7 +42,7 @@ func (f *findings) invalid(op *rundir.Op, format string, args ...any) {
 	if op != nil {
 		text = describe(op) + ": " + text
 		if f.first == nil || op.Start < f.first.Start {
-			f.first = op
+			f.first, f.firstText = op, text
 		}
 	}
 	f.add(rundir.Invalid, text)
@@ -65,11 +67,24 @@ func (f *findings) result() rundir.CheckResult {
 		r.FirstBadOp = f.first.ID
 	}
 	for _, v := range []string{rundir.Invalid, rundir.Void, rundir.Unknown} {
-		r.Details = append(r.Details, f.details[v]...)
+		details := f.details[v]
+		if v == rundir.Invalid && f.first != nil {
+			details = lead(details, f.firstText)
+		}
+		r.Details = append(r.Details, details...)
 		if more := f.counts[v] - len(f.details[v]); more > 0 {
 			r.Details = append(r.Details, fmt.Sprintf("and %d more %s findings", more, v))
 		}
 	}
 	slices.Sort(r.Files)
 	return r
+}
+
+// lead puts a finding first, in place of the last one where it is not among them.
+func lead(details []string, text string) []string {
+	out := append([]string{text}, details...)
+	if i := slices.Index(details, text); i >= 0 {
+		return slices.Delete(out, i+1, i+2)
+	}
+	return out[:len(details)]
 }

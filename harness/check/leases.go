@@ -26,10 +26,13 @@ func checkLeases(ctx context.Context, f *facts, out *findings) {
 		list := events[handle]
 		terms := leaseTerms(f, list)
 		claims += checkActing(grants, handle, terms, out)
+		checkClaims(f, grants, handle, terms, out)
 		accepts += checkAccepts(list, terms, out)
+		checkDurableOnAll(grants, list, out)
 		checkFencing(f, handle, list, out)
 		checkReplicaOrder(handle, list, out)
 	}
+	checkEnds(f, events, out)
 	checkAcknowledged(f, events, out)
 	out.stat("grants", len(grants))
 	out.stat("claims", claims)
@@ -66,7 +69,7 @@ func loggedGrants(f *facts, out *findings) map[leaseID]granted {
 			op := cmd.GetGrantActive()
 			g := granted{
 				handle: op.GetHandle(), version: reply.GetVersion(), epoch: e.index, primary: op.GetPrimary(),
-				at: position{e.index, line.Offset},
+				at: position{e.index, line.Offset}, members: op.GetAcked(),
 			}
 			if before, has := last[g.handle]; has && g.version <= before.version {
 				out.invalid(nil, "chunk %d is granted at version %d at index %d offset %d on node %s, after version %d at index %d",

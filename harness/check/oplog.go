@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -58,6 +59,7 @@ func incarnations(run *rundir.Run) []*incarnation {
 	var out []*incarnation
 	for _, node := range slices.Sorted(maps.Keys(run.Applied)) {
 		var cur *incarnation
+		before := int64(0) // when the node applied the line before
 		for _, line := range run.Applied[node] {
 			if cur == nil || line.Run != cur.run {
 				if cur != nil && line.Run < cur.run {
@@ -67,6 +69,11 @@ func incarnations(run *rundir.Run) []*incarnation {
 				cur = &incarnation{node: node, run: line.Run}
 				out = append(out, cur)
 			}
+			if line.At < before {
+				cur.faults = append(cur.faults, "time goes backwards")
+				cur.bad = append(cur.bad, line)
+			}
+			before = line.At
 			cur.add(line)
 		}
 		if cur != nil {
@@ -172,7 +179,7 @@ func checkLogs(ctx context.Context, f *facts, out *findings) {
 		out.stat("entries", len(inc.entries))
 	}
 	out.stat("incarnations", len(incs))
-	checkCounts(f, incs, out)
+	checkCounts(f, l, incs, out)
 }
 
 // compareWithAgreed walks both logs side by side up to the incarnation's end.
@@ -229,7 +236,7 @@ func compareEntry(f *facts, want, got entry, inc *incarnation, out *findings) {
 
 // checkCounts compares the length of each last incarnation with what the node
 // itself counted, so that lines lost from the end of a log are missed.
-func checkCounts(f *facts, incs []*incarnation, out *findings) {
+func checkCounts(f *facts, l *agreedLog, incs []*incarnation, out *findings) {
 	lines := map[string]uint64{}
 	for _, inc := range incs {
 		if inc.last {
@@ -239,11 +246,37 @@ func checkCounts(f *facts, incs []*incarnation, out *findings) {
 		}
 	}
 	for _, node := range slices.Sorted(maps.Keys(f.run.Counters.Applied)) {
-		if want := f.run.Counters.Applied[node]; lines[node] != want {
-			out.invalid(nil, "node %s counted %d applied commands in its last incarnation, its applied log has %d, up to index %d",
-				node, want, lines[node], lastIndexOf(incs, node))
+		want := f.run.Counters.Applied[node]
+		switch {
+		case lines[node] == want:
+		case want == 0:
+			// Its last incarnation has no line by which it could be told apart.
+			out.unknown("node %s applied nothing in its last incarnation", node)
+		default:
+			op, next := f.after(l, incs, node)
+			out.invalid(op, "node %s counted %d applied commands in its last incarnation, its applied log has %d, up to index %d%s",
+				node, want, lines[node], lastIndexOf(incs, node), next)
 		}
 	}
+}
+
+// after is the agreed log's first command beyond the end of a node's log, in
+// words, and the operation that asked for it.
+func (f *facts) after(l *agreedLog, incs []*incarnation, node string) (*rundir.Op, string) {
+	end := position{lastIndexOf(incs, node), 0}
+	for _, inc := range incs {
+		if inc.node == node && inc.last {
+			end.offset = uint32(len(inc.entries[len(inc.entries)-1].lines)) // the first that is not there
+		}
+	}
+	for _, e := range l.entries {
+		for i := range e.lines {
+			if line := &e.lines[i]; (position{e.index, line.Offset}).compare(end) >= 0 {
+				return f.opOf(line), fmt.Sprintf("; the next command is at index %d offset %d, on node %s", e.index, line.Offset, e.node)
+			}
+		}
+	}
+	return nil, ""
 }
 
 func lastIndexOf(incs []*incarnation, node string) uint64 {

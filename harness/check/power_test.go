@@ -90,6 +90,7 @@ func TestUnreplicated(t *testing.T) {
 	run.Applied = map[string][]rundir.Applied{"m1": run.Applied["m1"]}
 	run.Counters.Applied = map[string]uint64{"m1": uint64(len(run.Applied["m1"]))}
 	run.Faults, run.Manifest.Plan.Fault = nil, "none"
+	run.Manifest.Plan.Replicas, run.Manifest.Nodes = 1, []string{"m1", "cs1", "cs2", "cs3"}
 	if v, _ := judge(t, run); v.Verdict != rundir.Valid {
 		t.Errorf("%s\n%s", v.Verdict, explain(v))
 	}

@@ -12,6 +12,16 @@ import (
 // defaultChunkBytes is the size of a chunk when the plan does not say.
 const defaultChunkBytes = 64 << 20
 
+// anywhere reports whether some chunkserver has a record with those bytes there.
+func anywhere(found map[string]map[place]*rundir.Chunk, at place, crc uint32) bool {
+	for _, list := range found {
+		if c := list[at]; c != nil && c.Kind == rundir.ChunkRecord && c.CRC == crc {
+			return true
+		}
+	}
+	return false
+}
+
 // place is where a record lies.
 type place struct {
 	handle, offset uint64
@@ -43,7 +53,7 @@ func checkRecords(ctx context.Context, f *facts, out *findings) {
 		checkAppendOrder(ops, out)
 		c := book.live(handle)
 		if c == nil {
-			if !slices.ContainsFunc(f.ops, deletes) {
+			if _, ever := f.replay().handles[handle]; !ever {
 				out.invalid(ops[0], "node %s acknowledged it in chunk %d at offset %d, a chunk that the log does not have", ops[0].Reply.Node, handle, ops[0].Reply.ChunkOffset)
 			}
 			continue
@@ -53,13 +63,12 @@ func checkRecords(ctx context.Context, f *facts, out *findings) {
 		}
 		for _, member := range c.members {
 			checkReplica(found, member, ops, out)
+			checkRegions(f.run, c, member, out)
 		}
 	}
 	checkSent(f, book, sent, out)
-	checkRecordReads(f, acked, out)
+	checkRecordReads(f, book, found, acked, out)
 }
-
-func deletes(op *rundir.Op) bool { return op.Kind == rundir.KindDelete }
 
 func indexChunks(run *rundir.Run) map[string]map[place]*rundir.Chunk {
 	found := map[string]map[place]*rundir.Chunk{}
@@ -92,6 +101,8 @@ func checkReplica(found map[string]map[place]*rundir.Chunk, member string, ops [
 		case c.CRC != op.CRC || c.Length != op.Length:
 			out.invalid(op, "node %s, a current replica, has other bytes in chunk %d at offset %d: %d bytes with crc %08x, sent were %d with %08x",
 				member, at.handle, at.offset, c.Length, c.CRC, op.Length, op.CRC)
+		case op.Reply.CRC != 0 && op.Reply.CRC != op.CRC:
+			out.invalid(op, "node %s acknowledged crc %08x in chunk %d at offset %d; sent was %08x", op.Reply.Node, op.Reply.CRC, at.handle, at.offset, op.CRC)
 		case c.Client != op.Client || op.Seq != 0 && c.Seq != op.Seq:
 			out.invalid(op, "node %s, a current replica, has the record of client %s seq %d in chunk %d at offset %d", member, c.Client, c.Seq, at.handle, at.offset)
 		}
@@ -183,6 +194,8 @@ func checkSent(f *facts, book *chunkbook, sent sentRecords, out *findings) {
 			switch {
 			case op == nil && !sent.byBytes[sentBytes{c.Client, c.CRC, c.Length}]:
 				out.invalid(nil, "node %s has a record of client %s seq %d in chunk %d at offset %d that was never sent", server, c.Client, c.Seq, c.Handle, c.Offset)
+			case op != nil && (op.Outcome == rundir.OutcomeFail || ok(op) && op.Reply.Code != codeOK):
+				out.invalid(op, "it was reported as surely not done, and node %s has it in chunk %d at offset %d", server, c.Handle, c.Offset)
 			case op != nil && (op.CRC != c.CRC || op.Length != c.Length):
 				out.invalid(op, "node %s has it with other bytes in chunk %d at offset %d than were sent", server, c.Handle, c.Offset)
 			}
@@ -192,7 +205,7 @@ func checkSent(f *facts, book *chunkbook, sent sentRecords, out *findings) {
 
 // checkRecordReads compares the records that clients read back with those
 // acknowledged at the same place.
-func checkRecordReads(f *facts, acked map[uint64][]*rundir.Op, out *findings) {
+func checkRecordReads(f *facts, book *chunkbook, found map[string]map[place]*rundir.Chunk, acked map[uint64][]*rundir.Op, out *findings) {
 	at := map[place]*rundir.Op{}
 	for handle, ops := range acked {
 		for _, op := range ops {
@@ -205,7 +218,12 @@ func checkRecordReads(f *facts, acked map[uint64][]*rundir.Op, out *findings) {
 			continue
 		}
 		out.stat("records read", 1)
-		if w := at[place{h, op.Reply.ChunkOffset}]; w != nil && w.CRC != op.Reply.CRC {
+		where := place{h, op.Reply.ChunkOffset}
+		w := at[where]
+		switch {
+		case w == nil && book.live(h) != nil && !anywhere(found, where, op.Reply.CRC):
+			out.invalid(op, "node %s returned a record with crc %08x from chunk %d at offset %d, where no node has such a record", op.Reply.Node, op.Reply.CRC, h, op.Reply.ChunkOffset)
+		case w != nil && w.CRC != op.Reply.CRC:
 			out.invalid(op, "node %s returned crc %08x for chunk %d offset %d; %s was acknowledged there with crc %08x",
 				op.Reply.Node, op.Reply.CRC, h, op.Reply.ChunkOffset, describe(w), w.CRC)
 		}

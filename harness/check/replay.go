@@ -265,8 +265,12 @@ func (r *replay) allocate(at position, o *metapb.AllocateOp, reply *metapb.Reply
 	case n.dir:
 		return answer{codes: codes{"IS_DIRECTORY"}}, ""
 	case index < len(n.chunks):
-		c := r.book.chunks[n.chunks[index]]
-		return answer{codes: codes{"EXISTS"}, handle: fixed(c.handle), version: fixed(c.version)}, ""
+		want := answer{codes: codes{"EXISTS"}, handle: fixed(n.chunks[index])}
+		// Two files may hold one handle in a log that has been blamed for it.
+		if c := r.book.chunks[n.chunks[index]]; c != nil {
+			want.version = fixed(c.version)
+		}
+		return want, ""
 	case index > len(n.chunks):
 		return answer{codes: codes{"INVALID"}}, ""
 	}

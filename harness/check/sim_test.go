@@ -96,8 +96,8 @@ func simulate(t *testing.T, workload string, seed uint64, clients, ops int) *run
 		threads: make([]simThread, clients), chunks: map[uint64]*simChunkState{}, acked: map[string][]*rundir.Op{},
 		run: &rundir.Run{Applied: map[string][]rundir.Applied{}, Chunks: map[string][]rundir.Chunk{}, Leases: map[string][]rundir.LeaseEvent{}},
 	}
-	s.run.Manifest = rundir.Manifest{ID: "sim", Nodes: []string{"m1", "m2", "m3"}, Command: "gfslab run --backend sim --seed " + strconv.FormatUint(seed, 10),
-		Plan: rundir.Plan{Backend: "sim", Workload: workload, Fault: "isolate-leader", Seed: seed, ChunkBytes: simChunk}}
+	s.run.Manifest = rundir.Manifest{ID: "sim", Nodes: []string{"m1", "m2", "m3", "cs1", "cs2", "cs3"}, Command: "gfslab run --backend sim --seed " + strconv.FormatUint(seed, 10),
+		Plan: rundir.Plan{Backend: "sim", Workload: workload, Fault: "isolate-leader", Seed: seed, ChunkBytes: simChunk, Replicas: 3, Chunkservers: 3, LeaseTerm: simLease}}
 	for _, op := range w.Load(workloads.Rand(seed, 0)) {
 		s.sequential(op, rundir.PhasePreload)
 	}
@@ -189,6 +189,7 @@ func (s *sim) handle(e *simEvent) []simFree {
 		(s.events[0].at < s.inject || s.events[0].at >= s.elected) {
 		group = append(group, heap.Pop(&s.events).(*simEvent))
 	}
+	s.now = max(s.now, group[len(group)-1].at) // an entry is applied when its last command has come
 	if s.rng.IntN(20) == 0 {
 		s.index++ // a no-op
 		s.state.Apply(s.index, nil)
@@ -236,7 +237,11 @@ func (s *sim) delayed(e *simEvent) []simFree {
 }
 
 func (s *sim) record(op *rundir.Op) {
-	op.Attempts = append(op.Attempts, rundir.Attempt{Node: "m2", Start: op.Start, End: op.End})
+	node := "m2"
+	if op.Reply != nil {
+		node = op.Reply.Node
+	}
+	op.Attempts = append(op.Attempts, rundir.Attempt{Node: node, Start: op.Start, End: op.End})
 	s.run.Ops = append(s.run.Ops, *op)
 	if op.Kind == rundir.KindAppend && ok(op) && op.Reply.Code == codeOK {
 		kept := *op
@@ -444,10 +449,19 @@ func (s *sim) finish() {
 			again := slices.Clone(log)
 			for i := range again {
 				again[i].Run = 1
+				again[i].At = max(again[i].At, s.heal)
 			}
 			log = append(log[:max(cut, 0)], again...)
 		}
 		s.run.Applied[node] = log
+	}
+	for _, node := range []string{"cs1", "cs2", "cs3"} {
+		for i := range s.run.Chunks[node] { // a replica's version, not the record's
+			c := &s.run.Chunks[node][i]
+			c.Version = s.chunks[c.Handle].version
+		}
+		s.run.Chunks[node] = append([]rundir.Chunk{}, s.run.Chunks[node]...)
+		s.run.Leases[node] = append([]rundir.LeaseEvent{}, s.run.Leases[node]...)
 	}
 	s.run.Counters.Applied = map[string]uint64{"m1": uint64(len(s.log)), "m2": uint64(len(s.log)), "m3": uint64(len(s.log))}
 	s.run.Faults = []rundir.Fault{{Name: "isolate-leader", Node: "m1", Inject: s.inject, Heal: s.heal, Observed: true, Evidence: []string{"m2 leads"},

@@ -50,7 +50,10 @@ func decodeRun(dir string, files map[string][]byte) (*Run, error) {
 			return nil, err
 		}
 	}
-	return run, checkOps(run.Ops)
+	if err := checkOps(run.Ops); err != nil {
+		return nil, err
+	}
+	return run, checkNodeRecords(run)
 }
 
 func decodeNodeFile(run *Run, name string, data []byte) error {
@@ -79,6 +82,18 @@ func checkOps(ops []Op) error {
 			return bad(fmt.Sprintf("its id is already on line %d", at))
 		}
 		seen[op.ID] = i + 1
+		switch {
+		case op.ID <= 0:
+			return bad("ids begin with 1")
+		case op.Start < 0 || op.Due < 0:
+			return bad("it is from before the run")
+		case !slices.Contains(kinds, op.Kind):
+			return bad(fmt.Sprintf("kind %q", op.Kind))
+		case !slices.Contains(phases, op.Phase):
+			return bad(fmt.Sprintf("phase %q", op.Phase))
+		case op.Outcome != OutcomeOK && op.Reply != nil:
+			return bad("it has a reply and is not ok")
+		}
 		switch op.Outcome {
 		case OutcomeOK, OutcomeFail:
 			if op.End < op.Start {
