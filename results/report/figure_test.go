@@ -282,6 +282,43 @@ func TestPhasesAddUp(t *testing.T) {
 	}
 }
 
+func TestFaultWindows(t *testing.T) {
+	a := &measured{faults: []faultTimes{{inject: 100 * ms, heal: 200 * ms}, {inject: 500 * ms, heal: -1}}}
+	b := &measured{faults: []faultTimes{{inject: 130 * ms, heal: 260 * ms}}}
+	windows := b.shadeFaults(a.shadeFaults(nil, 100*ms), 130*ms)
+	if len(windows) != 2 || windows[0].x0 != 0 || windows[0].x1 != 130 || windows[1].x0 != 400 || !math.IsInf(windows[1].x1, 1) {
+		t.Errorf("windows %+v; want 0 to 130, and from 400 on, never healed", windows)
+	}
+}
+
+func TestBins(t *testing.T) {
+	m := &measured{began: 120 * ms, seconds: 0.2, done: []int64{99 * ms, 151 * ms, 199 * ms, 200 * ms, 299 * ms, 301 * ms}}
+	// Aligned to 100 ms, whole bins of the window: 150-200, 200-250, 250-300.
+	got := m.bins(100 * ms)
+	want := [][2]float64{{75, 40}, {125, 20}, {175, 20}}
+	if len(got) != len(want) {
+		t.Fatalf("bins %v, want %v", got, want)
+	}
+	for i, w := range want {
+		if got[i].X != w[0] || got[i].Y != w[1] {
+			t.Errorf("bin %d is %v, want %v", i, got[i], w)
+		}
+	}
+	if m.seconds = 0.02; m.bins(100*ms) != nil {
+		t.Error("a window shorter than a bin has bins")
+	}
+}
+
+func TestMedianSlice(t *testing.T) {
+	c := cellOf("a", true, "valid", "invalid", "valid", "valid", "valid") // 100, 102, 103, 104
+	if m := c.medianSlice(); m.Slice != 2 {
+		t.Errorf("slice %d, want the lower one of the two in the middle", m.Slice)
+	}
+	if cellOf("a", true, "void").medianSlice() != nil {
+		t.Error("a cell without a valid run has a median slice")
+	}
+}
+
 func TestCDF(t *testing.T) {
 	const seed = 20261101
 	t.Logf("seed %d", seed)

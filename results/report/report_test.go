@@ -122,9 +122,14 @@ func TestTables(t *testing.T) {
 	}
 	md := files["tables.md"]
 	for _, want := range []string{"## Verdicts and times", "## Costs an operation", "## Differences", "## Leader failovers", "## Bare log", "## Runs that do not count",
-		"not durable", "range of the n slices", "difference not resolved", "not ranked: excluded runs differ", `NOT_FOUND \| after`, "no leader in 20s …"} {
+		"not durable", "range of the n slices", "look different in 10 of 100", "not ranked: the master is idle under append", "difference not resolved", "not ranked: excluded runs differ", `NOT_FOUND \| after`, "no leader in 20s …"} {
 		if !strings.Contains(md, want) {
 			t.Errorf("tables.md does not say %q", want)
+		}
+	}
+	for _, want := range []string{"| 256 | multipaxos | matched-2 | yes |", "| 256 | etcdraft | matched-2 | not durable |"} {
+		if !strings.Contains(md, want) {
+			t.Errorf("the bare log does not say %q", want)
 		}
 	}
 	lines := strings.Split(md, "\n")
