@@ -135,7 +135,7 @@ func (a *appender) findTail() (t *tail, done bool) {
 	reply, node, ok := ask(a.op, 0, a.c.o.AttemptTimeout, func(ctx context.Context, m api.MasterClient) (*api.StatReply, error) {
 		return m.Stat(ctx, &api.ReadRequest{Path: a.path})
 	})
-	a.maybe = step.maybe // a read has no effect
+	a.maybe = false // a read has no effect
 	step.Stat = reply
 	a.close(step, node, ok)
 	switch {
@@ -170,16 +170,12 @@ func (a *appender) allocate(index uint32) (t *tail, done bool) {
 	s := a.c.allocs.next()
 	step := a.step(StepAllocate)
 	step.Session, step.ChunkIndex = s, index
-	a.maybe = false
 	reply, node, ok := ask(a.op, 0, a.c.o.AttemptTimeout, func(ctx context.Context, m api.MasterClient) (*api.MutationReply, error) {
 		return m.AllocateChunk(ctx, &api.AllocateRequest{Session: s.proto(), Path: a.path, ChunkIndex: index})
 	})
-	uncertain := a.maybe && !ok
-	a.maybe = step.maybe // a chunk without a record is no effect of the append
 	step.Mutation = reply
-	a.close(step, node, ok)
-	if uncertain {
-		a.res.Steps[len(a.res.Steps)-1].Outcome = Unknown
+	// A chunk without a record is no effect of the append.
+	if a.close(step, node, ok) == Unknown {
 		a.c.allocs.renew()
 	}
 	if !ok {
@@ -206,7 +202,6 @@ func (a *appender) findLease(t *tail) bool {
 	reply, node, ok := ask(a.op, 0, a.c.o.LeaseTimeout, func(ctx context.Context, m api.MasterClient) (*api.ChunkReply, error) {
 		return m.FindLeaseHolder(ctx, &api.LeaseRequest{Handle: t.handle})
 	})
-	a.maybe = step.maybe
 	step.Chunk = reply
 	a.close(step, node, ok)
 	switch {
@@ -296,17 +291,22 @@ type openStep struct {
 }
 
 func (a *appender) step(kind string) *openStep {
-	return &openStep{Step: Step{Kind: kind, Path: a.path, Start: a.c.o.Now()}, maybe: a.maybe, from: len(a.attempts)}
+	s := &openStep{Step: Step{Kind: kind, Path: a.path, Start: a.c.o.Now()}, maybe: a.maybe, from: len(a.attempts)}
+	a.maybe = false // the step's own from here on
+	return s
 }
 
-// close records the step.
-func (a *appender) close(s *openStep, node uint64, ok bool) {
+// close records the step and returns its outcome: unknown if an attempt may have
+// had its effect. What the append itself may have done is as before the step.
+func (a *appender) close(s *openStep, node uint64, ok bool) Outcome {
 	s.End, s.Node = a.c.o.Now(), node
 	s.Attempts = append([]Attempt(nil), a.attempts[s.from:]...)
 	s.Outcome = OK
 	if !ok {
-		s.Outcome, s.Err = Fail, a.err()
+		s.Outcome, s.Err = a.outcome(), a.err()
 		s.Stat, s.Mutation, s.Chunk = nil, nil, nil
 	}
+	a.maybe = s.maybe
 	a.res.Steps = append(a.res.Steps, s.Step)
+	return s.Outcome
 }

@@ -19,12 +19,16 @@ import (
 // the error wraps ctx's. progress gets a line a run.
 func Bench(ctx context.Context, dir string, o BenchOptions, info Info, progress io.Writer) error {
 	o = o.withDefaults()
-	plans := o.Plans()
-	for _, p := range plans {
-		if err := ValidatePlan(p); err != nil {
-			return fmt.Errorf("bench: %s: %w", RunName(p), err)
+	if err := o.Validate(); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	if o.Failovers > 0 {
+		// Better now than after all runs.
+		if _, err := virtualBinary(); err != nil {
+			return fmt.Errorf("bench: %w", err)
 		}
 	}
+	plans := o.Plans()
 	start := time.Now()
 	host, err := HostFacts(dir)
 	if err != nil {

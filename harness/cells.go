@@ -1,7 +1,9 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gfslab/internal/node"
@@ -66,6 +68,40 @@ func BenchPlan() rundir.Plan {
 	p.FaultAt = rundir.Duration(350 * time.Millisecond)
 	p.FaultFor = rundir.Duration(600 * time.Millisecond)
 	return p
+}
+
+// Validate reports what is wrong with the options: every plan must be able to
+// run, and no two runs may be the same.
+func (o BenchOptions) Validate() error {
+	o = o.withDefaults()
+	var errs []error
+	if o.Slices < 1 {
+		errs = append(errs, fmt.Errorf("slices is %d; it must be at least 1", o.Slices))
+	}
+	lists := []struct {
+		key  string
+		list []string
+	}{{"backends", o.Backends}, {"workloads", o.Workloads}, {"faults", o.Faults}}
+	for _, l := range lists {
+		seen := map[string]bool{}
+		for _, name := range l.list {
+			if seen[name] {
+				errs = append(errs, fmt.Errorf("%s names %s twice", l.key, name))
+			}
+			seen[name] = true
+		}
+	}
+	if slices.Contains(o.Backends, node.Unreplicated) {
+		errs = append(errs, fmt.Errorf("backends names %s; the control always runs without faults, and never with one", node.Unreplicated))
+	}
+	said := map[string]bool{}
+	for _, p := range o.Plans() {
+		if err := ValidatePlan(p); err != nil && !said[err.Error()] {
+			said[err.Error()] = true
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Cells lists the rows of the comparison: every backend under every workload

@@ -40,6 +40,9 @@ func FailoverPlan(backend, setting string, seed uint64, failovers int) rundir.Pl
 // and returns every trial. Run directories are left below dir.
 func Failovers(ctx context.Context, dir string, backends []string, setting string, seed uint64, total int, info Info, host rundir.Host, progress io.Writer) (rundir.Failovers, error) {
 	out := rundir.Failovers{Format: rundir.FormatVersion, Label: "virtual time: CPU is free", Backends: map[string][]rundir.Failover{}}
+	if _, err := virtualBinary(); err != nil {
+		return out, err
+	}
 	type part struct {
 		backend string
 		index   int
@@ -119,17 +122,21 @@ func trials(dir string, p rundir.Plan, v rundir.Verdict, runErr error) []rundir.
 			t.UnavailableMS = float64(ns) / 1e6
 		}
 		if !f.Observed {
-			t.Verdict, t.Reason = rundir.Void, "no new leader while the fault lasted"
+			// A violation that was seen is not hidden by it.
+			t.Verdict, t.Reason = rundir.Worse(t.Verdict, rundir.Void), "the fault was not observed"
 		}
 		out = append(out, t)
 	}
 	return out
 }
 
+// failoversFile is where a bench leaves its failovers.
+const failoversFile = "failovers.json"
+
 func benchFailovers(ctx context.Context, dir string, o BenchOptions, info Info, host rundir.Host, progress io.Writer) error {
 	if o.Failovers < 0 {
 		return nil
 	}
 	f, err := Failovers(ctx, filepath.Join(dir, "failovers"), o.Backends, o.Setting, o.Seed, o.Failovers, info, host, progress)
-	return errors.Join(err, writeJSON(filepath.Join(dir, "failovers.json"), f))
+	return errors.Join(err, writeJSON(filepath.Join(dir, failoversFile), f))
 }

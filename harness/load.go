@@ -19,7 +19,7 @@ import (
 // operation open at a time.
 type load struct {
 	plan     rundir.Plan
-	now      func() int64
+	began    time.Time // zero of the run's clock
 	workload workloads.Workload
 	history  *history.Recorder
 	conns    *client.Conns
@@ -44,14 +44,14 @@ type place struct {
 }
 
 // newLoad makes the threads; the last one preloads and reads at the end.
-func newLoad(p rundir.Plan, cell *cluster.Cluster, now func() int64) (*load, error) {
+func newLoad(p rundir.Plan, cell *cluster.Cluster, began time.Time) (*load, error) {
 	w, err := workloads.New(p.Workload, workloads.Config{Clients: p.Clients, RecordBytes: p.RecordBytes})
 	if err != nil {
 		return nil, err
 	}
 	l := &load{
-		plan: p, now: now, workload: w, stopped: make(chan struct{}),
-		history: history.New(p.Clients+1, "", now),
+		plan: p, began: began, workload: w, stopped: make(chan struct{}),
+		history: history.New(p.Clients+1, "", func() int64 { return int64(time.Since(began)) }),
 		conns:   client.NewConns(client.Dialer(cell.Dialer("client")), 0),
 		handles: map[string][]uint64{}, records: map[string][]place{},
 	}
@@ -72,6 +72,11 @@ func newLoad(p rundir.Plan, cell *cluster.Cluster, now func() int64) (*load, err
 	}
 	return l, nil
 }
+
+// now is the run's clock; at takes a time to it, exactly: an end that came out
+// a little early would order operations that overlapped.
+func (l *load) now() int64           { return l.at(time.Now()) }
+func (l *load) at(t time.Time) int64 { return int64(t.Sub(l.began)) }
 
 // preload prepares the cell; every operation must succeed.
 func (l *load) preload(ctx context.Context) error {
@@ -100,7 +105,7 @@ func (l *load) start(ctx context.Context) {
 // measure marks the end of the warm-up.
 func (l *load) measure() { l.measuring.Store(true) }
 
-// done is the number of operations completed since measure.
+// done is the number of operations answered since measure.
 func (l *load) done() uint64 { return l.completed.Load() }
 
 // stop ends the load and waits for the operations in flight.

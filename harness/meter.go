@@ -36,15 +36,17 @@ func (m *meter) stop(done func() uint64) rundir.Counters {
 	c.Allocs, c.AllocBytes = allocs-m.allocs, bytes-m.bytes
 	c.Nodes = m.cell.Counters()
 	for node, counters := range c.Nodes {
-		for k, v := range counters {
-			// A node that restarted counts from 0 again: what it did before is
-			// lost with it, and its figure is of the new incarnation alone.
-			if before := m.nodes[node][k]; before <= v {
-				counters[k] = v - before
-			}
-		}
+		subtract(counters, m.nodes[node])
 	}
 	return c
+}
+
+// subtract turns totals into what was added since. Totals run over all
+// incarnations of a node; a figure that can fall (a gauge) ends at 0.
+func subtract(totals, before map[string]uint64) {
+	for k, v := range totals {
+		totals[k] = v - min(v, before[k])
+	}
 }
 
 // cpuSeconds is the CPU time of the whole process.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"gfslab/api"
 	"gfslab/harness/nemesis"
 	"gfslab/internal/node"
 	"gfslab/results/rundir"
@@ -42,11 +44,25 @@ func DefaultPlan() rundir.Plan {
 // LoadPlan reads a plan in TOML. An unknown key is refused with the line shown.
 // Keys that the file leaves out keep DefaultPlan's values.
 func LoadPlan(path string) (rundir.Plan, error) {
+	p, err := ReadPlan(path)
+	if err != nil {
+		return rundir.Plan{}, err
+	}
+	Normalize(&p)
+	if err := ValidatePlan(p); err != nil {
+		return rundir.Plan{}, fmt.Errorf("plan %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// ReadPlan is LoadPlan for a plan that will still be changed: it neither
+// normalizes nor validates.
+func ReadPlan(path string) (rundir.Plan, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return rundir.Plan{}, fmt.Errorf("plan: %w", err)
 	}
-	p, err := ParsePlan(text)
+	p, err := decodePlan(text)
 	if err != nil {
 		return rundir.Plan{}, fmt.Errorf("plan %s: %w", path, err)
 	}
@@ -55,6 +71,15 @@ func LoadPlan(path string) (rundir.Plan, error) {
 
 // ParsePlan is LoadPlan on bytes.
 func ParsePlan(text []byte) (rundir.Plan, error) {
+	p, err := decodePlan(text)
+	if err != nil {
+		return rundir.Plan{}, err
+	}
+	Normalize(&p)
+	return p, ValidatePlan(p)
+}
+
+func decodePlan(text []byte) (rundir.Plan, error) {
 	p := DefaultPlan()
 	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
 	if err := d.Decode(&p); err != nil {
@@ -68,8 +93,7 @@ func ParsePlan(text []byte) (rundir.Plan, error) {
 		}
 		return rundir.Plan{}, err
 	}
-	Normalize(&p)
-	return p, ValidatePlan(p)
+	return p, nil
 }
 
 // Normalize sets what follows from other fields: the unreplicated control has
@@ -106,7 +130,7 @@ func ValidatePlan(p rundir.Plan) error {
 	check(p.Fault == "none" || p.Replicas >= 3, "fault %s needs at least 3 replicas, there is %d", p.Fault, p.Replicas)
 	check(p.Chunkservers >= 1 && p.Chunkservers <= 32, "chunkservers is %d; it must be 1 to 32", p.Chunkservers)
 	check(p.Clients >= 1 && p.Clients <= 4096, "clients is %d; it must be 1 to 4096", p.Clients)
-	check(p.Arrival != "open" || p.Rate > 0, "rate is %g; open arrival needs a rate above 0 operations a second", p.Rate)
+	check(p.Arrival != "open" || p.Rate > 0 && !math.IsInf(p.Rate, 0), "rate is %g; open arrival needs a rate above 0 operations a second", p.Rate)
 	positive := func(key string, d rundir.Duration) {
 		check(d > 0, "%s is %v; it must be above 0", key, time.Duration(d))
 	}
@@ -123,11 +147,15 @@ func ValidatePlan(p rundir.Plan) error {
 		check(lastHeal(p) < p.Duration, "the last fault heals at %v, which is not before the end of duration %v; leave time to recover",
 			time.Duration(lastHeal(p)), time.Duration(p.Duration))
 	}
-	check(p.RecordBytes >= 1, "record_bytes is %d; it must be at least 1", p.RecordBytes)
-	check(p.ChunkBytes >= 4096, "chunk_bytes is %d; it must be at least 4096", p.ChunkBytes)
-	check(int64(p.RecordBytes)+64 <= p.ChunkBytes/4, "record_bytes is %d; a record (with its 64 byte frame) must fit into a quarter of chunk_bytes %d", p.RecordBytes, p.ChunkBytes)
+	check(p.RecordBytes >= 1 && p.RecordBytes <= 16<<20, "record_bytes is %d; it must be 1 to %d", p.RecordBytes, 16<<20)
+	check(p.ChunkBytes >= 4096 && p.ChunkBytes <= 1<<31, "chunk_bytes is %d; it must be 4096 to %d", p.ChunkBytes, int64(1<<31))
+	check(int64(p.RecordBytes)+frameBytes <= p.ChunkBytes/4, "record_bytes is %d; a record (with its frame of up to %d bytes) must fit into a quarter of chunk_bytes %d", p.RecordBytes, frameBytes, p.ChunkBytes)
 	return errors.Join(errs...)
 }
+
+// frameBytes is what a record's frame takes at most: the header and the name of
+// one of our clients ("c4095.1234567890").
+const frameBytes = api.FrameOverhead + 20
 
 // lastHeal is when the last fault of the plan is healed.
 func lastHeal(p rundir.Plan) rundir.Duration {

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,19 +42,34 @@ type RunOptions struct {
 	Logger *slog.Logger
 }
 
-// Stats counts the operations of a run's measured window and after.
+// Stats counts the operations of a run: all but those that preload the cell.
 type Stats struct{ Operations, OK, Fail, Unknown int64 }
 
 // Run runs one plan into a run directory and judges it. An error means that the
 // run itself failed, whatever the system under test did: its directory is then
-// not sealed, or not judged.
+// not sealed, or not judged. A run that ctx cut short leaves no directory, unless
+// it was sealed already.
 func Run(ctx context.Context, p rundir.Plan, o RunOptions) (rundir.Verdict, Stats, error) {
 	stats, err := Record(ctx, p, o)
 	if err != nil {
 		return rundir.Verdict{}, stats, err
 	}
 	v, err := Check(ctx, o.Dir, 0)
+	if err != nil {
+		err = fmt.Errorf("%s is recorded but not judged (`gfslab check` does it): %w", o.Dir, err)
+	}
 	return v, stats, err
+}
+
+// discardUnsealed removes a run directory that ctx cut short.
+func discardUnsealed(ctx context.Context, dir string) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, rundir.EndFile)); err == nil {
+		return nil
+	}
+	return os.RemoveAll(dir)
 }
 
 // Record is Run without the judgement. It may be called in a bubble of virtual
@@ -88,7 +104,7 @@ type run struct {
 func (r *run) now() int64 { return int64(time.Since(r.start)) }
 
 // record runs the plan and seals the directory.
-func (r *run) record(ctx context.Context) error {
+func (r *run) record(ctx context.Context) (err error) {
 	limits, err := LimitsOf(r.plan.Setting)
 	if err != nil {
 		return err
@@ -97,10 +113,17 @@ func (r *run) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer w.Close()
-	data := filepath.Join(r.o.Dir, "data")
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.Close(), discardUnsealed(ctx, r.o.Dir))
+		}
+	}()
 	world := r.o.World
 	if world == nil {
+		data := filepath.Join(r.o.Dir, "data")
+		if !r.o.KeepData {
+			defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
+		}
 		local, err := cluster.LocalWorld(data, r.plan.Seed)
 		if err != nil {
 			return err
@@ -110,7 +133,7 @@ func (r *run) record(ctx context.Context) error {
 	r.start = time.Now()
 	startCtx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	r.cell, err = cluster.Start(startCtx, cluster.Config{Plan: r.plan, Limits: limits, World: *world, Now: r.now, Logger: r.o.Logger})
+	r.cell, err = cluster.Start(startCtx, cluster.Config{Plan: r.plan, Limits: limits, World: *world, Start: r.start, Logger: r.o.Logger})
 	if err != nil {
 		return fmt.Errorf("start the cell: %w", err)
 	}
@@ -123,9 +146,6 @@ func (r *run) record(ctx context.Context) error {
 	}
 	if err == nil {
 		err = w.Seal()
-	}
-	if !r.o.KeepData && r.o.World == nil {
-		err = errors.Join(err, os.RemoveAll(data))
 	}
 	return err
 }
@@ -175,7 +195,7 @@ func (r *run) manifest() (*rundir.Writer, error) {
 // drive preloads, warms up, applies load and faults, heals, and reads at last.
 func (r *run) drive(ctx context.Context, w *rundir.Writer) error {
 	var err error
-	if r.load, err = newLoad(r.plan, r.cell, r.now); err != nil {
+	if r.load, err = newLoad(r.plan, r.cell, r.start); err != nil {
 		return err
 	}
 	defer r.load.close()
@@ -300,26 +320,44 @@ func Check(ctx context.Context, dir string, timeout time.Duration) (rundir.Verdi
 	return v, rundir.WriteVerdict(dir, v)
 }
 
-// WorstVerdict is the worst verdict of a bench directory's runs.
+// WorstVerdict is the worst verdict of a bench directory's runs and failovers. A
+// run without a verdict is void, even if it left nothing but its folder, and so
+// is a bench without any run.
 func WorstVerdict(ctx context.Context, dir string) (string, error) {
-	runs, err := filepath.Glob(filepath.Join(dir, "*", "*", "manifest.json"))
+	runs, err := filepath.Glob(filepath.Join(dir, "runs", "*"))
 	if err != nil {
 		return "", err
 	}
-	worst := rundir.Valid
-	if len(runs) == 0 {
-		return rundir.Void, nil
-	}
-	for _, m := range runs {
+	var verdicts []string
+	for _, run := range runs {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		v, err := rundir.ReadVerdict(filepath.Dir(m))
+		v, err := rundir.ReadVerdict(run)
 		if err != nil {
-			worst = rundir.Worse(worst, rundir.Void)
-			continue
+			v.Verdict = rundir.Void
 		}
-		worst = rundir.Worse(worst, v.Verdict)
+		verdicts = append(verdicts, v.Verdict)
+	}
+	var f rundir.Failovers
+	text, err := os.ReadFile(filepath.Join(dir, failoversFile))
+	if err == nil {
+		err = json.Unmarshal(text, &f)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	for _, trials := range f.Backends {
+		for _, t := range trials {
+			verdicts = append(verdicts, t.Verdict)
+		}
+	}
+	if len(verdicts) == 0 {
+		return rundir.Void, nil
+	}
+	worst := rundir.Valid
+	for _, v := range verdicts {
+		worst = rundir.Worse(worst, v)
 	}
 	return worst, nil
 }

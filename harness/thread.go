@@ -56,8 +56,8 @@ func (t *thread) loop(ctx context.Context, arrival workloads.Arrival, began int6
 		if l.measuring.Load() {
 			phase = rundir.PhaseRun
 		}
-		t.do(ctx, l.workload.Next(t.rng, t.id), phase, due)
-		if phase == rundir.PhaseRun && l.measuring.Load() {
+		d := t.do(ctx, l.workload.Next(t.rng, t.id), phase, due)
+		if d.outcome == rundir.OutcomeOK && phase == rundir.PhaseRun && l.measuring.Load() {
 			l.completed.Add(1)
 		}
 	}
@@ -111,7 +111,7 @@ func (t *thread) do(ctx context.Context, op workloads.Op, phase string, due int6
 		}
 	})
 	l.history.Complete(t.id, id, d.outcome, d.reply, d.err)
-	t.recordSteps(d.steps, phase)
+	t.recordSteps(session, d.steps, phase)
 	return d
 }
 
@@ -183,9 +183,6 @@ func (l *load) attempts(in []client.Attempt) []rundir.Attempt {
 	}
 	return out
 }
-
-// at takes a time to the run's clock.
-func (l *load) at(t time.Time) int64 { return l.now() - int64(time.Since(t)) }
 
 func sortMasters(m []client.Master) {
 	slices.SortFunc(m, func(a, b client.Master) int { return cmp.Compare(a.ID, b.ID) })

@@ -55,6 +55,9 @@ func RunVirtual(ctx context.Context, p rundir.Plan, o RunOptions) (rundir.Verdic
 	if err != nil {
 		return rundir.Verdict{}, Stats{}, err
 	}
+	if _, err := os.Stat(dir); err == nil {
+		return rundir.Verdict{}, Stats{}, fmt.Errorf("run directory %s exists already", o.Dir)
+	}
 	job := Job{Plan: p, Dir: dir, Info: o.Info, Created: time.Now().UTC()}
 	if o.Host != nil {
 		job.Host = *o.Host
@@ -62,6 +65,10 @@ func RunVirtual(ctx context.Context, p rundir.Plan, o RunOptions) (rundir.Verdic
 		return rundir.Verdict{}, Stats{}, err
 	}
 	r, err := runJob(ctx, binary, job)
+	if err != nil {
+		// The process was killed and could not do it itself.
+		err = errors.Join(err, discardUnsealed(ctx, dir))
+	}
 	return r.Verdict, r.Stats, err
 }
 

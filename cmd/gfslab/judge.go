@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,8 +15,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"gfslab/harness"
+	"gfslab/harness/nemesis"
+	"gfslab/internal/node"
 	"gfslab/results/report"
 	"gfslab/results/rundir"
+	"gfslab/workloads"
 )
 
 func printVerdict(w io.Writer, v rundir.Verdict) {
@@ -146,10 +150,8 @@ func newPlan() *cobra.Command {
 }
 
 func newBench() *cobra.Command {
-	var (
-		o   harness.BenchOptions
-		out string
-	)
+	o := harness.BenchOptions{Setting: "matched-3", Slices: 3, Seed: 1, Failovers: 300, BareLog: 600 * time.Millisecond}
+	var out string
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Run every backend on every workload with and without faults, check, report",
@@ -168,6 +170,9 @@ what is there.`,
 			if _, err := os.Stat(out); err == nil {
 				return usage(fmt.Errorf("%s exists already; a bench never overwrites another: choose another --out", out))
 			}
+			if err := checkBench(&o); err != nil {
+				return usage(fmt.Errorf("the bench cannot run:\n%w", err))
+			}
 			return runBench(c, out, o)
 		},
 	}
@@ -176,12 +181,35 @@ what is there.`,
 	fs.StringSliceVar(&o.Backends, "backends", nil, "backends (default all)")
 	fs.StringSliceVar(&o.Workloads, "workloads", nil, "workloads (default all)")
 	fs.StringSliceVar(&o.Faults, "faults", nil, "faults (default none, isolate-leader, crash-leader)")
-	fs.StringVar(&o.Setting, "setting", "", "setting of the limits (default matched-3)")
-	fs.IntVar(&o.Slices, "slices", 0, "slices a cell, interleaved (default 3)")
-	fs.Uint64Var(&o.Seed, "seed", 0, "first seed (default 1)")
-	fs.IntVar(&o.Failovers, "failovers", 0, "virtual failovers a backend (default 300, -1 = none)")
-	fs.DurationVar(&o.BareLog, "bare-log", 0, "length of one row of the bare log (default 600ms, negative = none)")
+	fs.StringVar(&o.Setting, "setting", o.Setting, "setting of the limits")
+	fs.IntVar(&o.Slices, "slices", o.Slices, "slices a cell, interleaved")
+	fs.Uint64Var(&o.Seed, "seed", o.Seed, "first seed, at least 1")
+	fs.IntVar(&o.Failovers, "failovers", o.Failovers, "virtual failovers a backend; 0 or less: none")
+	fs.DurationVar(&o.BareLog, "bare-log", o.BareLog, "length of one row of the bare log; 0 or less: none")
+	complete(c, "backends", node.Replicated())
+	complete(c, "workloads", workloads.Names())
+	complete(c, "faults", nemesis.Names())
+	complete(c, "setting", harness.Settings())
 	return c
+}
+
+// checkBench refuses what cannot run. The harness takes 0 for "the default"; who
+// types it means it.
+func checkBench(o *harness.BenchOptions) error {
+	var errs []error
+	if o.Seed == 0 {
+		errs = append(errs, errors.New("seed is 0; it must be at least 1"))
+	}
+	if o.Slices == 0 {
+		errs = append(errs, errors.New("slices is 0; it must be at least 1"))
+	}
+	if o.Failovers == 0 {
+		o.Failovers = -1
+	}
+	if o.BareLog == 0 {
+		o.BareLog = -1
+	}
+	return errors.Join(append(errs, o.Validate())...)
 }
 
 // runBench runs, reports on whatever is there, and ends with the worst verdict.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -42,20 +43,27 @@ func usage(err error) error { return &exitError{exitUsage, err} }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// execute runs one command line and returns the exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
-	err := root.ExecuteContext(ctx)
-	interrupted := ctx.Err() != nil
-	stop()
-	os.Exit(exitCode(err, interrupted))
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return exitCode(root.ExecuteContext(ctx), ctx.Err() != nil, stderr)
 }
 
 // exitCode prints err and says how the process ends.
-func exitCode(err error, interrupted bool) int {
+func exitCode(err error, interrupted bool, stderr io.Writer) int {
 	if err == nil {
 		return exitValid
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(os.Stderr, "gfslab: "+strings.ReplaceAll(text, "\n", "\n  "))
+		fmt.Fprintln(stderr, "gfslab: "+strings.ReplaceAll(text, "\n", "\n  "))
 	}
 	if interrupted {
 		return exitInterrupted
@@ -93,13 +101,17 @@ Exit codes: 0 valid, 1 invalid, 2 unknown or void, 64 usage, 70 infrastructure,
 		return usage(fmt.Errorf("%w\n`%s --help` shows the flags", err, c.CommandPath()))
 	})
 	root.AddCommand(newRun(), newBench(), newCheck(), newReport(), newCompare(), newPlan(), newBareLog(), newFailovers())
-	for _, c := range root.Commands() {
-		asUsage(c)
-	}
+	asUsage(root)
 	return root
 }
 
-// asUsage makes a wrong number of arguments a usage error.
+// complete offers values for a flag.
+func complete(c *cobra.Command, flag string, values []string) {
+	// It fails only for a flag that does not exist.
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// asUsage makes wrong arguments a usage error.
 func asUsage(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {

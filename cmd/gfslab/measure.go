@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -35,13 +38,8 @@ a system-call trace; timing the disk itself would add its own fsyncs to that:
 		Example: "  gfslab barelog --clients 1,256\n  gfslab barelog --backends etcdraft --clients 1 --duration 5s --dir /data/tmp",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if _, err := harness.LimitsOf(o.Setting); err != nil {
+			if err := checkBareLog(o, backends, clients); err != nil {
 				return usage(err)
-			}
-			for _, n := range clients {
-				if n < 1 || n > 1<<16 {
-					return usage(fmt.Errorf("--clients %d: it must be 1 to 65536", n))
-				}
 			}
 			return bareLog(c, o, backends, clients, dir, timeDisk)
 		},
@@ -55,7 +53,30 @@ a system-call trace; timing the disk itself would add its own fsyncs to that:
 	fs.DurationVar(&o.WarmUp, "warm-up", o.WarmUp, "time before it")
 	fs.StringVar(&dir, "dir", "", "where the logs are kept meanwhile (default: a temporary folder here)")
 	fs.BoolVar(&timeDisk, "time-disk", true, "time fdatasync on the disk, for comparison")
+	complete(c, "backends", node.Backends())
+	complete(c, "setting", harness.Settings())
 	return c
+}
+
+func checkBareLog(o harness.BareLogOptions, backends []string, clients []int) error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	_, err := harness.LimitsOf(o.Setting)
+	errs = append(errs, err)
+	for _, b := range backends {
+		check(slices.Contains(node.Backends(), b), "--backends %s: it must be one of %s", b, strings.Join(node.Backends(), ", "))
+	}
+	for _, n := range clients {
+		check(n >= 1 && n <= 1<<16, "--clients %d: it must be 1 to 65536", n)
+	}
+	check(o.CommandBytes >= 1 && o.CommandBytes <= 1<<20, "--bytes %d: it must be 1 to %d", o.CommandBytes, 1<<20)
+	check(o.Duration > 0, "--duration %v: it must be above 0", o.Duration)
+	check(o.WarmUp >= 0, "--warm-up %v: it must not be negative", o.WarmUp)
+	return errors.Join(errs...)
 }
 
 func bareLog(c *cobra.Command, o harness.BareLogOptions, backends []string, clients []int, dir string, timeDisk bool) error {
@@ -132,6 +153,14 @@ func newFailovers() *cobra.Command {
 			if out == "" {
 				out = filepath.Join("results", "runs", time.Now().Format("20060102-150405")+"-failovers")
 			}
+			if _, err := os.Stat(out); err == nil {
+				return usage(fmt.Errorf("%s exists already: choose another --out", out))
+			}
+			for _, b := range backends {
+				if err := harness.ValidatePlan(harness.FailoverPlan(b, setting, seed, n)); err != nil {
+					return usage(err)
+				}
+			}
 			host, err := harness.HostFacts(out)
 			if err != nil {
 				return err
@@ -148,7 +177,9 @@ func newFailovers() *cobra.Command {
 	fs.StringVar(&setting, "setting", "matched-3", "setting of the limits")
 	fs.Uint64Var(&seed, "seed", 1, "first seed")
 	fs.IntVar(&n, "n", 300, "failovers a backend")
-	fs.StringVar(&out, "out", "", "where the run directories go")
+	fs.StringVar(&out, "out", "", "where the run directories go, must not exist (default results/runs/<time>-failovers)")
+	complete(c, "backends", node.Replicated())
+	complete(c, "setting", harness.Settings())
 	return c
 }
 
@@ -172,11 +203,22 @@ func printFailovers(c *cobra.Command, f rundir.Failovers, backends []string) err
 	return verdictError(worst)
 }
 
-// quantile is the value at a nearest rank as text, "-" of nothing.
+// quantile is the value at a nearest rank as text, "-" of nothing. A time of 0
+// never came: it is the longest of all.
 func quantile(values []float64, percent int) string {
 	if len(values) == 0 {
 		return "-"
 	}
+	values = slices.Clone(values)
+	for i, v := range values {
+		if v == 0 {
+			values[i] = math.Inf(1)
+		}
+	}
 	slices.Sort(values)
-	return fmt.Sprintf("%.0f", values[(len(values)*percent+99)/100-1])
+	v := values[(len(values)*percent+99)/100-1]
+	if math.IsInf(v, 1) {
+		return "never"
+	}
+	return fmt.Sprintf("%.0f", v)
 }

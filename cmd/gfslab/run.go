@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,23 +64,20 @@ func (f *planFlags) register(c *cobra.Command) {
 	fs.IntVar(&p.FaultRepeat, "fault-repeat", p.FaultRepeat, "how often the fault is injected")
 	fs.IntVar(&p.RecordBytes, "record-bytes", p.RecordBytes, "payload of an appended record")
 	fs.Int64Var(&p.ChunkBytes, "chunk-bytes", p.ChunkBytes, "size of a chunk")
-	complete := func(flag string, values []string) {
-		// It fails only for a flag that does not exist.
-		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	}
-	complete("backend", node.Backends())
-	complete("workload", workloads.Names())
-	complete("fault", nemesis.Names())
-	complete("setting", harness.Settings())
-	complete("tier", []string{"local", "virtual"})
-	complete("arrival", []string{"closed", "open"})
+	complete(c, "backend", node.Backends())
+	complete(c, "workload", workloads.Names())
+	complete(c, "fault", nemesis.Names())
+	complete(c, "setting", harness.Settings())
+	complete(c, "tier", []string{"local", "virtual"})
+	complete(c, "arrival", []string{"closed", "open"})
 }
 
 // resolve returns the plan: the file's, overlaid by the flags that were given.
 func (f *planFlags) resolve(c *cobra.Command) (rundir.Plan, error) {
 	p := f.plan
 	if f.file != "" {
-		fromFile, err := harness.LoadPlan(f.file)
+		// The whole is judged, not the file by itself: a flag may mend it.
+		fromFile, err := harness.ReadPlan(f.file)
 		if err != nil {
 			return p, usage(err)
 		}
@@ -136,6 +134,9 @@ func newRun() *cobra.Command {
 func runOne(c *cobra.Command, p rundir.Plan, out string, keep bool) error {
 	if _, err := os.Stat(out); err == nil {
 		return usage(fmt.Errorf("%s exists already; a run never overwrites another: choose another --out", out))
+	}
+	if keep && p.Tier == "virtual" {
+		return usage(errors.New("--keep-data: in virtual time the nodes' data is in memory only"))
 	}
 	o := harness.RunOptions{Dir: out, KeepData: keep, Info: info()}
 	run := harness.Run

@@ -22,8 +22,9 @@ type Config struct {
 	Plan   rundir.Plan
 	Limits consensus.Limits
 	World  World
-	// Now is the run's clock in nanoseconds; every record is stamped by it.
-	Now    func() int64
+	// Start is the zero of the run's clock; every record is stamped in nanoseconds
+	// since then.
+	Start  time.Time
 	Logger *slog.Logger
 }
 
@@ -52,6 +53,8 @@ type masterNode struct {
 
 	mu      sync.Mutex
 	running *node.Master // nil while crashed
+	// past are the counters of the incarnations that crashed, added up.
+	past map[string]uint64
 }
 
 // serverNode is one chunkserver.
@@ -68,7 +71,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	c := &Cluster{cfg: cfg, fabric: faultnet.NewFabric(cfg.World.Network)}
 	for i := range cfg.Plan.Replicas {
 		m := &masterNode{name: fmt.Sprintf("m%d", i+1), id: consensus.NodeID(i + 1)}
-		m.rec = &recorder{node: m.name, now: cfg.Now}
+		m.rec = &recorder{node: m.name, now: func() int64 { return int64(time.Since(cfg.Start)) }}
 		m.address = cfg.World.Address(m.name + "-client")
 		c.peers = append(c.peers, consensus.Peer{ID: m.id, Addr: cfg.World.Address(m.name + "-peer")})
 		c.masters = append(c.masters, m)
@@ -84,7 +87,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 	for i := range cfg.Plan.Chunkservers {
 		s := &serverNode{name: fmt.Sprintf("cs%d", i+1)}
-		s.leases = &leaseLog{node: s.name, now: cfg.Now}
+		s.leases = &leaseLog{node: s.name, start: cfg.Start}
 		s.address = cfg.World.Address(s.name)
 		var err error
 		if s.disk, err = cfg.World.Disk(s.name); err != nil {

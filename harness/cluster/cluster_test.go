@@ -33,7 +33,7 @@ func crashAndRecover(t *testing.T, backend string, world World) {
 	defer cancel()
 	c, err := Start(ctx, Config{
 		Plan: plan(backend), Limits: consensus.Matched3(), World: world,
-		Now: func() int64 { return int64(time.Since(start)) }, Logger: slog.New(slog.DiscardHandler),
+		Start: start, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +66,10 @@ func crashAndRecover(t *testing.T, backend string, world World) {
 	if !ok {
 		t.Fatal("no leader")
 	}
+	before := c.Counters()[victim]
+	if before["entries"] == 0 && before["fsyncs"] == 0 {
+		t.Fatalf("%s has counted nothing: %v", victim, before)
+	}
 	if err := c.Crash(victim, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +88,11 @@ func crashAndRecover(t *testing.T, backend string, world World) {
 	for _, i := range []int{0, 19, 100, 119} {
 		if r := cl.Stat(ctx, fmt.Sprintf("/f%d", i)); r.Outcome != client.OK || r.Reply.Code != 0 {
 			t.Errorf("stat %d: %v %v %v", i, r.Outcome, r.Reply, r.Err)
+		}
+	}
+	for name, n := range c.Counters()[victim] {
+		if n < before[name] {
+			t.Errorf("%s: counter %s fell from %d to %d: what the crashed incarnation counted is lost", victim, name, before[name], n)
 		}
 	}
 	logs, err := c.Applied()

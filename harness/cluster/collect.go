@@ -2,29 +2,56 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 
 	"gfslab/chunkserver"
 	"gfslab/results/rundir"
 )
 
-// Counters returns every node's totals so far, by name: "fsyncs" is counted at
-// the file-system door, the others by the replica itself.
+// Counters returns every node's totals so far, by name, over all its
+// incarnations: "fsyncs" is counted at the file-system door, the others by the
+// replica itself.
 func (c *Cluster) Counters() map[string]map[string]uint64 {
 	out := map[string]map[string]uint64{}
 	for _, m := range c.masters {
-		n := map[string]uint64{}
-		if s, ok := c.Status(m.name); ok {
-			for k, v := range s.Counters {
-				n[k] = v
-			}
-		}
-		n["fsyncs"] = m.disk.Syncs()
-		out[m.name] = n
+		out[m.name] = m.counters()
+		out[m.name]["fsyncs"] = m.disk.Syncs()
 	}
 	for _, s := range c.servers {
 		out[s.name] = map[string]uint64{"fsyncs": s.disk.Syncs()}
 	}
 	return out
+}
+
+// counters adds up what all incarnations counted.
+func (m *masterNode) counters() map[string]uint64 {
+	m.mu.Lock()
+	running, n := m.running, maps.Clone(m.past)
+	m.mu.Unlock()
+	if n == nil {
+		n = map[string]uint64{}
+	}
+	if running != nil {
+		addCounters(n, running.Replica().Status().Counters)
+	}
+	return n
+}
+
+// remember keeps the counters of an incarnation that is about to die: the next
+// one counts from 0 again.
+func (m *masterNode) remember(counters map[string]uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.past == nil {
+		m.past = map[string]uint64{}
+	}
+	addCounters(m.past, counters)
+}
+
+func addCounters(to, from map[string]uint64) {
+	for k, v := range from {
+		to[k] += v
+	}
 }
 
 // Applied returns every master's applied log.
@@ -49,10 +76,13 @@ func (c *Cluster) Leases() map[string][]rundir.LeaseEvent {
 	return out
 }
 
-// Chunks reads every chunkserver's chunk files. The cluster must be closed.
+// Chunks reads every chunkserver's chunk files as a power cut would leave them:
+// what was acknowledged must be durable, not only in the page cache. The cluster
+// must be closed.
 func (c *Cluster) Chunks() (map[string][]rundir.Chunk, error) {
 	out := map[string][]rundir.Chunk{}
 	for _, s := range c.servers {
+		s.disk.Crash(0)
 		found, err := chunkserver.Scan(s.disk.FS(), s.disk.Dir())
 		if err != nil {
 			return nil, fmt.Errorf("cluster: scan the chunks of %s: %w", s.name, err)

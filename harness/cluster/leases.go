@@ -10,27 +10,27 @@ import (
 
 // leaseLog keeps the lease and mutation events of one chunkserver.
 type leaseLog struct {
-	node string
-	now  func() int64
+	node  string
+	start time.Time // zero of the run's clock
 
 	mu     sync.Mutex
 	events []rundir.LeaseEvent
 }
 
 // add takes an event on the node's own clock to the run's clock. In one process
-// the clocks are one; the difference to now is exact.
+// the clocks are one, so the difference is exact. (By way of the present it would
+// not be: two readings of the clock may lie a preemption apart, and an
+// acknowledgement would then seem to come before the claim that it stands on.)
 func (l *leaseLog) add(e chunkserver.Event) {
 	out := rundir.LeaseEvent{
 		Node: l.node, Kind: e.Kind, Handle: e.Handle, Version: e.Version,
-		Epoch: e.Epoch, Term: e.Term, Serial: e.Serial, Offset: e.Offset,
+		Epoch: e.Epoch, Term: e.Term, Serial: e.Serial, Offset: e.Offset, At: int64(e.At.Sub(l.start)),
+	}
+	if !e.Until.IsZero() {
+		out.Until = int64(e.Until.Sub(l.start))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	run, wall := l.now(), time.Now()
-	out.At = run - int64(wall.Sub(e.At))
-	if !e.Until.IsZero() {
-		out.Until = run + int64(e.Until.Sub(wall))
-	}
 	l.events = append(l.events, out)
 }
 

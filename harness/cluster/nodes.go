@@ -83,6 +83,7 @@ func (c *Cluster) Crash(name string, keepPercent int) error {
 		return fmt.Errorf("cluster: %s is down already", name)
 	}
 	c.fabric.CloseNode(name)
+	m.remember(old.Replica().Status().Counters)
 	m.rec.silence()
 	m.disk.Crash(keepPercent)
 	c.closing.Go(func() {

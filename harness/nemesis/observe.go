@@ -31,7 +31,8 @@ func Explain(f *rundir.Fault, before Before, events []Seen, felt, lag uint64) {
 		}
 		switch e.Event.Kind {
 		case consensus.EventCampaign:
-			if f.Detected == 0 {
+			// A victim that campaigns has not detected itself.
+			if f.Detected == 0 && e.Node != f.Node {
 				f.Detected = e.At
 			}
 		case consensus.EventLeader:
