@@ -20,6 +20,17 @@ var (
 	ErrMalformed = errors.New("paxos: malformed message")
 )
 
+const (
+	// MaxAhead bounds how far above its known-chosen prefix a node accepts. The
+	// node that lags behind by more catches up first; meanwhile such Accepts are as
+	// good as lost. So a log has no wider gaps, whatever the others did without it.
+	MaxAhead = 1 << 20
+	// maxRise bounds how far one message may raise the rounds heard of. No cluster
+	// holds 2^32 elections while a node is away, and a number out of thin air must
+	// not use up the ballots.
+	maxRise = 1 << 32
+)
+
 // Node is one member: acceptor, learner and possible leader. It is not safe for
 // concurrent use. Given the same calls in the same order it returns the same
 // results.
@@ -112,6 +123,9 @@ func (n *Node) Step(m Message) error {
 	if n.log.err != nil {
 		return n.log.err
 	}
+	if limit := n.highest.Round + maxRise; m.Ballot.Round > limit || m.Promised.Round > limit || higher(m, limit) {
+		return fmt.Errorf("%w: %v names a round far above %d", ErrMalformed, m.Kind, n.highest.Round)
+	}
 	// A PrePrepare names a ballot that nobody uses yet.
 	if n.see(m.Promised); m.Kind != MsgPrePrepare && m.Kind != MsgPrePromise && m.Kind != MsgReject {
 		n.see(m.Ballot)
@@ -143,6 +157,16 @@ func (n *Node) Step(m Message) error {
 	return n.log.err
 }
 
+// higher reports whether an entry names a round above limit.
+func higher(m Message, limit uint64) bool {
+	for i := range m.Entries {
+		if m.Entries[i].Ballot.Round > limit {
+			return true
+		}
+	}
+	return false
+}
+
 func (n *Node) stepOwner(m Message) error {
 	if m.Kind == MsgPrepare {
 		n.handlePrepare(m)
@@ -159,7 +183,7 @@ func (n *Node) stepOwner(m Message) error {
 	switch m.Kind {
 	case MsgAccept:
 		for _, e := range m.Entries {
-			if n.diskBehind() {
+			if n.diskBehind() || e.Slot > n.chosen+MaxAhead {
 				break // as if the rest were lost
 			}
 			n.accept(e)

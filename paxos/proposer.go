@@ -128,6 +128,11 @@ func (n *Node) handlePromise(from int, m Message) {
 			c.best[e.Slot] = e
 		}
 	}
+	for _, e := range m.Entries {
+		if e.Slot <= n.chosen {
+			delete(c.best, e.Slot) // a laggard would hold the whole log in memory
+		}
+	}
 	if n.role != Candidate {
 		return
 	}

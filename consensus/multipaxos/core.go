@@ -2,6 +2,7 @@ package multipaxos
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 
 	"gfslab/consensus"
@@ -32,8 +33,25 @@ func (c *core) Step(from consensus.NodeID, frame []byte) error {
 	if err != nil {
 		return err
 	}
+	if !fitsPage(&m) {
+		return fmt.Errorf("%w: %v with an entry outside [%d, %d)", errMalformed, m.Kind, m.Lo, m.Hi)
+	}
 	m.From, m.To = paxos.NodeID(from), c.self
 	return c.node.Step(m)
+}
+
+// fitsPage reports whether a Promise keeps to the page that it names. The core
+// takes that for granted and panics.
+func fitsPage(m *paxos.Message) bool {
+	if m.Kind != paxos.MsgPromise {
+		return true
+	}
+	for i := range m.Entries {
+		if s := m.Entries[i].Slot; s < m.Lo || s >= m.Hi {
+			return false
+		}
+	}
+	return true
 }
 
 // Propose implements engine.Core.

@@ -14,7 +14,9 @@ type store struct{ log *storage.Log }
 
 // Entries implements paxos.Storage.
 func (s store) Entries(lo, hi uint64, maxBytes int) ([]paxos.Entry, error) {
-	got, err := s.log.Entries(lo, hi, maxBytes, nil)
+	// The core asks for at least one entry however small maxBytes is; to the log
+	// 0 means no limit.
+	got, err := s.log.Entries(lo, hi, max(maxBytes, 1), nil)
 	if err != nil || len(got) == 0 {
 		return nil, err
 	}
