@@ -131,6 +131,7 @@ func (r *Replica) propose() {
 // startReads moves new readers into a round when none is being confirmed.
 func (r *Replica) startReads() {
 	r.readers.waiting = append(r.readers.waiting, r.in.readers...)
+	r.in.readers = clearSlice(r.in.readers) // should the core fail in this turn, refuse must not answer them again
 	if len(r.readers.waiting) == 0 {
 		return
 	}

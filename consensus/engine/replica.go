@@ -79,7 +79,16 @@ var (
 
 // Open recovers the log in deps.Dir and starts the replica. protocol names the
 // backend: a directory that another protocol, cluster or node wrote is refused.
+// It owns deps.Listener from here on, also when it fails.
 func Open(cfg consensus.Config, deps Deps, protocol string, open Factory) (*Replica, error) {
+	r, err := recoverAndStart(cfg, deps, protocol, open)
+	if err != nil && deps.Listener != nil {
+		_ = deps.Listener.Close() // perhaps closed already
+	}
+	return r, err
+}
+
+func recoverAndStart(cfg consensus.Config, deps Deps, protocol string, open Factory) (*Replica, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
