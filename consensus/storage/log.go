@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +45,8 @@ type counters struct {
 // there or nothing. It costs exactly one sync, and one more of the directory
 // when a segment was full. The entries' Data is kept and must never be changed
 // afterwards; all other bytes are copied. After an error the log is dead: what
-// the batch did to the disk is unknown, and every later call returns the error.
+// the batch did to the disk is unknown, and every later commit or snapshot
+// returns the error. What was durable before can still be read.
 func (l *Log) Commit(b *Batch) error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
@@ -93,6 +95,7 @@ func (l *Log) commit(b *Batch) error {
 		}
 	}
 	l.mu.Unlock()
+	slices.SortFunc(gone, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
 	l.remove(gone)
 	return nil
 }

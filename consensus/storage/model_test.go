@@ -98,14 +98,17 @@ func TestBadBatch(t *testing.T) {
 		if err := l.Commit(&storage.Batch{}); !errors.Is(err, storage.ErrBatch) {
 			t.Fatalf("after %+v: %v", b, err)
 		}
-		if _, err := l.Entries(0, 10, 0, nil); !errors.Is(err, storage.ErrBatch) {
-			t.Fatalf("after %+v: %v", b, err)
+		if got, err := l.Entries(0, 10, 0, nil); err != nil || len(got) != 1 || got[0].Index != 7 {
+			t.Fatalf("reading after %+v: %v, %v", b, got, err)
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Commit(&storage.Batch{}); !errors.Is(err, storage.ErrClosed) {
 			t.Fatalf("after close: %v", err)
+		}
+		if _, err := l.Entries(0, 10, 0, nil); !errors.Is(err, storage.ErrClosed) {
+			t.Fatalf("reading after close: %v", err)
 		}
 		l = mustOpen(t, o)
 		if first, last := l.Bounds(); first != 7 || last != 7 {
@@ -132,6 +135,9 @@ func TestDiskErrors(t *testing.T) {
 		inject(fs, nil)
 		if err := l.Commit(&storage.Batch{Entries: []storage.Entry{entry(2, 1, 10)}}); !errors.Is(err, broken) {
 			t.Fatalf("commit on a dead log: %v", err)
+		}
+		if got, err := l.Entries(1, 3, 0, nil); err != nil || len(got) != 1 || got[0].Index != 1 {
+			t.Fatalf("reading a dead log: %v, %v; want what was durable", got, err)
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)

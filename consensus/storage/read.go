@@ -1,5 +1,7 @@
 package storage
 
+import "errors"
+
 // fill is an entry of a read that is no longer in memory.
 type fill struct {
 	at  int // its place in dst
@@ -10,11 +12,12 @@ type fill struct {
 // Entries appends the present entries of [lo, hi) to dst, in order, skipping
 // gaps. It stops before their data would exceed maxBytes, but returns at least
 // one entry if there is one; maxBytes <= 0 means no limit. The data must not
-// be changed.
+// be changed. A dead log still answers: some readers (etcd's raft) cannot go on
+// without the answer, and must live until their owner hears of the failed commit.
 func (l *Log) Entries(lo, hi uint64, maxBytes int, dst []Entry) ([]Entry, error) {
 	var fills []fill
 	l.mu.RLock()
-	if l.err != nil {
+	if errors.Is(l.err, ErrClosed) {
 		l.mu.RUnlock()
 		return dst, l.err
 	}
