@@ -83,6 +83,7 @@ func (r *roles) become(state raft.RaftState, term uint64) {
 // library's own no-op, is what we can wait for; it follows at most a round
 // later.
 func (r *Replica) settle() {
+	var settled *leadership
 	for {
 		select {
 		case <-r.stop:
@@ -90,7 +91,9 @@ func (r *Replica) settle() {
 		case <-r.roles.gained:
 		}
 		l := r.roles.current.Load()
-		if l == nil {
+		// A signal may be of the leadership before: one that was lost and gained
+		// again between the signal and the look at it signals twice.
+		if l == nil || l == settled {
 			continue
 		}
 		f := r.raft.Barrier(0)
@@ -103,6 +106,7 @@ func (r *Replica) settle() {
 		}
 		r.cfg.Observe(consensus.Event{Kind: consensus.EventCommit, Node: r.cfg.Self, Term: l.term, Index: indexOf(f)})
 		close(l.ready)
+		settled = l
 	}
 }
 

@@ -401,6 +401,17 @@ func TestFuturesEndWithTheReplica(t *testing.T) {
 	})
 }
 
+// A leadership that follows another very fast signals once for each of them.
+func TestALeadershipSettlesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, nil)
+		leader := w.leader()
+		leader.roles.gained <- struct{}{}
+		synctest.Wait()
+		w.propose(leader, "after")
+	})
+}
+
 func TestGateLetsNobodyInAndWaitsForThoseInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g gate
