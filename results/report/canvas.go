@@ -114,7 +114,9 @@ func (s *sheet) paint(c draw.Canvas) {
 		c.FillText(st, vg.Point{X: c.Min.X + margin, Y: y}, txt)
 		y -= st.Font.Size * 1.45
 	}
-	line(style(titleSize, true), s.title)
+	for _, part := range wrap(s.title, style(titleSize, true), c.Max.X-c.Min.X-2*margin) {
+		line(style(titleSize, true), part)
+	}
 	for _, part := range wrap(s.note, style(tickSize, false), c.Max.X-c.Min.X-2*margin) {
 		line(style(tickSize, false), part)
 	}
@@ -238,7 +240,7 @@ func niceTicks(n int) plot.TickerFunc {
 
 // logTicks marks 1, 2 and 5 of each decade, or 1 alone over many decades.
 func logTicks(lo, hi float64) []plot.Tick {
-	many := math.Log10(hi/lo) > 2.2
+	many := math.Log10(hi/lo) > 2
 	var out []plot.Tick
 	for d := math.Pow(10, math.Floor(math.Log10(lo))); d <= hi*1.0001; d *= 10 {
 		for i := 1.0; i < 10; i++ {

@@ -75,8 +75,12 @@ func virtualSet(backend string, trials []rundir.Failover) *failoverSet {
 	for _, t := range trials {
 		s.Trials.add(t.Verdict)
 		if t.Verdict != rundir.Valid {
-			if t.Reason != "" && !slices.Contains(s.reasons, t.Reason) {
-				s.reasons = append(s.reasons, t.Reason)
+			reason := t.Verdict + ": " + t.Reason
+			if t.Reason == "" {
+				reason = t.Verdict + ": see the runs of the virtual failovers below"
+			}
+			if !slices.Contains(s.reasons, reason) {
+				s.reasons = append(s.reasons, reason)
 			}
 			continue
 		}

@@ -25,6 +25,8 @@ type bench struct {
 	cells     []*cell
 	failovers rundir.Failovers
 	barelog   []rundir.BareLog
+	// virtual are the runs of the virtual failovers, with their verdicts alone.
+	virtual []*measured
 	// notes are what could not be read beside the runs.
 	notes []string
 }
@@ -182,6 +184,23 @@ func (b *bench) loadExtras() {
 		}
 	}
 	slices.Sort(b.notes)
+	entries, err := os.ReadDir(filepath.Join(b.dir, "failovers"))
+	if err != nil {
+		return // none were run, or their directories were not kept
+	}
+	for _, e := range entries {
+		m := &measured{Row: Row{Dir: "failovers/" + e.Name(), Verdict: rundir.Void, Durable: true}}
+		dir := filepath.Join(b.dir, "failovers", e.Name())
+		manifest, err := rundir.ReadManifest(dir)
+		if err != nil {
+			m.Reason = err.Error()
+		} else {
+			p := manifest.Plan
+			m.Backend, m.Workload, m.Fault, m.Tier, m.Seed, m.command = p.Backend, p.Workload, p.Fault, p.Tier, &p.Seed, manifest.Command
+			m.judge(dir)
+		}
+		b.virtual = append(b.virtual, m)
+	}
 }
 
 func readJSON(dir, name string, into any) error {

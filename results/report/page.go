@@ -50,6 +50,8 @@ type pageData struct {
 	Hypotheses [][2]string
 	Reasons    []string
 	Virtual    tally
+	Trials     []runData // the runs of the virtual failovers
+	TrialsOpen bool
 }
 
 type plotData struct {
@@ -103,6 +105,10 @@ func (b *bench) page(s *Summary, drawn []drawing) ([]byte, error) {
 	for _, c := range b.cells {
 		d.addCell(c)
 	}
+	for _, m := range b.virtual {
+		d.Trials = append(d.Trials, m.data())
+		d.TrialsOpen = d.TrialsOpen || m.Verdict != rundir.Valid
+	}
 	for _, f := range s.Failovers {
 		if f.World != "virtual" {
 			continue
@@ -130,10 +136,7 @@ func (t *tally) merge(o tally) {
 func (d *pageData) addCell(c *cell) {
 	out := cellData{Cell: c.Cell, Verdicts: c.tally()}
 	for _, m := range c.runs {
-		r := runData{Row: m.Row, Checks: m.checks, Files: m.files, Command: m.command, Figures: m.figuresText(), FirstBad: firstBad(m.checks)}
-		for _, k := range slices.Sorted(maps.Keys(m.effective)) {
-			r.Effective += fmt.Sprintf("%s = %s\n", k, m.effective[k])
-		}
+		r := m.data()
 		out.Runs = append(out.Runs, r)
 		if m.Verdict != rundir.Valid {
 			out.Open = true
@@ -141,6 +144,15 @@ func (d *pageData) addCell(c *cell) {
 		}
 	}
 	d.Cells = append(d.Cells, out)
+}
+
+// data is what the page shows of one run.
+func (m *measured) data() runData {
+	r := runData{Row: m.Row, Checks: m.checks, Files: m.files, Command: m.command, Figures: m.figuresText(), FirstBad: firstBad(m.checks)}
+	for _, k := range slices.Sorted(maps.Keys(m.effective)) {
+		r.Effective += fmt.Sprintf("%s = %s\n", k, m.effective[k])
+	}
+	return r
 }
 
 // figuresText are the figures of one run, those that apply.

@@ -144,8 +144,8 @@ func (b *bench) timeline(s *sheet, workload, fault string) (p *plot.Plot, shaded
 			continue
 		}
 		windows = m.shadeFaults(windows, zero)
-		p.X.Min = min(p.X.Min, points[0].X)
-		p.X.Max = max(p.X.Max, points[len(points)-1].X)
+		p.X.Min = min(p.X.Min, points[0].X-binMS/2)
+		p.X.Max = max(p.X.Max, points[len(points)-1].X+binMS/2)
 		for _, q := range points {
 			p.Y.Max = max(p.Y.Max, q.Y)
 		}

@@ -158,7 +158,7 @@ func TestPage(t *testing.T) {
 		`END says`, `there is no run directory`, `no leader in 20s`, `not judged: no verdict.json`, `out of time`,
 		`Made Up 3000, 2 cores`, `ext4, durable`, `180 µs alone, 410 µs with three at once (2.28×`, `900 µs`, `What one machine cannot show`,
 		`multipaxos and etcdraft: difference not resolved`, `product comparison`, `not separated in this version`, `docs/hypotheses.md`,
-		`&lt;b&gt;x&lt;/b&gt;`, `no new leader while the fault lasted`, `180 planned, 179 valid, 0 invalid, 0 unknown, 1 void`,
+		`&lt;b&gt;x&lt;/b&gt;`, `hashiraft: void: no new leader while the fault lasted`, `href="failovers/hashiraft-0/"`, "<span class=\"void\">void</span> · slice 0\n · <a href=\"failovers/hashiraft-1/\">", `180 planned, 179 valid, 0 invalid, 0 unknown, 1 void`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not contain %q", want)
@@ -181,7 +181,7 @@ func TestPageAsksNobody(t *testing.T) {
 	}
 	for _, m := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1) {
 		ok := strings.HasPrefix(m[1], "data:image/svg+xml;base64,") || strings.HasPrefix(m[1], "#") ||
-			strings.HasPrefix(m[1], "runs/") || strings.HasPrefix(m[1], "plots/")
+			strings.HasPrefix(m[1], "runs/") || strings.HasPrefix(m[1], "failovers/") || strings.HasPrefix(m[1], "plots/")
 		if !ok {
 			t.Errorf("a reference to %.60q", m[1])
 		}

@@ -173,6 +173,10 @@ func syntheticBench(t *testing.T, dir string) {
 	}
 	fo.Backends["hashiraft"][59] = rundir.Failover{Trial: 59, Verdict: rundir.Void, Reason: "no new leader while the fault lasted"}
 	put(t, dir, "failovers.json", fo)
+	save(t, filepath.Join(dir, "failovers", "hashiraft-0"), synthetic("hashiraft", "create", "crash-leader", 0, 77), passed("linearizable"))
+	if err := os.MkdirAll(filepath.Join(dir, "failovers", "hashiraft-1"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	var rows []rundir.BareLog
 	for slice := range 3 {
 		for _, backend := range []string{"etcdraft", "multipaxos"} {

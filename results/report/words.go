@@ -175,9 +175,13 @@ func (s *Summary) faultAnswer() string {
 	case made == 0:
 		return line + "no two backends could be compared."
 	case resolved == 0:
-		return line + fmt.Sprintf("between backends all %d differences are not resolved.", made)
+		return line + fmt.Sprintf("of %d comparisons between backends none is resolved.", made)
 	}
-	return line + fmt.Sprintf("between backends %d of %d differences are resolved (%s), the rest are not.", resolved, made, strings.Join(found, "; "))
+	line += fmt.Sprintf("of %d comparisons between backends %d resolved: %s", made, resolved, strings.Join(found, "; "))
+	if resolved < made {
+		line += "; in the others the difference is not resolved"
+	}
+	return line + "."
 }
 
 // headWorkload is the workload of which the first screen speaks: create, or else
