@@ -45,7 +45,9 @@ func checkEnds(f *facts, events map[uint64][]*rundir.LeaseEvent, out *findings) 
 	terms := map[leaseID]*leaseTerm{}
 	for _, handle := range slices.Sorted(maps.Keys(events)) {
 		for _, t := range leaseTerms(f, events[handle]) {
-			terms[leaseID{handle, t.epoch}] = t
+			if last := terms[leaseID{handle, t.epoch}]; last == nil || t.till > last.till {
+				terms[leaseID{handle, t.epoch}] = t
+			}
 		}
 	}
 	for _, e := range f.agreed().entries {

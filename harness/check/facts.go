@@ -64,10 +64,19 @@ func (f *facts) replay() *replay {
 }
 
 // firstApplied is when the first node applied the command or commands at index.
+// It is not known where the log of a master is missing: that one may have been
+// the first.
 func (f *facts) firstApplied(index uint64) (at int64, known bool) {
+	if len(f.run.Applied) < f.run.Manifest.Plan.Replicas {
+		return 0, false
+	}
 	if f.applied == nil {
 		f.applied = map[uint64]int64{}
 		for _, lines := range f.run.Applied {
+			if len(lines) == 0 {
+				f.applied = map[uint64]int64{}
+				return 0, false
+			}
 			for i := range lines {
 				if t, has := f.applied[lines[i].Index]; !has || lines[i].At < t {
 					f.applied[lines[i].Index] = lines[i].At

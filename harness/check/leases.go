@@ -16,6 +16,10 @@ import (
 // checkLeases holds the lease events of all chunkservers to the log and to each
 // other.
 func checkLeases(ctx context.Context, f *facts, out *findings) {
+	if len(f.agreed().entries) == 0 {
+		out.unknown("there is no log to hold the leases to")
+		return
+	}
 	grants := loggedGrants(f, out)
 	events := eventsByChunk(f.run)
 	claims, accepts := 0, 0
@@ -107,7 +111,9 @@ type leaseTerm struct {
 }
 
 // leaseTerms gathers a chunk's claims, by epoch. A lease ends when its last claim
-// runs out, when the primary stops, or when its machine crashes.
+// runs out, when the primary stops, or when its machine crashes. A claim after
+// the stop begins another term of the same epoch: while the log has not ended a
+// lease, a master may confirm it again.
 func leaseTerms(f *facts, list []*rundir.LeaseEvent) []*leaseTerm {
 	type key struct {
 		node  string
@@ -119,7 +125,7 @@ func leaseTerms(f *facts, list []*rundir.LeaseEvent) []*leaseTerm {
 		k := key{e.Node, e.Epoch}
 		t := byLease[k]
 		switch {
-		case e.Kind == rundir.LeaseClaim && t == nil:
+		case e.Kind == rundir.LeaseClaim && (t == nil || t.stopped >= 0):
 			t = &leaseTerm{node: e.Node, epoch: e.Epoch, version: e.Version, from: e.At, stopped: -1}
 			byLease[k] = t
 			terms = append(terms, t)
@@ -178,7 +184,13 @@ func checkAccepts(list []*rundir.LeaseEvent, terms []*leaseTerm, out *findings) 
 			continue
 		}
 		n++
-		i := slices.IndexFunc(terms, func(t *leaseTerm) bool { return t.node == e.Node && t.epoch == e.Epoch })
+		own := func(t *leaseTerm) bool { return t.node == e.Node && t.epoch == e.Epoch }
+		i := slices.IndexFunc(terms, own)
+		for j := i + 1; i >= 0 && j < len(terms); j++ { // in order of time within an epoch
+			if own(terms[j]) && terms[j].from <= e.At {
+				i = j
+			}
+		}
 		if i < 0 {
 			out.invalid(nil, "node %s accepted a mutation of chunk %d version %d at offset %d without ever claiming the lease of index %d", e.Node, e.Handle, e.Version, e.Offset, e.Epoch)
 			continue

@@ -41,6 +41,10 @@ func checkRecords(ctx context.Context, f *facts, out *findings) {
 		out.unknown("no record append was acknowledged")
 		return
 	}
+	if len(f.agreed().entries) == 0 {
+		out.unknown("there is no log that says which replicas are current")
+		return
+	}
 	found := indexChunks(f.run)
 	book := f.replay().book
 	for _, handle := range slices.Sorted(maps.Keys(acked)) {
