@@ -131,3 +131,16 @@ func TestExplain(t *testing.T) {
 		t.Errorf("a lagging follower was not seen: %+v", lagged)
 	}
 }
+
+// A deposed leader may campaign before anybody else does: that is no detection.
+func TestDetectionIsByAnotherNode(t *testing.T) {
+	events := []Seen{
+		{110, "m2", consensus.Event{Kind: consensus.EventCampaign, Term: 8}},
+		{130, "m3", consensus.Event{Kind: consensus.EventCampaign, Term: 9}},
+	}
+	f := rundir.Fault{Node: "m2", Inject: 100, Heal: 300}
+	Explain(&f, Before{Leader: "m2", Term: 7}, events, 1, 0)
+	if f.Detected != 130 {
+		t.Errorf("detected at %d, want 130", f.Detected)
+	}
+}
