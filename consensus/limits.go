@@ -24,6 +24,11 @@ type ReadMode string
 // each batch of reads. It is the only mode as yet.
 const ReadLinearizable ReadMode = "linearizable"
 
+// MaxEntryBytes bounds BatchBytes and MaxCommandBytes. An entry, or a message
+// full of them, must fit a frame of the wire (32 MiB): what does not fit is
+// dropped, and a log with such an entry in flight never moves again.
+const MaxEntryBytes = 16 << 20
+
 // Limits are the settings that every backend translates into its own. The
 // effective translation of each backend is printed into a run's manifest.
 type Limits struct {
@@ -89,7 +94,7 @@ func (l Limits) Validate() error {
 		}
 	}
 	check(l.BatchEntries >= 1, "batch entries is %d; it must be at least 1", l.BatchEntries)
-	check(l.BatchBytes >= 1, "batch bytes is %d; it must be at least 1", l.BatchBytes)
+	check(l.BatchBytes >= 1 && l.BatchBytes <= MaxEntryBytes, "batch bytes is %d; it must be from 1 to %d", l.BatchBytes, MaxEntryBytes)
 	check(l.BatchMode == BatchShared || l.BatchMode == BatchNative, "batch mode is %q; want %q or %q", l.BatchMode, BatchShared, BatchNative)
 	check(l.Window >= 1, "window is %d; it must be at least 1", l.Window)
 	check(l.QueueCommands >= 1, "queue commands is %d; it must be at least 1", l.QueueCommands)
@@ -98,6 +103,6 @@ func (l Limits) Validate() error {
 	check(l.ElectionTicks > l.HeartbeatTicks, "election ticks is %d; it must exceed heartbeat ticks (%d)", l.ElectionTicks, l.HeartbeatTicks)
 	check(l.SnapshotEvery == 0, "snapshot every is %d; only 0 (off) is supported as yet", l.SnapshotEvery)
 	check(l.ReadMode == ReadLinearizable, "read mode is %q; want %q", l.ReadMode, ReadLinearizable)
-	check(l.MaxCommandBytes >= 1, "max command bytes is %d; it must be at least 1", l.MaxCommandBytes)
+	check(l.MaxCommandBytes >= 1 && l.MaxCommandBytes <= MaxEntryBytes, "max command bytes is %d; it must be from 1 to %d", l.MaxCommandBytes, MaxEntryBytes)
 	return errors.Join(errs...)
 }

@@ -137,7 +137,9 @@ const (
 	EventLeader
 	// EventStepDown: the replica has ceased to be leader.
 	EventStepDown
-	// EventCommit: the first entry committed under this leader's own term.
+	// EventCommit: the first entry committed under this leader's own term. Raft
+	// starts a term with an empty entry; a Paxos leader that found nothing to
+	// propose again has none before its first command.
 	EventCommit
 	// EventApplying: the entry (Index, Term) is about to be applied here.
 	EventApplying
