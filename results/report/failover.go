@@ -38,7 +38,7 @@ type failoverSet struct {
 }
 
 // failoverSets are the virtual sets, then the local ones, in order of backends.
-// A local set pools every leader fault of the workloads that keep the master busy:
+// A set made of runs pools every leader fault of the workloads that keep the master busy:
 // under append its log is all but idle, and the first commit waits for a command.
 // Unavailability depends on the workload, so it is of create alone.
 func (b *bench) failoverSets() []*failoverSet {
@@ -48,17 +48,18 @@ func (b *bench) failoverSets() []*failoverSet {
 			out = append(out, virtualSet(backend, trials))
 		}
 	}
-	for _, backend := range b.backends() {
-		s := &failoverSet{Backend: backend, World: "local", UnavailableOf: "create"}
-		for _, c := range b.cells {
-			if c.Backend != backend || c.Fault == "none" || c.Workload == "append" {
-				continue
+	for _, world := range worlds {
+		for _, backend := range b.backends() {
+			s := &failoverSet{Backend: backend, World: world.name, UnavailableOf: "create"}
+			for _, c := range b.cells {
+				if c.Backend == backend && c.Fault != "none" && c.Workload != "append" && (c.Tier == "virtual") == (world.name == "virtual") {
+					s.addCell(c)
+				}
 			}
-			s.addCell(c)
-		}
-		if s.Trials.Planned > 0 {
-			s.finish()
-			out = append(out, s)
+			if s.Trials.Planned > 0 {
+				s.finish()
+				out = append(out, s)
+			}
 		}
 	}
 	return out

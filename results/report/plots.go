@@ -180,7 +180,7 @@ func (b *bench) anatomy(sets []*failoverSet) *sheet {
 // their median as a bar.
 func (b *bench) unavailableCells() *sheet {
 	s := &sheet{name: "unavailability-cells", title: "Unavailability by workload and fault: every slice, and the median as a bar",
-		note:  "Of the workload's own mutations. An append under a live chunk lease needs no master. Valid runs only; local tier.",
+		note:  "Of the workload's own mutations. An append under a live chunk lease needs no master. Valid runs only.",
 		width: 9.4 * vg.Inch, height: 3.9 * vg.Inch}
 	p := newPlot("", "", "unavailable [ms]")
 	p.Add(grid{y: true})

@@ -300,6 +300,27 @@ func TestSingleRun(t *testing.T) {
 	}
 }
 
+func TestVirtualRunIsNoLocalFailover(t *testing.T) {
+	run := synthetic("etcdraft", "create", "crash-leader", 0, 9)
+	run.Manifest.Plan.Tier = "virtual"
+	f := run.Faults[0]
+	f.Inject, f.Heal, f.Detected, f.Elected, f.Committed = 1300*ms, 1500*ms, 1400*ms, 1410*ms, 1420*ms
+	run.Faults = append(run.Faults, f)
+	dir := filepath.Join(t.TempDir(), "one")
+	save(t, dir, run, passed("linearizable"))
+	b, err := load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sets := b.failoverSets()
+	if len(sets) != 1 || sets[0].World != "virtual" || sets[0].Trials.Valid != 2 || sets[0].Failover.N != 2 {
+		t.Errorf("sets %+v", sets)
+	}
+	if plot := build(t, dir)["plots/throughput-time.svg"]; strings.Count(plot, "fill:#F3E3C8") != 3 {
+		t.Error("two faults and the legend are not shaded")
+	}
+}
+
 func TestBareDirectories(t *testing.T) {
 	empty := t.TempDir()
 	if err := Build(empty, io.Discard); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "neither a bench directory") {
