@@ -167,6 +167,7 @@ func newFailovers() *cobra.Command {
 			}
 			f, err := harness.Failovers(c.Context(), out, backends, setting, seed, n, info(), host, c.ErrOrStderr())
 			if err != nil {
+				_ = os.Remove(out) // only if nothing is in it
 				return err
 			}
 			return printFailovers(c, f, backends)

@@ -96,3 +96,23 @@ func TestInterruptedBenchReportsOnWholeRuns(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Without the binary for virtual time the command fails at once, and is not taken
+// for trials that went wrong.
+func TestFailoversWithoutTheirBinary(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "failovers")
+	code, _, stderr := call(t, "failovers", "--n", "1", "--out", out)
+	if code != exitInfrastructure || !strings.Contains(stderr, "gfslab-virtual") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	bench := filepath.Join(t.TempDir(), "bench")
+	code, _, stderr = call(t, "bench", "--out", bench)
+	if code != exitInfrastructure || !strings.Contains(stderr, "gfslab-virtual") {
+		t.Errorf("bench: exit code %d: %s", code, stderr)
+	}
+	for _, dir := range []string{out, bench} {
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s was left behind", dir)
+		}
+	}
+}
