@@ -63,6 +63,10 @@ func (n *Node) handlePrepare(m Message) {
 	if n.leader == m.From {
 		return // it leads already: a copy of an old Prepare
 	}
+	if n.waits(Message{Kind: MsgPromise, To: m.From, Ballot: m.Ballot, Lo: m.Lo}) {
+		n.elapsed = 0
+		return
+	}
 	n.elapsed = 0
 	// Every accepted slot is reported, chosen and applied ones included (rule 5):
 	// the candidate may know less than this node.

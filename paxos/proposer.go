@@ -76,8 +76,9 @@ func (n *Node) startCandidacy() {
 // prepareMissing asks everyone who owes a page for it.
 func (n *Node) prepareMissing() {
 	for i, id := range n.members.ids {
-		if i != n.members.self && !n.cand.promises.has(i) {
-			n.send(Message{Kind: MsgPrepare, To: id, Ballot: n.promised, Lo: n.cand.wanted[i]})
+		m := Message{Kind: MsgPrepare, To: id, Ballot: n.promised, Lo: n.cand.wanted[i]}
+		if i != n.members.self && !n.cand.promises.has(i) && !n.waits(m) {
+			n.send(m)
 		}
 	}
 }

@@ -33,3 +33,27 @@ func TestAnUnreadableEntryIsNoBrokenRule(t *testing.T) {
 		t.Errorf("step: %v, err: %v, has ready: %v", err, n.Err(), n.HasReady())
 	}
 }
+
+// While the disk stalls, a question that is repeated leaves one answer waiting,
+// be it another's question or this node's own.
+func TestStalledDiskKeepsOneCopyOfWhatIsRepeated(t *testing.T) {
+	n := newNode(t, config(1, 3))
+	for range 100 {
+		step(t, n, Message{Kind: MsgPrepare, From: 2, Ballot: Ballot{1, 2}, Lo: 1})
+		n.Ready() // handed out, never persisted
+	}
+	if got := len(n.out.after); got > 1 {
+		t.Errorf("%d promises wait; want 1", got)
+	}
+	c := config(1, 3)
+	c.ElectionTicks = 1000
+	n = newNode(t, c)
+	n.Campaign()
+	for range 100 {
+		n.Tick()
+		n.Ready()
+	}
+	if got := len(n.out.after); n.role != Candidate || got > 2 {
+		t.Errorf("%v, and %d messages wait; want one for each of two peers", n.role, got)
+	}
+}

@@ -31,6 +31,18 @@ func (n *Node) send(m Message) {
 	n.out.now = append(n.out.now, m)
 }
 
+// waits reports whether such a message waits for the disk already. Questions are
+// repeated, and while the disk stalls a page for each copy would pile up.
+func (n *Node) waits(m Message) bool {
+	for i := range n.out.after {
+		w := &n.out.after[i]
+		if w.Kind == m.Kind && w.To == m.To && w.Ballot == m.Ballot && w.Lo == m.Lo {
+			return true
+		}
+	}
+	return false
+}
+
 // broadcast sends m to all others.
 func (n *Node) broadcast(m Message) {
 	for i, id := range n.members.ids {
