@@ -40,11 +40,22 @@ func (c Checker) on(ctx context.Context, f *facts) rundir.CheckResult {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	out := newFindings(c.Name)
-	c.check(ctx, f, out)
+	c.guarded(ctx, f, out)
 	if err := ctx.Err(); err != nil {
 		out.unknown("the check did not finish: %v", err)
 	}
 	return out.result()
+}
+
+// guarded runs the check. One that breaks on what a run says has not vouched for
+// it: a panic would end the process with the exit code of another verdict.
+func (c Checker) guarded(ctx context.Context, f *facts, out *findings) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			out.unknown("the check broke: %v", broken)
+		}
+	}()
+	c.check(ctx, f, out)
 }
 
 // All lists the checkers in the order in which they run.
@@ -64,6 +75,7 @@ func All() []Checker {
 // Run judges a run with every checker that applies to its workload. On an invalid
 // verdict it leaves counterexample.txt in the run directory, if the run has one.
 func Run(ctx context.Context, run *rundir.Run) rundir.Verdict {
+	removeOldFindings(run.Dir)
 	f := newFacts(run)
 	var results []rundir.CheckResult
 	for _, c := range All() {

@@ -35,6 +35,20 @@ func writeCounterexample(f *facts, checks []rundir.CheckResult) {
 	}
 }
 
+// removeOldFindings takes away what an earlier judgement left: it would stand
+// beside a verdict that it does not belong to.
+func removeOldFindings(dir string) {
+	if dir == "" {
+		return
+	}
+	pages, _ := filepath.Glob(filepath.Join(dir, "linearizability-*.html")) // the pattern is right
+	for _, old := range append(pages, filepath.Join(dir, rundir.CounterexampleFile)) {
+		// One that cannot be removed, as from a read-only copy, is not named by
+		// the new verdict.
+		_ = os.Remove(old)
+	}
+}
+
 func counterexample(f *facts, checks []rundir.CheckResult) string {
 	var b strings.Builder
 	m := f.run.Manifest

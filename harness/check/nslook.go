@@ -98,8 +98,15 @@ func (m nsModel) location(s *nsState, n *nsNode, index int, out *rundir.Reply) *
 	return s.with(n.withChunks(chunks))
 }
 
+// maxChunksSeen bounds the chunks of one file in the model: an index out of all
+// reason must not cost the judge its memory.
+const maxChunksSeen = 1 << 16
+
 // extend adds unseen chunks up to n of them, where somebody may have added some.
 func (m nsModel) extend(chunks []uint64, n int) []uint64 {
+	if n > maxChunksSeen {
+		return chunks
+	}
 	for m.grows && len(chunks) < n {
 		chunks = append(chunks, 0)
 	}
