@@ -55,14 +55,27 @@ func newCheck() *cobra.Command {
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, dirs []string) error {
 			worst := rundir.Valid
+			var refused []error
 			for _, dir := range dirs {
 				v, err := harness.Check(c.Context(), dir, timeout)
-				if err != nil {
-					return fmt.Errorf("check %s: %w", dir, err)
+				if c.Context().Err() != nil {
+					return c.Context().Err()
+				}
+				if err != nil { // the others are judged all the same
+					refused = append(refused, fmt.Errorf("check %s: %w", dir, err))
+					continue
 				}
 				fmt.Fprintf(c.OutOrStdout(), "%s\n", dir)
 				printVerdict(c.OutOrStdout(), v)
 				worst = rundir.Worse(worst, v.Verdict)
+			}
+			// A violation that was seen is not hidden by a directory that cannot be read.
+			err := errors.Join(refused...)
+			switch {
+			case err != nil && worst == rundir.Invalid:
+				return &exitError{exitInvalid, err}
+			case err != nil:
+				return err
 			}
 			return verdictError(worst)
 		},
