@@ -41,6 +41,11 @@ type core struct {
 	single    bool
 	early     []uint64
 	committed uint64
+
+	// asked is the newest read round; heard are the peers whose answer to some
+	// other heartbeat was taken since the last tick, see repeats.
+	asked uint64
+	heard map[uint64]bool
 }
 
 type answer struct {
@@ -49,7 +54,7 @@ type answer struct {
 }
 
 func newCore(cfg consensus.Config, s *store, node *raft.RawNode) *core {
-	c := &core{id: uint64(cfg.Self), parallel: cfg.Limits.LeaderDiskParallel, node: node, store: s}
+	c := &core{id: uint64(cfg.Self), parallel: cfg.Limits.LeaderDiskParallel, node: node, store: s, heard: map[uint64]bool{}}
 	_, c.last = s.log.Bounds()
 	c.single = len(cfg.Peers) == 1
 	if s.hard != nil {
@@ -61,7 +66,10 @@ func newCore(cfg consensus.Config, s *store, node *raft.RawNode) *core {
 }
 
 // Tick implements engine.Core.
-func (c *core) Tick() { c.node.Tick() }
+func (c *core) Tick() {
+	clear(c.heard)
+	c.node.Tick()
+}
 
 var errKind = errors.New("etcdraft: message of a kind that no peer sends")
 
@@ -80,7 +88,28 @@ func (c *core) Step(from consensus.NodeID, frame []byte) error {
 	default:
 		return fmt.Errorf("%w: %v", errKind, m.GetType())
 	}
+	if m.GetType() == pb.MsgHeartbeatResp && c.repeats(m) {
+		return nil
+	}
 	return c.node.Step(m)
+}
+
+// repeats reports whether a heartbeat's answer is one of many that say the same.
+// Each read round is a heartbeat to everybody. A peer that was cut off finds all
+// of them in its socket when the link heals, thousands in a row, and answers each;
+// and to each answer of a peer that lags the library sends all that one message
+// may hold, read and encoded anew. That stalled a healthy majority for up to
+// 0.6 s. So besides the answers to the newest round, which readers wait for, one
+// answer a peer and tick is taken; the others count as lost.
+func (c *core) repeats(m *pb.Message) bool {
+	if ctx := m.GetContext(); len(ctx) == 8 && binary.BigEndian.Uint64(ctx) == c.asked {
+		return false
+	}
+	if c.heard[m.GetFrom()] {
+		return true
+	}
+	c.heard[m.GetFrom()] = true
+	return false
 }
 
 // Propose implements engine.Core.
@@ -105,6 +134,7 @@ func (c *core) ReadIndex(id uint64) {
 	case c.single && c.committed != c.node.BasicStatus().GetTerm():
 		c.early = append(c.early, id)
 	default:
+		c.asked = id
 		c.node.ReadIndex(binary.BigEndian.AppendUint64(nil, id))
 	}
 }
