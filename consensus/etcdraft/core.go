@@ -42,9 +42,10 @@ type core struct {
 	early     []uint64
 	committed uint64
 
-	// asked is the newest read round; heard are the peers whose answer to some
-	// other heartbeat was taken since the last tick, see repeats.
-	asked uint64
+	// reads counts the reads that were confirmed in this leadership; heard are the
+	// peers of whom an answer that confirms none was taken since the last tick. See
+	// repeats.
+	reads uint64
 	heard map[uint64]bool
 }
 
@@ -99,10 +100,11 @@ func (c *core) Step(from consensus.NodeID, frame []byte) error {
 // of them in its socket when the link heals, thousands in a row, and answers each;
 // and to each answer of a peer that lags the library sends all that one message
 // may hold, read and encoded anew. That stalled a healthy majority for up to
-// 0.6 s. So besides the answers to the newest round, which readers wait for, one
-// answer a peer and tick is taken; the others count as lost.
+// 0.6 s. So of the answers that confirm no read that still waits (the library
+// numbers the reads of a leadership, and an answer names the last it confirms)
+// one a peer and tick is taken; the others count as lost.
 func (c *core) repeats(m *pb.Message) bool {
-	if ctx := m.GetContext(); len(ctx) == 8 && binary.BigEndian.Uint64(ctx) == c.asked {
+	if ctx := m.GetContext(); len(ctx) == 8 && binary.LittleEndian.Uint64(ctx) > c.reads {
 		return false
 	}
 	if c.heard[m.GetFrom()] {
@@ -134,7 +136,6 @@ func (c *core) ReadIndex(id uint64) {
 	case c.single && c.committed != c.node.BasicStatus().GetTerm():
 		c.early = append(c.early, id)
 	default:
-		c.asked = id
 		c.node.ReadIndex(binary.BigEndian.AppendUint64(nil, id))
 	}
 }
@@ -154,7 +155,14 @@ func (c *core) HasReady() bool { return c.node.HasReady() }
 // Ready implements engine.Core.
 func (c *core) Ready(out *engine.Ready) {
 	rd := c.node.Ready()
+	led := c.status.Role == consensus.Leader
+	term := c.status.Term
 	c.observe(rd.SoftState, rd.HardState)
+	if led && c.status.Role == consensus.Leader && c.status.Term == term {
+		c.reads += uint64(len(rd.ReadStates))
+	} else {
+		c.reads = 0 // a new leadership numbers its reads from 1
+	}
 	for _, m := range rd.Messages {
 		switch {
 		case m.GetTo() == raft.LocalAppendThread:
