@@ -248,33 +248,6 @@ func (s *stage) read(p *peer, r paxos.Read) {
 	s.say("  node %d confirms read %d at slot %d", p.id, r.ID, r.Slot)
 }
 
-func show(value []byte) string {
-	if len(value) == 0 {
-		return "no-op"
-	}
-	return string(value)
-}
-
-func describe(m paxos.Message) string {
-	line := fmt.Sprintf("%d->%d %v %v", m.From, m.To, m.Kind, m.Ballot)
-	if m.Lo != 0 {
-		line += fmt.Sprintf(" %d-%d", m.Lo, m.Hi)
-	}
-	if m.Kind == paxos.MsgReject {
-		line += fmt.Sprintf(" promised %v", m.Promised)
-		if m.Leader != 0 {
-			line += fmt.Sprintf(" leader %d", m.Leader)
-		}
-	}
-	for _, e := range m.Entries {
-		line += fmt.Sprintf(" %d=%s@%v", e.Slot, show(e.Value), e.Ballot)
-	}
-	if m.Kind == paxos.MsgPromise && !m.Done {
-		line += " more"
-	}
-	return fmt.Sprintf("%s (chosen %d)", line, m.Chosen)
-}
-
 // filter selects messages in flight.
 type filter struct {
 	from, to paxos.NodeID

@@ -76,6 +76,9 @@ func report(results []mutants.Result) error {
 			twin = "BLAMED by " + r.Twin.Monitor
 		}
 		fmt.Printf("%-26s %-7s %-22s %-6s %s over %d seeds\n", r.Mutant.Name, caught, monitor, seed, twin, r.Twin.Seeds)
+		if r.Mutant.World != "" {
+			fmt.Printf("    explored, world %s: %s; twin: %s\n", r.Mutant.World, explored(r.Explored), explored(r.ExploredTwin))
+		}
 		if r.Err != nil {
 			fmt.Printf("    %v\n", r.Err)
 		}
@@ -88,4 +91,11 @@ func report(results []mutants.Result) error {
 		return fmt.Errorf("%d of %d failed", bad, len(results))
 	}
 	return nil
+}
+
+func explored(f mutants.Finding) string {
+	if !f.Failed {
+		return fmt.Sprintf("nothing in %d states", f.States)
+	}
+	return fmt.Sprintf("%s at depth %d, after %d states", f.Monitor, f.Depth, f.States)
 }

@@ -1,0 +1,110 @@
+package paxostest
+
+import (
+	"slices"
+	"strings"
+
+	"gfslab/paxos"
+)
+
+// World bounds an exploration. Arrays are by node: what one may do at most.
+// Whatever is not bounded here happens in every order, or not at all.
+type World struct {
+	Name string
+	// Campaigns are timeouts that start an election; each takes a ballot.
+	Campaigns [nodes]int
+	// Proposals, and MaxProposals on all nodes, are values of clients, each
+	// another; a proposal beyond Slots is not made.
+	Proposals    [nodes]int
+	MaxProposals int
+	Slots        uint64
+	// Crashes, and MaxCrashes on all nodes, lose what is not durable, and what is
+	// under way but for any prefix of it. The restart follows at once: to be down
+	// is no different from hearing nothing.
+	Crashes    [nodes]int
+	MaxCrashes int
+	// Writes bounds the writes under way on a node: with so many it hears nothing
+	// that would have it write more. At most maxWrites.
+	Writes int
+	// Ticks are heartbeats of a leader and requests of one who lags.
+	Ticks [nodes]int
+	// Without lists the kinds of messages that are always lost.
+	Without []paxos.Kind
+	// PageBytes bounds the values of one message (0: no bound).
+	PageBytes int
+	// DiskFirst: a leader's Accepts wait for its own disk.
+	DiskFirst bool
+	// AgreementOnly: only two different values, chosen or applied in one slot, are
+	// a violation. A node that breaks an assertion just stops.
+	AgreementOnly bool
+	// KeepAll forgets no message, not even what nobody can act on any more.
+	KeepAll bool
+	// MaxStates ends a search that grows beyond it, incomplete (0: no bound).
+	MaxStates int
+}
+
+func (w *World) carries(k paxos.Kind) bool { return !slices.Contains(w.Without, k) }
+
+// config: pre-prepare and check-quorum are off. Both only keep nodes from doing
+// what the explorer orders - to raise a ballot, to go on leading - so without
+// them there are more runs, not fewer. No election timeout runs out by itself.
+func (w *World) config(node int) paxos.Config {
+	c := paxos.Config{ID: paxos.NodeID(node + 1), Peers: []paxos.NodeID{1, 2, 3}, ElectionTicks: 1 << 20, HeartbeatTicks: 1,
+		Window: 4, MaxMessageBytes: 1 << 10, LeaderDiskParallel: !w.DiskFirst}
+	if w.PageBytes > 0 {
+		c.MaxMessageBytes = w.PageBytes
+	}
+	return c
+}
+
+// Worlds returns the published bounds: what `make explore` walks.
+func Worlds() []World {
+	silent := []paxos.Kind{paxos.MsgHeartbeat, paxos.MsgHeartbeatReply, paxos.MsgReject}
+	two := World{Campaigns: [nodes]int{1, 0, 1}, Proposals: [nodes]int{1, 0, 1}, MaxProposals: 2, Slots: 1, Writes: 1, Without: silent}
+	named := func(name string, change func(w *World)) World {
+		w := two
+		w.Name = name
+		change(&w)
+		return w
+	}
+	anyOnce := [nodes]int{1, 1, 1}
+	return []World{
+		// The smallest that has it all: two ballots, one slot, a crash of any node.
+		named("small", func(w *World) { w.Crashes, w.MaxCrashes = anyOnce, 1 }),
+		// Four ballots in turn, two slots, a crash of any node at any time.
+		named("leaders", func(w *World) {
+			w.Campaigns, w.Slots, w.Crashes, w.MaxCrashes = [nodes]int{2, 0, 2}, 2, anyOnce, 1
+		}),
+		// Four ballots, one slot, with one more write under way.
+		named("slow-disks", func(w *World) {
+			w.Campaigns, w.Writes, w.Crashes, w.MaxCrashes = [nodes]int{2, 0, 2}, 2, [nodes]int{1, 0, 0}, 1
+		}),
+		// Every node is a candidate and hands in a value.
+		named("three-candidates", func(w *World) {
+			w.Campaigns, w.Proposals, w.MaxProposals, w.Slots = anyOnce, anyOnce, 3, 2
+		}),
+		// Promises of one slot a page, and a crash between the pages.
+		named("pages", func(w *World) {
+			w.Campaigns, w.Slots, w.PageBytes, w.Crashes, w.MaxCrashes = [nodes]int{2, 0, 1}, 2, 1, [nodes]int{1, 0, 0}, 1
+		}),
+		// Refusals arrive; nothing can be forgotten then.
+		named("rejects", func(w *World) { w.Without, w.Crashes, w.MaxCrashes = silent[:2], anyOnce, 1 }),
+		// Leaders beat and repeat themselves, laggards catch up.
+		named("ticks", func(w *World) {
+			w.Without, w.Ticks, w.Crashes, w.MaxCrashes = silent[1:], anyOnce, [nodes]int{1, 0, 0}, 1
+		}),
+	}
+}
+
+// WorldNamed returns the published world of that name. With ":agreement" behind
+// it, only two different values in one slot are a violation.
+func WorldNamed(name string) (World, bool) {
+	name, only := strings.CutSuffix(name, ":agreement")
+	for _, w := range Worlds() {
+		if w.Name == name {
+			w.AgreementOnly = only
+			return w, true
+		}
+	}
+	return World{}, false
+}
