@@ -25,6 +25,7 @@ const tamperedDirs = "GFSLAB_TAMPER_DIRS"
 // judged as its tampering says and name the culprit. Some go by way of the disk:
 // with END rebuilt they are judged, with the old END they are refused.
 func TestTampering(t *testing.T) {
+	applied := map[string]bool{}
 	for _, dir := range tamperedRuns(t, 3) {
 		run, err := rundir.Load(dir)
 		if err != nil {
@@ -38,9 +39,40 @@ func TestTampering(t *testing.T) {
 			if !c.fits(p) {
 				continue
 			}
-			t.Run(p.Backend+"-"+p.Workload+"-"+p.Fault+"/"+c.name, func(t *testing.T) { tamper(t, run, c) })
+			falsified := clone(run)
+			names, ok := apply(t, c, falsified)
+			if !ok {
+				continue
+			}
+			applied[c.name] = true
+			t.Run(p.Backend+"-"+p.Workload+"-"+p.Fault+"/"+c.name, func(t *testing.T) { judge(t, falsified, c, names) })
 		}
 	}
+	for _, c := range tamperings() {
+		if !applied[c.name] && os.Getenv(tamperedDirs) == "" {
+			t.Errorf("%q found nothing to falsify in any of the runs", c.name)
+		}
+	}
+}
+
+// inapplicable is what a tampering panics with when the run holds nothing that
+// it could falsify.
+type inapplicable string
+
+func absent(why string) { panic(inapplicable(why)) }
+
+// apply falsifies the run; ok is false when there is nothing to falsify in it.
+func apply(t *testing.T, c tampering, run *rundir.Run) (names []string, ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			why, none := p.(inapplicable)
+			if !none {
+				panic(p)
+			}
+			t.Logf("%s: %s: not in this run", c.name, why)
+		}
+	}()
+	return c.do(t, run), true
 }
 
 // tamperedRuns makes n runs, each of another backend, workload and fault.
@@ -67,11 +99,9 @@ func tamperedRuns(t *testing.T, n int) []string {
 	return dirs
 }
 
-// tamper falsifies a copy of a run and judges it.
-func tamper(t *testing.T, run *rundir.Run, c tampering) {
-	run = clone(run)
+// judge holds the verdict on a falsified run to what its tampering says.
+func judge(t *testing.T, run *rundir.Run, c tampering, names []string) {
 	from := run.Dir
-	names := c.do(t, run)
 	var v rundir.Verdict
 	if c.want == refused || c.onDisk {
 		var err error

@@ -127,7 +127,7 @@ func staleReads() []tampering {
 				}
 			}
 		}
-		t.Skip("no such pair of reads")
+		absent("no such pair of reads")
 		return nil, nil
 	}
 	both := func(name, on, kind string, differ func(a, b *rundir.Reply) bool) []tampering {

@@ -19,7 +19,7 @@ func event(t *testing.T, run *rundir.Run, kind string) *rundir.LeaseEvent {
 		}
 	}
 	if len(all) == 0 {
-		t.Skip("the run has no such event")
+		absent("the run has no such event")
 	}
 	return all[len(all)/2]
 }
@@ -92,7 +92,7 @@ func stopBeforeEnd(t *testing.T, run *rundir.Run) *rundir.LeaseEvent {
 			}
 		}
 	}
-	t.Skip("no lease was ended early")
+	absent("no lease was ended early")
 	return nil
 }
 
@@ -193,28 +193,28 @@ func missingEvidence() []tampering {
 		}, false},
 		{"the fault forgotten", "", rundir.Void, func(t *testing.T, run *rundir.Run) []string {
 			if len(run.Faults) == 0 {
-				t.Skip("there was none")
+				absent("there was none")
 			}
 			run.Faults = nil
 			return []string{"none was injected"}
 		}, false},
 		{"a fault seen without evidence", "", rundir.Void, func(t *testing.T, run *rundir.Run) []string {
 			if len(run.Faults) == 0 {
-				t.Skip("there was none")
+				absent("there was none")
 			}
 			run.Faults[0].Evidence = nil
 			return []string{"evidence"}
 		}, false},
 		{"another fault than planned", "", rundir.Void, func(t *testing.T, run *rundir.Run) []string {
 			if len(run.Faults) == 0 {
-				t.Skip("there was none")
+				absent("there was none")
 			}
 			run.Faults[0].Name = "split-minority"
 			return []string{"split-minority"}
 		}, false},
 		{"a fault healed before it began", "", rundir.Void, func(t *testing.T, run *rundir.Run) []string {
 			if len(run.Faults) == 0 {
-				t.Skip("there was none")
+				absent("there was none")
 			}
 			run.Faults[0].Heal = run.Faults[0].Inject - 1
 			return []string{"healed"}

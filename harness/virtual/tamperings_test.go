@@ -47,7 +47,7 @@ func some(t *testing.T, run *rundir.Run, fits func(op *rundir.Op) bool) *rundir.
 		}
 	}
 	if len(all) == 0 {
-		t.Skip("the run has no such operation")
+		absent("the run has no such operation")
 	}
 	return all[len(all)/2]
 }
@@ -189,7 +189,7 @@ func middleCommand(t *testing.T, run *rundir.Run, fits func(*metapb.Command) boo
 		}
 	}
 	if len(found) == 0 {
-		t.Skip("the log has no such command")
+		absent("the log has no such command")
 	}
 	l := found[len(found)/2]
 	return l.Index, l.Offset
@@ -304,7 +304,7 @@ func missingCommands() (out []tampering) {
 		tampering{"the incarnations of one node exchanged", "", rundir.Invalid, func(t *testing.T, run *rundir.Run) []string {
 			node := restarted(run)
 			if node == "" {
-				t.Skip("no node restarted")
+				absent("no node restarted")
 			}
 			lines := run.Applied[node]
 			i := slices.IndexFunc(lines, func(l rundir.Applied) bool { return l.Run > 0 })
@@ -314,7 +314,7 @@ func missingCommands() (out []tampering) {
 		tampering{"the incarnations of one node renumbered", "", rundir.Invalid, func(t *testing.T, run *rundir.Run) []string {
 			node := restarted(run)
 			if node == "" {
-				t.Skip("no node restarted")
+				absent("no node restarted")
 			}
 			lines := run.Applied[node]
 			i := slices.IndexFunc(lines, func(l rundir.Applied) bool { return l.Run > 0 })
@@ -328,7 +328,7 @@ func missingCommands() (out []tampering) {
 		tampering{"a node's last incarnation removed", "", rundir.Invalid, func(t *testing.T, run *rundir.Run) []string {
 			node := restarted(run)
 			if node == "" {
-				t.Skip("no node restarted")
+				absent("no node restarted")
 			}
 			lines := run.Applied[node]
 			i := slices.IndexFunc(lines, func(l rundir.Applied) bool { return l.Run > 0 })
