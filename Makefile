@@ -12,7 +12,7 @@ RACE    ?= ./consensus/... ./internal/fault/... ./master/... ./chunkserver/... .
 RACESKIP := TestSuiteReal|TestSuiteCatchesBugs|TestRecorderIsSilent
 
 .DEFAULT_GOAL := help
-.PHONY: help build bench test race check sim suite mutants report lint fmt generate clean
+.PHONY: help build bench test race check sim explore suite mutants report lint fmt generate clean
 
 help: ## print this help
 	@echo "usage: make TARGET"
@@ -47,6 +47,9 @@ report: build ## draw the tables and plots of a bench again (RUN=DIR)
 
 sim: ## search the Paxos core with the simulator (SEEDS=10000)
 	GFSLAB_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 2h -v -run 'TestSeeds' ./paxos/paxostest
+
+explore: ## walk every interleaving of the Paxos core in the published small worlds (10 minutes, 6 GiB)
+	GFSLAB_EXPLORE=full GOGC=40 $(GO) test -count=1 -timeout 2h -v -run 'TestExplore$$' ./paxos/paxostest
 
 suite: ## search all backends with the behaviour suite in virtual time (SUITES=20)
 	@for s in $$(seq 1 $(SUITES)); do \

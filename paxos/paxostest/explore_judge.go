@@ -93,8 +93,8 @@ func (t *tally) chosen() bool { return bits.OnesCount64(t.voters) > nodes/2 }
 // judge demands the invariants of a global state. They say of facts that, once
 // true, they stay so; so a state in which one is broken cannot be passed by.
 func (c *catalog) judge(vs *[nodes]*view) *failure {
-	var room [32]tally
-	tallies := room[:0]
+	tallies := c.tallies[:0]
+	defer func() { c.tallies = tallies[:0] }()
 	for i, v := range vs {
 		for _, vote := range v.votes {
 			at := 0

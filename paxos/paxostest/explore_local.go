@@ -73,6 +73,9 @@ type catalog struct {
 	pruned   map[[2]int32]int32      // by local state and deafness
 	mail     [nodes][]*paxos.Message // by receiver, in the order of their events
 	steps    int
+	tallies  []tally // judge's
+	// again is told of every other way to a core state, if a test asks for it.
+	again func(core int32, p *peer)
 }
 
 // interned numbers what has equal keys.
@@ -257,6 +260,9 @@ func (c *catalog) addCore(p *peer, u used) int32 {
 	key := []byte{byte(p.id), byte(u.campaigns), byte(u.proposals), byte(u.ticks), byte(u.crashes)}
 	key = p.appendState(key, f)
 	if i, ok := c.cores.find(key); ok {
+		if c.again != nil {
+			c.again(i, p)
+		}
 		return i
 	}
 	return c.cores.add(key, &coreState{peer: p, used: u, deaf: c.deafOf(p)})

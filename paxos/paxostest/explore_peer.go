@@ -49,14 +49,15 @@ func (p *peer) appendState(dst []byte, f paxos.Future) []byte {
 	}
 	dst = p.node.AppendState(dst, f)
 	dst = append(dst, byte(p.life))
-	hard(p.disk.hardState)
+	durable := p.disk.hardState
+	hard(durable)
 	entries(p.disk.entries)
 	dst = append(dst, byte(len(p.writes)))
 	for _, w := range p.writes {
-		if dst = append(dst, 0); w.hardState != nil {
-			dst[len(dst)-1] = 1
-			hard(*w.hardState)
+		if w.hardState != nil {
+			durable = *w.hardState
 		}
+		hard(durable) // as it will be; whether it was written again is no matter
 		entries(w.entries)
 		dst = append(dst, byte(len(w.after)))
 		for i := range w.after {

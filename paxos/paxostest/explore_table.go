@@ -8,11 +8,13 @@ type global [nodes]uint32
 
 // stateTable is the set of visited states in the order in which they were
 // found, each with its parent on a shortest path. It keeps 16 bytes a state and
-// 6 to 12 for the index.
+// 11 to 21 for the index.
 type stateTable struct {
 	chunks [][]visited
 	count  int
-	index  []uint32 // open addressing: position + 1, 0 = free
+	// index is open addressing: position + 1, 0 = free, under the low half of the
+	// hash, which tells most strangers apart without a look at their states.
+	index []uint64
 }
 
 type visited struct {
@@ -31,33 +33,36 @@ func (t *stateTable) add(s global, parent uint32) bool {
 	if 4*(t.count+1) > 3*len(t.index) {
 		t.grow()
 	}
-	at := t.find(s)
-	if t.index[at] != 0 {
-		return false
+	h := uint64(uint32(hash(s)))
+	mask := uint64(len(t.index) - 1)
+	at := h & mask
+	for ; t.index[at] != 0; at = (at + 1) & mask {
+		if e := t.index[at]; e>>32 == h && t.at(uint32(e)-1) == s {
+			return false
+		}
 	}
 	if t.count%chunkStates == 0 {
 		t.chunks = append(t.chunks, make([]visited, chunkStates))
 	}
 	t.chunks[t.count/chunkStates][t.count%chunkStates] = visited{s, parent}
 	t.count++
-	t.index[at] = uint32(t.count)
+	t.index[at] = h<<32 | uint64(t.count)
 	return true
 }
 
-// find returns the place of s in the index, or the free one where it belongs.
-func (t *stateTable) find(s global) uint64 {
-	mask := uint64(len(t.index) - 1)
-	at := hash(s) & mask
-	for t.index[at] != 0 && t.at(t.index[at]-1) != s {
-		at = (at + 1) & mask
-	}
-	return at
-}
-
 func (t *stateTable) grow() {
-	t.index = make([]uint32, max(1<<12, 2*len(t.index)))
-	for i := range t.count {
-		t.index[t.find(t.at(uint32(i)))] = uint32(i + 1)
+	old := t.index
+	t.index = make([]uint64, max(1<<12, 2*len(old)))
+	mask := uint64(len(t.index) - 1)
+	for _, e := range old {
+		if e == 0 {
+			continue
+		}
+		at := e >> 32 & mask
+		for t.index[at] != 0 {
+			at = (at + 1) & mask
+		}
+		t.index[at] = e
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"gfslab/paxos"
 )
 
 // TestExplore walks every state of small worlds. With GFSLAB_EXPLORE=full it
@@ -110,4 +112,58 @@ func reachedCores(w World) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// TestEqualStatesAnswerAlike: the encoding of states leaves out only what makes
+// no difference. Where two ways led to one state, the node that came the other
+// way answers every event as the one that was kept did.
+func TestEqualStatesAnswerAlike(t *testing.T) {
+	type double struct {
+		core int32
+		peer *peer
+	}
+	for _, name := range []string{"small", "ticks"} {
+		w, _ := WorldNamed(name)
+		x := &search{catalog: newCatalog(w)}
+		var doubles []double
+		met := 0
+		x.again = func(core int32, p *peer) {
+			if met++; met%5 == 0 {
+				doubles = append(doubles, double{core, p})
+			}
+		}
+		x.run()
+		x.again = nil
+		compared := 0
+		same := func(core int32, p *peer) {
+			s := x.cores.items[core]
+			for e, tried := range s.row {
+				if tried == 0 {
+					continue
+				}
+				want := x.outcomes[tried-1]
+				if got := x.perform(&coreState{peer: p, used: s.used}, event(e)); got.to != want.to || !slices.Equal(got.facts, want.facts) {
+					t.Fatalf("%s: core state %d: %s leads to %+v, and to %+v on another way", name, core, x.name(int(p.id)-1, event(e)), want, got)
+				}
+				compared++
+			}
+		}
+		for _, d := range doubles {
+			same(d.core, d.peer)
+		}
+		// Nor does a leader look at the notice in an Accepted, which is cut off.
+		for _, ms := range x.mail {
+			for _, m := range ms {
+				if m.Kind == paxos.MsgAccepted {
+					m.Chosen = 1
+				}
+			}
+		}
+		for i, s := range x.cores.items {
+			same(int32(i), s.peer)
+		}
+		if t.Logf("%s: %d doubles, %d answers compared", name, len(doubles), compared); compared < 1000 {
+			t.Errorf("%s: too few to tell", name)
+		}
+	}
 }

@@ -71,10 +71,6 @@ func Worlds() []World {
 	return []World{
 		// The smallest that has it all: two ballots, one slot, a crash of any node.
 		named("small", func(w *World) { w.Crashes, w.MaxCrashes = anyOnce, 1 }),
-		// Four ballots in turn, two slots, a crash of any node at any time.
-		named("leaders", func(w *World) {
-			w.Campaigns, w.Slots, w.Crashes, w.MaxCrashes = [nodes]int{2, 0, 2}, 2, anyOnce, 1
-		}),
 		// Four ballots, one slot, with one more write under way.
 		named("slow-disks", func(w *World) {
 			w.Campaigns, w.Writes, w.Crashes, w.MaxCrashes = [nodes]int{2, 0, 2}, 2, [nodes]int{1, 0, 0}, 1
@@ -92,6 +88,10 @@ func Worlds() []World {
 		// Leaders beat and repeat themselves, laggards catch up.
 		named("ticks", func(w *World) {
 			w.Without, w.Ticks, w.Crashes, w.MaxCrashes = silent[1:], anyOnce, [nodes]int{1, 0, 0}, 1
+		}),
+		// Four ballots in turn, two slots, a crash of any node at any time.
+		named("leaders", func(w *World) {
+			w.Campaigns, w.Slots, w.Crashes, w.MaxCrashes = [nodes]int{2, 0, 2}, 2, anyOnce, 1
 		}),
 	}
 }
