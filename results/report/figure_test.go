@@ -13,7 +13,7 @@ import (
 // byHand is a run whose figures can be worked out on paper.
 func byHand() *rundir.Run {
 	op := func(id, due, end int64, kind, phase string) rundir.Op {
-		o := rundir.Op{ID: id, Due: due * ms, Start: due * ms, End: end * ms, Kind: kind, Phase: phase, Outcome: rundir.OutcomeOK, Reply: &rundir.Reply{Code: "OK"}}
+		o := rundir.Op{ID: id, Due: due * ms, Start: due * ms, End: end * ms, Kind: kind, Phase: phase, Outcome: rundir.OutcomeOK, Reply: &rundir.Reply{Code: "OK", Index: 1}}
 		if end < 0 {
 			o.End, o.Outcome, o.Reply = -1, rundir.OutcomeUnknown, nil
 		}

@@ -51,7 +51,7 @@ func synthetic(backend, workload, fault string, slice int, seed uint64) *rundir.
 		for at := 100 * ms; at < end; id++ {
 			took := int64(speed[backend] * (0.6 + 0.4*rng.ExpFloat64()) * 1000)
 			op := rundir.Op{ID: id, Client: fmt.Sprintf("c%d.0", thread), Thread: thread, Kind: kind, Due: at, Start: at, End: at + took,
-				Outcome: rundir.OutcomeOK, Phase: rundir.PhaseRun, Reply: &rundir.Reply{Code: "OK", Node: "m1"}}
+				Outcome: rundir.OutcomeOK, Phase: rundir.PhaseRun, Reply: &rundir.Reply{Code: "OK", Index: 1, Node: "m1"}}
 			if op.End > dark && op.Start < light {
 				op.End = light + took
 			}
