@@ -17,7 +17,7 @@ import (
 
 // failoversPerRun is how many failovers one virtual run holds: enough to share
 // the cost of starting a cell, few enough that its history is checked quickly.
-const failoversPerRun = 25
+const failoversPerRun = 10
 
 // FailoverPlan is the plan of one virtual run of failovers: the leader is killed
 // again and again at a random point of its heartbeat interval, while clients
