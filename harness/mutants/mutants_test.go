@@ -31,6 +31,9 @@ func TestEveryPatchApplies(t *testing.T) {
 		}
 	}
 	for _, m := range all {
+		if m.Name == "old-record-counted" && m.World == "" || m.Name == "notice-on-stale-value" && m.World == "" {
+			t.Errorf("%s names no world for the explorer", m.Name)
+		}
 		bug, twin := maps.Clone(files), maps.Clone(files)
 		if err := apply(bug, m.Bug); err != nil {
 			t.Errorf("%s: bug.patch: %v", m.Name, err)
@@ -96,6 +99,8 @@ func TestJudge(t *testing.T) {
 		}
 		if r := Judge(context.Background(), files, m, 10, 10); !r.OK() || r.Bug.Monitor != "chosen-by-quorum" {
 			t.Errorf("bug %+v, twin %+v, error %v; want it caught by chosen-by-quorum", r.Bug, r.Twin, r.Err)
+		} else if r.Explored.Monitor != "chosen-by-quorum" || r.Explored.Depth < 5 || r.ExploredTwin.States < 10000 {
+			t.Errorf("explored %+v, twin %+v; want it caught by chosen-by-quorum too, and the twin walked to the end", r.Explored, r.ExploredTwin)
 		}
 		swapped := m
 		swapped.Bug, swapped.Twin = m.Twin, m.Bug

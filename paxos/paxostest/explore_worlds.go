@@ -79,9 +79,22 @@ func Worlds() []World {
 		named("three-candidates", func(w *World) {
 			w.Campaigns, w.Proposals, w.MaxProposals, w.Slots = anyOnce, anyOnce, 3, 2
 		}),
-		// Promises of one slot a page, and a crash between the pages.
+		// A leader with two slots in flight: holes, gaps, cumulative answers.
+		named("pipeline", func(w *World) {
+			w.Proposals, w.MaxProposals, w.Slots, w.Crashes, w.MaxCrashes = [nodes]int{1, 0, 2}, 3, 2, anyOnce, 1
+		}),
+		// One leader, three slots, so that a hole can lie between two of them.
+		named("holes", func(w *World) {
+			w.Campaigns, w.Proposals, w.MaxProposals, w.Slots = [nodes]int{0, 0, 1}, [nodes]int{0, 0, 3}, 3, 3
+			w.Crashes, w.MaxCrashes = anyOnce, 1
+		}),
+		// Two in flight, Promises of one slot a page, and a crash between the pages.
 		named("pages", func(w *World) {
-			w.Campaigns, w.Slots, w.PageBytes, w.Crashes, w.MaxCrashes = [nodes]int{2, 0, 1}, 2, 1, [nodes]int{1, 0, 0}, 1
+			w.Proposals, w.MaxProposals, w.Slots, w.PageBytes, w.Crashes, w.MaxCrashes = [nodes]int{1, 0, 2}, 3, 2, 1, anyOnce, 1
+		}),
+		// Three ballots, so that of two reports the higher must win.
+		named("reports", func(w *World) {
+			w.Campaigns, w.Slots, w.Crashes, w.MaxCrashes = [nodes]int{2, 0, 1}, 2, [nodes]int{1, 0, 0}, 1
 		}),
 		// Refusals arrive; nothing can be forgotten then.
 		named("rejects", func(w *World) { w.Without, w.Crashes, w.MaxCrashes = silent[:2], anyOnce, 1 }),
