@@ -70,6 +70,7 @@ func (r *run) one(ctx context.Context, step nemesis.Step, due int64) (*injected,
 	if err != nil {
 		return nil, err
 	}
+	f.record.InForce = r.now()
 	f.record.Node = in.Node
 	r.load.victim(in.Node)
 	waitErr := wait(ctx, step.For)

@@ -118,7 +118,7 @@ func trials(dir string, p rundir.Plan, v rundir.Verdict, runErr error) []rundir.
 			Seed: p.Seed, Fault: f.Name, Verdict: v.Verdict,
 			DetectionMS: since(f, f.Detected), ElectedMS: since(f, f.Elected), FailoverMS: since(f, f.Committed),
 		}
-		if ns, ok := rundir.Unavailable(loaded.Ops, f.Inject); ok {
+		if ns, ok := rundir.Unavailable(loaded.Ops, f); ok {
 			t.UnavailableMS = float64(ns) / 1e6
 		}
 		if !f.Observed {

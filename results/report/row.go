@@ -126,7 +126,7 @@ func (m *measured) times(run *rundir.Run) {
 	for _, f := range run.Faults {
 		t := faultTimes{inject: f.Inject, heal: f.Heal, detected: since(f, f.Detected),
 			elected: since(f, f.Elected), committed: since(f, f.Committed), available: math.NaN()}
-		if ns, ok := rundir.Unavailable(mutations(run), f.Inject); ok {
+		if ns, ok := rundir.Unavailable(mutations(run), f); ok {
 			t.available = float64(ns) / 1e6
 		}
 		m.faults = append(m.faults, t)

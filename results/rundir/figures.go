@@ -21,13 +21,15 @@ func (o Op) Mutates() bool {
 	return false
 }
 
-// Unavailable is the time in nanoseconds from an injection to the completion of
-// the first successful mutation that was invoked after it, by any client. ok is
-// false when there was none.
-func Unavailable(ops []Op, inject int64) (ns int64, ok bool) {
+// Unavailable is the time in nanoseconds from a fault's injection to the
+// completion of the first successful mutation that was invoked after the fault
+// was in force, by any client. ok is false when there was none. (An injection
+// takes a moment; a mutation invoked within it may still be served by the victim.)
+func Unavailable(ops []Op, f Fault) (ns int64, ok bool) {
+	from := max(f.Inject, f.InForce)
 	for _, o := range ops {
-		if o.Start > inject && o.Mutates() && (!ok || o.End-inject < ns) {
-			ns, ok = o.End-inject, true
+		if o.Start > from && o.Mutates() && (!ok || o.End-f.Inject < ns) {
+			ns, ok = o.End-f.Inject, true
 		}
 	}
 	return ns, ok

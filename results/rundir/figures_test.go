@@ -14,13 +14,20 @@ func TestUnavailableCountsWhatWasServed(t *testing.T) {
 		{Kind: KindCreate, Start: 108, End: 190, Outcome: OutcomeOK, Reply: &Reply{Code: "EXISTS", Index: 12}},
 		{Kind: KindRevoke, Start: 109, End: 180, Outcome: OutcomeOK, Reply: &Reply{Code: "OK", Index: 11}},
 	}
-	if ns, ok := Unavailable(ops, 100); !ok || ns != 80 {
+	if ns, ok := Unavailable(ops, Fault{Inject: 100}); !ok || ns != 80 {
 		t.Errorf("unavailable for %d, %v; want 80", ns, ok)
 	}
-	if _, ok := Unavailable(ops, 500); ok {
+	// What was invoked while the fault was still being injected does not count.
+	if ns, ok := Unavailable(ops, Fault{Inject: 100, InForce: 108}); !ok || ns != 80 {
+		t.Errorf("in force from 108: %d, %v; want 80 of the revocation", ns, ok)
+	}
+	if ns, ok := Unavailable(ops, Fault{Inject: 100, InForce: 109}); ok {
+		t.Errorf("in force from 109: %d, want nothing", ns)
+	}
+	if _, ok := Unavailable(ops, Fault{Inject: 500}); ok {
 		t.Error("served after the last operation")
 	}
-	if ns, ok := Unavailable([]Op{{Kind: KindAppend, Start: 101, End: 103, Outcome: OutcomeOK, Reply: &Reply{Code: "OK"}}}, 100); !ok || ns != 3 {
+	if ns, ok := Unavailable([]Op{{Kind: KindAppend, Start: 101, End: 103, Outcome: OutcomeOK, Reply: &Reply{Code: "OK"}}}, Fault{Inject: 100}); !ok || ns != 3 {
 		t.Errorf("an append: %d, %v", ns, ok)
 	}
 }

@@ -196,7 +196,10 @@ type Fault struct {
 	Node   string            `json:"node"` // the victim
 	Due    int64             `json:"due"`
 	Inject int64             `json:"inject"`
-	Heal   int64             `json:"heal"` // -1: never healed
+	// InForce is when the injection was complete; times count from Inject, but
+	// what began before InForce may have escaped the fault. 0: not recorded.
+	InForce int64 `json:"in_force,omitempty"`
+	Heal    int64 `json:"heal"` // -1: never healed
 	// Observed says that the fault had an effect that could be seen, and how.
 	Observed bool     `json:"observed"`
 	Evidence []string `json:"evidence"`
