@@ -36,7 +36,7 @@ func Bench(ctx context.Context, dir string, o BenchOptions, info Info, progress 
 	}
 	b := rundir.Bench{
 		Format: rundir.FormatVersion, ID: filepath.Base(dir), Created: start.UTC(), Version: info.Version,
-		Command: info.Command, Host: host, Cells: o.Cells(), Interrupted: true,
+		Command: info.Command, Host: host, Cells: o.Cells(), Slices: o.Slices, Interrupted: true,
 	}
 	if err := writeJSON(filepath.Join(dir, "bench.json"), b); err != nil {
 		return err
@@ -46,7 +46,7 @@ func Bench(ctx context.Context, dir string, o BenchOptions, info Info, progress 
 		fmt.Fprintf(progress, "note: %s is on %s, which is not durable: no row will be ranked\n", dir, host.FileSystem)
 	}
 	steps := []func() error{
-		func() error { return benchRuns(ctx, dir, plans, host, info, progress) },
+		func() error { return benchRuns(ctx, dir, plans, &b, info, progress) },
 		func() error { return benchBareLog(ctx, dir, o, host, progress) },
 		func() error { return benchFailovers(ctx, dir, o, info, host, progress) },
 	}
@@ -60,13 +60,17 @@ func Bench(ctx context.Context, dir string, o BenchOptions, info Info, progress 
 	return errors.Join(err, writeJSON(filepath.Join(dir, "bench.json"), b))
 }
 
-func benchRuns(ctx context.Context, dir string, plans []rundir.Plan, host rundir.Host, info Info, progress io.Writer) error {
+// benchRuns runs the plans. A run that proved too little, because the machine
+// stalled in the wrong moment, is made again at the end, under the next slice
+// number and another seed; the first one stays where it is and is counted.
+func benchRuns(ctx context.Context, dir string, plans []rundir.Plan, b *rundir.Bench, info Info, progress io.Writer) error {
 	began := time.Now()
-	for i, p := range plans {
+	for i := 0; i < len(plans); i++ {
+		p := plans[i]
 		name := RunName(p)
 		out := filepath.Join(dir, "runs", name)
 		t := time.Now()
-		v, stats, err := Run(ctx, p, RunOptions{Dir: out, Host: &host, Info: info})
+		v, stats, err := Run(ctx, p, RunOptions{Dir: out, Host: &b.Host, Info: info})
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), os.RemoveAll(out))
 		}
@@ -78,6 +82,9 @@ func benchRuns(ctx context.Context, dir string, plans []rundir.Plan, host rundir
 				return errors.Join(err, e)
 			}
 		}
+		if again, ok := repeat(p, verdict, b); ok {
+			plans = append(plans, again)
+		}
 		left := time.Since(began) / time.Duration(i+1) * time.Duration(len(plans)-i-1)
 		fmt.Fprintf(progress, "[%3d/%d] %-52s %-7s %6d ops %5.1fs  about %s of runs left\n",
 			i+1, len(plans), name, verdict, stats.Operations, time.Since(t).Seconds(), left.Round(time.Second))
@@ -86,6 +93,28 @@ func benchRuns(ctx context.Context, dir string, plans []rundir.Plan, host rundir
 		}
 	}
 	return nil
+}
+
+// maxRepeats bounds how many slices beyond the asked ones a cell may get.
+const maxRepeats = 2
+
+// repeat returns the plan of another slice in place of one whose verdict is
+// unknown, and counts it as planned.
+func repeat(p rundir.Plan, verdict string, b *rundir.Bench) (rundir.Plan, bool) {
+	if verdict != rundir.Unknown {
+		return p, false
+	}
+	for i := range b.Cells {
+		c := &b.Cells[i]
+		if c.Backend != p.Backend || c.Workload != p.Workload || c.Fault != p.Fault || c.PlannedSlices >= b.Slices+maxRepeats {
+			continue
+		}
+		p.Slice = c.PlannedSlices
+		p.Seed += 500
+		c.PlannedSlices++
+		return p, true
+	}
+	return p, false
 }
 
 func writeJSON(name string, v any) error {

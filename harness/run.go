@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -318,48 +317,6 @@ func Check(ctx context.Context, dir string, timeout time.Duration) (rundir.Verdi
 		return v, ctx.Err()
 	}
 	return v, rundir.WriteVerdict(dir, v)
-}
-
-// WorstVerdict is the worst verdict of a bench directory's runs and failovers. A
-// run without a verdict is void, even if it left nothing but its folder, and so
-// is a bench without any run.
-func WorstVerdict(ctx context.Context, dir string) (string, error) {
-	runs, err := filepath.Glob(filepath.Join(dir, "runs", "*"))
-	if err != nil {
-		return "", err
-	}
-	var verdicts []string
-	for _, run := range runs {
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
-		v, err := rundir.ReadVerdict(run)
-		if err != nil {
-			v.Verdict = rundir.Void
-		}
-		verdicts = append(verdicts, v.Verdict)
-	}
-	var f rundir.Failovers
-	text, err := os.ReadFile(filepath.Join(dir, failoversFile))
-	if err == nil {
-		err = json.Unmarshal(text, &f)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", err
-	}
-	for _, trials := range f.Backends {
-		for _, t := range trials {
-			verdicts = append(verdicts, t.Verdict)
-		}
-	}
-	if len(verdicts) == 0 {
-		return rundir.Void, nil
-	}
-	worst := rundir.Valid
-	for _, v := range verdicts {
-		worst = rundir.Worse(worst, v)
-	}
-	return worst, nil
 }
 
 // ReplayCommand is the one line that runs the plan again.

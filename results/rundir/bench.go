@@ -12,6 +12,10 @@ type Bench struct {
 	Command string    `json:"command"`
 	Host    Host      `json:"host"`
 	Cells   []Cell    `json:"cells"`
+	// Slices is how many valid slices each cell should have. A slice whose verdict
+	// is unknown stays, and is run again under the next number: its cell then has
+	// more PlannedSlices than this.
+	Slices int `json:"slices,omitempty"`
 	// WallSeconds is 0 until the bench has ended; Interrupted is true when it
 	// was stopped early: the runs that are there are whole.
 	WallSeconds float64 `json:"wall_seconds"`
