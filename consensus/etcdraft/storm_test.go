@@ -75,6 +75,8 @@ func TestAnswersThatRepeatDoNotRepeatTheLog(t *testing.T) {
 				answer.Type = pb.MsgVoteResp.Enum()
 			case pb.MsgApp:
 				answer.Type, answer.Index = pb.MsgAppResp.Enum(), new(m.GetIndex()+uint64(len(m.Entries)))
+			case pb.MsgHeartbeat: // else the leader would step aside after a while
+				answer.Type, answer.Context = pb.MsgHeartbeatResp.Enum(), m.Context
 			default:
 				continue
 			}
