@@ -38,11 +38,12 @@
 // removed oldest first, after a record saying so is durable.
 //
 // Records are framed by record.Writer into memory and leave in one write and one
-// fdatasync by the goroutine that commits. record.LogWriter was measured beside
-// it: it flushes on a goroutine of its own, which adds two switches to a lone
-// append, and gains nothing here, because the callers group their commands into
-// batches already. Its recycled files would also need a proof that a torn
-// record never continues in the chunks of an older one; zeros need none.
+// fdatasync by the goroutine that commits. record.LogWriter flushes on a
+// goroutine of its own, which adds two switches to a lone append; the callers
+// group their commands into batches already, so its own grouping is not needed.
+// That is a choice by design: a side-by-side on a busy machine ranked neither.
+// Its recycled files would also need a proof that a torn record never continues
+// in the chunks of an older one; zeros need none.
 //
 // # Recovery
 //
