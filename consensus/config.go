@@ -12,8 +12,12 @@ type Config struct {
 	// Cluster names the cluster; peers of another cluster are refused.
 	Cluster string
 	Self    NodeID
-	// Peers are all voters, Self included, in any order.
-	Peers  []Peer
+	// Peers are the founders of the cluster, Self included, in any order. A
+	// replica that was opened before takes its members from its own log instead.
+	Peers []Peer
+	// Join: the cluster exists already. Peers are then only whom to talk to, Self
+	// included; nobody votes until a snapshot or the log says who does.
+	Join   bool
 	Limits Limits
 	// StateMachine is owned by the replica from Open to Close.
 	StateMachine StateMachine

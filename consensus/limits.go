@@ -3,6 +3,7 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -20,9 +21,19 @@ const (
 // ReadMode says how ReadBarrier proves that the replica still leads.
 type ReadMode string
 
-// ReadLinearizable asks a quorum (ReadIndex, ReadConfirm, VerifyLeader) for
-// each batch of reads. It is the only mode as yet.
-const ReadLinearizable ReadMode = "linearizable"
+// The read modes.
+const (
+	// ReadLinearizable asks a quorum (ReadIndex, ReadConfirm, VerifyLeader) for
+	// each batch of reads.
+	ReadLinearizable ReadMode = "linearizable"
+	// ReadLease trusts a quorum's promise, counted by clocks that drift apart by
+	// at most MaxClockDrift, not to elect another leader for a while.
+	ReadLease ReadMode = "lease"
+	// ReadLog sends each batch of reads through the log.
+	ReadLog ReadMode = "log"
+	// ReadStale serves what is applied, on any replica: a prefix of the log.
+	ReadStale ReadMode = "stale"
+)
 
 // MaxEntryBytes bounds BatchBytes and MaxCommandBytes. An entry, or a message
 // full of them, must fit a frame of the wire (32 MiB): what does not fit is
@@ -56,6 +67,13 @@ type Limits struct {
 	PreVote         bool
 	CheckQuorum     bool
 	ReadMode        ReadMode
+	// MaxClockDrift bounds how much faster one clock runs than another, as a
+	// fraction. Only leases depend on it.
+	MaxClockDrift float64
+	// Phase1Quorum and Phase2Quorum are the sizes of our own core's quorums, 0 for
+	// majorities. Their sum must exceed the number of voters.
+	Phase1Quorum, Phase2Quorum int
+	Switches                   Switches
 	// MaxCommandBytes refuses larger commands with ErrDropped.
 	MaxCommandBytes int
 }
@@ -67,7 +85,7 @@ func Matched2() Limits {
 		Window: 64, QueueCommands: 16384,
 		Tick: 10 * time.Millisecond, ElectionTicks: 15, HeartbeatTicks: 3,
 		LeaderDiskParallel: true, PreVote: true, CheckQuorum: true,
-		ReadMode: ReadLinearizable, MaxCommandBytes: 1 << 20,
+		ReadMode: ReadLinearizable, MaxClockDrift: 0.01, MaxCommandBytes: 1 << 20,
 	}
 }
 
@@ -85,6 +103,8 @@ func (l Limits) ElectionTimeout() time.Duration {
 	return time.Duration(l.ElectionTicks) * l.Tick
 }
 
+var readModes = []ReadMode{ReadLinearizable, ReadLease, ReadLog, ReadStale}
+
 // Validate reports every contradiction at once.
 func (l Limits) Validate() error {
 	var errs []error
@@ -101,8 +121,10 @@ func (l Limits) Validate() error {
 	check(l.Tick >= time.Millisecond, "tick is %v; it must be at least 1ms", l.Tick)
 	check(l.HeartbeatTicks >= 1, "heartbeat ticks is %d; it must be at least 1", l.HeartbeatTicks)
 	check(l.ElectionTicks > l.HeartbeatTicks, "election ticks is %d; it must exceed heartbeat ticks (%d)", l.ElectionTicks, l.HeartbeatTicks)
-	check(l.SnapshotEvery == 0, "snapshot every is %d; only 0 (off) is supported as yet", l.SnapshotEvery)
-	check(l.ReadMode == ReadLinearizable, "read mode is %q; want %q", l.ReadMode, ReadLinearizable)
+	check(slices.Contains(readModes, l.ReadMode), "read mode is %q; want one of %q", l.ReadMode, readModes)
+	check(l.MaxClockDrift >= 0 && l.MaxClockDrift < 0.5, "max clock drift is %v; it must be from 0 to below 0.5", l.MaxClockDrift)
+	check(l.ReadMode != ReadLease || l.CheckQuorum, "read mode %q needs check quorum", ReadLease)
+	check(l.Phase1Quorum >= 0 && l.Phase2Quorum >= 0, "quorums are %d and %d; they must not be negative", l.Phase1Quorum, l.Phase2Quorum)
 	check(l.MaxCommandBytes >= 1 && l.MaxCommandBytes <= MaxEntryBytes, "max command bytes is %d; it must be from 1 to %d", l.MaxCommandBytes, MaxEntryBytes)
 	return errors.Join(errs...)
 }

@@ -60,7 +60,7 @@ func OutcomeOf(err error) Outcome {
 		return OK
 	case errors.Is(err, ErrUnknown):
 		return Unknown
-	case errors.Is(err, ErrDropped), errors.Is(err, ErrClosed), errors.As(err, &notLeader):
+	case errors.Is(err, ErrDropped), errors.Is(err, ErrRefused), errors.Is(err, ErrClosed), errors.As(err, &notLeader):
 		return Fail
 	}
 	return Unknown

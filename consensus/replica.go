@@ -39,7 +39,8 @@ type Replica interface {
 	Propose(ctx context.Context, command []byte) (Result, error)
 
 	// ReadBarrier returns once the local state machine has applied every
-	// command whose Propose returned anywhere before ReadBarrier was called. A
+	// command whose Propose returned anywhere before ReadBarrier was called - in
+	// the way that Limits.ReadMode names; ReadStale promises only a prefix. A
 	// lookup made after it is linearizable. It returns an index that the local
 	// state machine has applied. A replica that is not the leader returns
 	// *NotLeaderError. Reads never change state, so every error is a failure.
@@ -121,6 +122,9 @@ type Status struct {
 	// Committed is the highest index known committed (Paxos: the end of the
 	// contiguous known-chosen prefix). Applied is the highest index applied.
 	Committed, Applied uint64
+	// Snapshot is the index of the newest snapshot on disk, First the lowest index
+	// that the log may still hold.
+	Snapshot, First uint64
 	// Counters are totals since Open, by name ("fsyncs", "frames", "bytes",
 	// "elections", ...).
 	Counters map[string]uint64
@@ -143,6 +147,13 @@ const (
 	EventCommit
 	// EventApplying: the entry (Index, Term) is about to be applied here.
 	EventApplying
+	// EventRestored: the state machine now holds everything through Index, from a
+	// snapshot; what was applied before is forgotten.
+	EventRestored
+	// EventSnapshot: a snapshot through Index is durable here.
+	EventSnapshot
+	// EventMembers: the configuration Members, made at Index, is in effect here.
+	EventMembers
 )
 
 // Event tells an observer what a replica does. Observers are called from the
@@ -152,4 +163,6 @@ type Event struct {
 	Node  NodeID
 	Term  uint64
 	Index uint64
+	// Members is set for EventMembers only; it is shared and must not be changed.
+	Members *Members
 }

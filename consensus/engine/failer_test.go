@@ -59,7 +59,7 @@ func TestAFailedOpenFreesTheListener(t *testing.T) {
 	}
 	refused := errors.New("refused")
 	_, err = Open(cfg, Deps{FS: disk.FS(faultdisk.NewMem(1)), Dir: "log", Network: network, Listener: l}, "none",
-		func(consensus.Config, *storage.Log) (Core, error) { return nil, refused })
+		func(consensus.Config, *storage.Log, Start) (Core, error) { return nil, refused })
 	if !errors.Is(err, refused) {
 		t.Fatal(err)
 	}

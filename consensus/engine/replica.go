@@ -33,7 +33,7 @@ type Deps struct {
 }
 
 // Factory opens a protocol over a recovered log.
-type Factory func(cfg consensus.Config, log *storage.Log) (Core, error)
+type Factory func(cfg consensus.Config, log *storage.Log, start Start) (Core, error)
 
 // Replica is a core at work. It implements consensus.Replica.
 type Replica struct {
@@ -110,7 +110,7 @@ func start(cfg consensus.Config, deps Deps, protocol string, open Factory, log *
 	if err := identify(cfg, protocol, log); err != nil {
 		return nil, err
 	}
-	core, err := open(cfg, log)
+	core, err := open(cfg, log, Start{Founders: consensus.Founders(cfg.Peers)})
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func Open(cfg consensus.Config, deps engine.Deps) (consensus.Replica, error) {
 }
 
 // NewCore opens the protocol over a recovered log.
-func NewCore(cfg consensus.Config, log *storage.Log) (engine.Core, error) {
+func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Core, error) {
 	s, err := newStore(cfg, log)
 	if err != nil {
 		return nil, err

@@ -125,7 +125,7 @@ func TestHardStateBeyondTheLogIsRefused(t *testing.T) {
 // that it is committed: one write, and the news rides on the next one.
 func TestACommitIndexAloneIsNotWritten(t *testing.T) {
 	log := openLog(t)
-	c, err := NewCore(testConfig(3), log)
+	c, err := NewCore(testConfig(3), log, engine.Start{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestACommitIndexAloneIsNotWritten(t *testing.T) {
 }
 
 func TestStepRefusesWhatNoPeerSends(t *testing.T) {
-	c, err := NewCore(testConfig(3), openLog(t))
+	c, err := NewCore(testConfig(3), openLog(t), engine.Start{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"gfslab/consensus"
+	"gfslab/consensus/engine"
 	"gfslab/consensus/storage"
 	"gfslab/internal/disk"
 	faultdisk "gfslab/internal/fault/disk"
@@ -25,7 +26,7 @@ func TestHostileFramesDoNoHarm(t *testing.T) {
 		for id := range consensus.NodeID(3) {
 			cfg.Peers = append(cfg.Peers, consensus.Peer{ID: id + 1, Addr: "x"})
 		}
-		c, err := NewCore(cfg, log)
+		c, err := NewCore(cfg, log, engine.Start{})
 		if err != nil {
 			t.Fatal(err)
 		}

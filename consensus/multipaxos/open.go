@@ -20,7 +20,7 @@ func Open(cfg consensus.Config, deps engine.Deps) (consensus.Replica, error) {
 }
 
 // NewCore opens the protocol over a recovered log.
-func NewCore(cfg consensus.Config, log *storage.Log) (engine.Core, error) {
+func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Core, error) {
 	hard, err := decodeHardState(log.HardState())
 	if err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ type write struct {
 const maxReplay = 4 << 20
 
 // NewCore opens the control over a recovered log.
-func NewCore(cfg consensus.Config, log *storage.Log) (engine.Core, error) {
+func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Core, error) {
 	if len(cfg.Peers) != 1 {
 		return nil, fmt.Errorf("unreplicated: %d peers given; it runs alone", len(cfg.Peers))
 	}
