@@ -22,6 +22,7 @@ var units = []unit{
 	{path: "paxos"},
 	{path: "consensus"},
 	{path: "master/meta", tree: true},
+	{path: "kv/store"},
 	{path: "results/rundir"},
 	{path: "api", tree: true},
 	{path: "internal/disk"},
