@@ -7,9 +7,10 @@
 //
 // # Files
 //
-//	0000000001.log     segments, numbered without a hole
-//	<index>-<stamp>.snap   one snapshot: magic, index, stamp, data, body, length, CRC-32C
-//	LOCK               held while the log is open
+//	0000000001.log                 segments, numbered without a hole
+//	<index>-<stamp>.snap           a snapshot: magic, index, stamp, data, body, length, CRC-32C
+//	<index>-<stamp>-fetched.snap   one that another replica wrote
+//	LOCK                           held while the log is open
 //
 // A segment is a stream of records in the chunk layout of pebble's record
 // package (32 KiB blocks, CRC-32C per chunk), followed by zeros. Zeros are

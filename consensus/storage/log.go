@@ -22,7 +22,7 @@ type Log struct {
 	// turn is held by the commit under way (and by Close). It is a channel and
 	// not a mutex because a commit waits for the disk.
 	turn     chan struct{}
-	snapTurn chan struct{} // the same for snapshots
+	snapTurn chan struct{} // the same for what gives a snapshot its name
 	out      *appender
 	seq      uint64 // last sequence number used
 	durable  uint64 // highest sequence number known durable
@@ -30,6 +30,8 @@ type Log struct {
 	zeros    zeros
 	recovery Recovery
 	counters counters
+	// temporaries tells unfinished snapshots apart.
+	temporaries atomic.Uint64
 
 	mu   sync.RWMutex // guards the rest; never held across file access
 	idx  *index
@@ -251,8 +253,9 @@ func (l *Log) Counters() Counters {
 // Recovery says what Open found.
 func (l *Log) Recovery() Recovery { return l.recovery }
 
-// Close waits for the commit and the snapshot under way and closes all files.
-// Everything committed is durable already: Close writes nothing.
+// Close waits for the commit under way and closes all files. Everything
+// committed is durable already: Close writes nothing. Snapshots that are still
+// being written or received must have ended; they can no longer be committed.
 func (l *Log) Close() error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()

@@ -24,82 +24,44 @@ type SnapshotMeta struct {
 
 const (
 	snapshotSuffix  = ".snap"
+	fetchedSuffix   = "-fetched" + snapshotSuffix
 	temporarySuffix = ".tmp"
 	trailerBytes    = 12 // length of all before it, CRC-32C of that
 )
 
 var snapshotMagic = []byte("gfssnap\x01") // the last byte is the format version
 
-func snapshotName(m SnapshotMeta) string {
-	return fmt.Sprintf("%016x-%016x%s", m.Index, m.Stamp, snapshotSuffix)
+func snapshotName(m SnapshotMeta, fetched bool) string {
+	suffix := snapshotSuffix
+	if fetched {
+		suffix = fetchedSuffix
+	}
+	return fmt.Sprintf("%016x-%016x%s", m.Index, m.Stamp, suffix)
 }
 
-// SaveSnapshot stores a snapshot beside the log. It is durable and replaces
-// the one before it when SaveSnapshot returns nil; otherwise the one before it
-// stands. It may run beside commits; it does not compact the log. An index
-// below the newest snapshot's is an error.
+// SnapshotInfo describes a snapshot's file.
+type SnapshotInfo struct {
+	SnapshotMeta
+	// Size is that of the whole file, CRC the checksum in its trailer, which
+	// covers all before the trailer. Together with index and stamp they name its
+	// content.
+	Size int64
+	CRC  uint32
+	// Fetched: another replica wrote it, so the log beside it may lack, or hold
+	// otherwise, what it includes.
+	Fetched bool
+}
+
+// SaveSnapshot stores a snapshot beside the log: NewSnapshot, write, Commit.
 func (l *Log) SaveSnapshot(meta SnapshotMeta, write func(io.Writer) error) error {
-	l.snapTurn <- struct{}{}
-	defer func() { <-l.snapTurn }()
-	if err := l.Err(); err != nil {
-		return err
-	}
-	names, err := l.snapshots()
+	w, err := l.NewSnapshot(meta)
 	if err != nil {
 		return err
 	}
-	name := snapshotName(meta)
-	if n := len(names); n > 0 && names[n-1][:16] > name[:16] {
-		return fmt.Errorf("storage: snapshot %s is older than %s", name, names[n-1])
+	if err := write(w); err != nil {
+		return errors.Join(err, w.Abort())
 	}
-	tmp := l.path(name + temporarySuffix)
-	if err := l.writeSnapshot(tmp, meta, write); err != nil {
-		return errors.Join(err, l.opts.FS.Remove(tmp))
-	}
-	if err := l.opts.FS.Rename(tmp, l.path(name)); err != nil {
-		return err
-	}
-	if err := l.syncDir(); err != nil {
-		return err
-	}
-	for _, old := range names {
-		if old == name {
-			continue
-		}
-		if err := l.opts.FS.Remove(l.path(old)); err != nil {
-			l.opts.Logger.Warn("old snapshot not removed", "name", old, "err", err)
-		}
-	}
-	return nil
-}
-
-func (l *Log) writeSnapshot(path string, meta SnapshotMeta, write func(io.Writer) error) error {
-	f, err := l.opts.FS.Create(path, "gfslab-snapshot")
-	if err != nil {
-		return err
-	}
-	w := &checkedWriter{w: bufio.NewWriterSize(f, 64<<10)}
-	head := append([]byte(nil), snapshotMagic...)
-	head = binary.AppendUvarint(head, meta.Index)
-	head = binary.AppendUvarint(head, meta.Stamp)
-	head = binary.AppendUvarint(head, uint64(len(meta.Data)))
-	if _, err = w.Write(append(head, meta.Data...)); err == nil {
-		err = write(w)
-	}
-	if err == nil {
-		var t [trailerBytes]byte
-		binary.LittleEndian.PutUint64(t[:], w.n)
-		binary.LittleEndian.PutUint32(t[8:], w.crc)
-		_, err = w.w.Write(t[:])
-	}
-	if err == nil {
-		err = w.w.Flush()
-	}
-	if err == nil {
-		l.counters.fsyncs.Add(1)
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
+	return w.Commit()
 }
 
 // OpenSnapshot returns the newest snapshot, after checking all of it. The
@@ -108,15 +70,7 @@ func (l *Log) OpenSnapshot() (SnapshotMeta, io.ReadCloser, error) {
 	if err := l.Err(); err != nil {
 		return SnapshotMeta{}, nil, err
 	}
-	names, err := l.snapshots()
-	if err != nil {
-		return SnapshotMeta{}, nil, err
-	}
-	if len(names) == 0 {
-		return SnapshotMeta{}, nil, ErrNoSnapshot
-	}
-	name := names[len(names)-1]
-	f, err := l.opts.FS.Open(l.path(name))
+	name, f, err := l.newestSnapshot()
 	if err != nil {
 		return SnapshotMeta{}, nil, err
 	}
@@ -125,6 +79,19 @@ func (l *Log) OpenSnapshot() (SnapshotMeta, io.ReadCloser, error) {
 		return SnapshotMeta{}, nil, errors.Join(err, f.Close())
 	}
 	return meta, snapshotReader{body, f}, nil
+}
+
+func (l *Log) newestSnapshot() (name string, f disk.File, err error) {
+	names, err := l.snapshots()
+	if err != nil {
+		return "", nil, err
+	}
+	if len(names) == 0 {
+		return "", nil, ErrNoSnapshot
+	}
+	name = names[len(names)-1]
+	f, err = l.opts.FS.Open(l.path(name))
+	return name, f, err
 }
 
 func openSnapshot(name string, f disk.File) (meta SnapshotMeta, body io.Reader, err error) {
@@ -150,6 +117,14 @@ func openSnapshot(name string, f disk.File) (meta SnapshotMeta, body io.Reader, 
 	if binary.LittleEndian.Uint64(t[:]) != uint64(size) || binary.LittleEndian.Uint32(t[8:]) != h.Sum32() {
 		return meta, nil, corrupt(size, "snapshot does not match its checksum")
 	}
+	return readSnapshotHead(name, f, size)
+}
+
+// readSnapshotHead reads what stands before the body, and leaves the body.
+func readSnapshotHead(name string, f disk.File, size int64) (meta SnapshotMeta, body io.Reader, err error) {
+	corrupt := func(reason string) error {
+		return &CorruptionError{File: name, Offset: int64(len(snapshotMagic)), Reason: reason}
+	}
 	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, size), 64<<10)
 	magic := make([]byte, len(snapshotMagic))
 	if _, err := io.ReadFull(r, magic); err != nil {
@@ -161,11 +136,11 @@ func openSnapshot(name string, f disk.File) (meta SnapshotMeta, body io.Reader, 
 	var n uint64
 	for _, v := range []*uint64{&meta.Index, &meta.Stamp, &n} {
 		if *v, err = binary.ReadUvarint(r); err != nil {
-			return meta, nil, corrupt(int64(len(magic)), "snapshot's head ends early")
+			return meta, nil, corrupt("snapshot's head ends early")
 		}
 	}
 	if n > uint64(size) {
-		return meta, nil, corrupt(int64(len(magic)), "snapshot's head ends early")
+		return meta, nil, corrupt("snapshot's head ends early")
 	}
 	meta.Data = make([]byte, n)
 	_, err = io.ReadFull(r, meta.Data)
@@ -186,18 +161,4 @@ func (l *Log) snapshots() ([]string, error) {
 type snapshotReader struct {
 	io.Reader
 	io.Closer
-}
-
-// checkedWriter counts and checksums what it passes on.
-type checkedWriter struct {
-	w   *bufio.Writer
-	n   uint64
-	crc uint32
-}
-
-func (c *checkedWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += uint64(n)
-	c.crc = crc32.Update(c.crc, castagnoli, p[:n])
-	return n, err
 }

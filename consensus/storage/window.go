@@ -1,5 +1,7 @@
 package storage
 
+import "slices"
+
 // window holds one value per index over a contiguous range of indexes. It
 // grows at both ends; gaps hold the zero value.
 type window[T any] struct {
@@ -48,8 +50,12 @@ func (w *window[T]) dropFrom(from uint64) {
 	w.items = w.items[:keep]
 }
 
-// dropTo removes all indexes <= to. The front goes back to the allocator when
-// the next growth copies what is left.
+// keepItems is how much room a window keeps that it does not use.
+const keepItems = 1 << 10
+
+// dropTo removes all indexes <= to. When more goes than stays, what stays is
+// copied, so that the front goes back to the allocator at once; else the next
+// growth does that.
 func (w *window[T]) dropTo(to uint64) {
 	if to < w.base {
 		return
@@ -57,10 +63,16 @@ func (w *window[T]) dropTo(to uint64) {
 	if to >= w.end() {
 		clear(w.items)
 		w.base, w.items = to+1, w.items[:0]
+		if cap(w.items) > keepItems {
+			w.items = nil
+		}
 		return
 	}
 	n := to + 1 - w.base
 	clear(w.items[:n])
 	w.items = w.items[n:]
 	w.base += n
+	if n > keepItems && n > uint64(len(w.items)) {
+		w.items = slices.Clone(w.items)
+	}
 }
