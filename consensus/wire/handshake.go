@@ -141,6 +141,8 @@ type identity struct {
 	self    consensus.NodeID
 	cluster string
 	peers   map[consensus.NodeID]string
+	// newcomers: identities above it are welcome although they are not known.
+	newcomers consensus.NodeID
 }
 
 // refusal says why h is not welcome, or "".
@@ -152,7 +154,7 @@ func (id identity) refusal(h hello) string {
 		return fmt.Sprintf("it belongs to cluster %q; this is cluster %q", h.cluster, id.cluster)
 	case h.to != id.self:
 		return fmt.Sprintf("it wants node %d; this is node %d", h.to, id.self)
-	case id.peers[h.from] == "" || h.from == id.self:
+	case h.from == id.self || id.peers[h.from] == "" && h.from <= id.newcomers:
 		return fmt.Sprintf("node %d is not a peer of node %d", h.from, id.self)
 	}
 	return ""

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gfslab/consensus"
@@ -26,7 +28,7 @@ type StreamOptions struct {
 // the same handshake as a Transport's and with the same counters. It is a
 // net.Listener for what the peers dial.
 type Stream struct {
-	id       identity
+	id       atomic.Pointer[identity]
 	network  Network
 	listener net.Listener
 	log      *slog.Logger
@@ -58,11 +60,28 @@ func NewStream(o StreamOptions) (*Stream, error) {
 	}
 	done, stop := context.WithCancel(context.Background())
 	s := &Stream{
-		id: id, network: o.Network, listener: o.Listener, log: o.Logger,
+		network: o.Network, listener: o.Listener, log: o.Logger,
 		ready: make(chan net.Conn), slots: make(chan struct{}, handshakes), done: done, stop: stop,
 	}
+	s.id.Store(&id)
 	s.tasks.Go(s.accept)
 	return s, nil
+}
+
+// SetPeers replaces the peers. Identities above highest may call, too: a replica
+// that lags does not know the newest members yet, one of which may lead, while
+// an identity at or below the highest that was ever a member is a peer's or of
+// the past. Connections that are open stay so.
+func (s *Stream) SetPeers(peers []consensus.Peer, highest consensus.NodeID) error {
+	old := s.id.Load()
+	id, err := newIdentity(old.kind, old.cluster, old.self, append([]consensus.Peer{{ID: old.self, Addr: old.peers[old.self]}},
+		slices.DeleteFunc(slices.Clone(peers), func(p consensus.Peer) bool { return p.ID == old.self })...))
+	if err != nil {
+		return err
+	}
+	id.newcomers = highest
+	s.id.Store(&id)
+	return nil
 }
 
 func (s *Stream) accept() {
@@ -78,7 +97,7 @@ func (s *Stream) accept() {
 			return
 		}
 		s.tasks.Go(func() {
-			_, err := s.id.receive(c)
+			_, err := s.id.Load().receive(c)
 			<-s.slots
 			if err != nil {
 				logRefused(s.done, s.log, c, err)
@@ -107,10 +126,11 @@ func (s *Stream) Accept() (net.Conn, error) {
 // Dial opens a connection to the peer at addr, handshake included. An address
 // that is no peer's is an error.
 func (s *Stream) Dial(addr string, timeout time.Duration) (net.Conn, error) {
+	id := s.id.Load()
 	var to consensus.NodeID
-	for id, a := range s.id.peers {
+	for n, a := range id.peers {
 		if a == addr {
-			to = id
+			to = max(to, n) // a replaced member may have left its address to its successor
 		}
 	}
 	if to == 0 {
@@ -128,7 +148,7 @@ func (s *Stream) Dial(addr string, timeout time.Duration) (net.Conn, error) {
 	if !s.conns.add(c) {
 		return nil, net.ErrClosed
 	}
-	if err := greet(c, hello{kind: kindStream, from: s.id.self, to: to, cluster: s.id.cluster}); err != nil {
+	if err := greet(c, hello{kind: kindStream, from: id.self, to: to, cluster: id.cluster}); err != nil {
 		s.conns.remove(c)
 		return nil, err
 	}

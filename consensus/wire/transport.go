@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 
@@ -114,7 +115,7 @@ func NewTransport(o TransportOptions) (*Transport, error) {
 }
 
 func newIdentity(k kind, cluster string, self consensus.NodeID, peers []consensus.Peer) (identity, error) {
-	id := identity{kind: k, self: self, cluster: cluster, peers: map[consensus.NodeID]string{}}
+	id := identity{kind: k, self: self, cluster: cluster, peers: map[consensus.NodeID]string{}, newcomers: math.MaxUint64}
 	for _, p := range peers {
 		if p.ID == 0 || p.Addr == "" || id.peers[p.ID] != "" {
 			return id, fmt.Errorf("wire: peer %d at %q: an id of 0, no address, or given twice", p.ID, p.Addr)

@@ -360,6 +360,53 @@ func TestCloseUnderLoad(t *testing.T) {
 	})
 }
 
+// TestStreamPeersChange: 2 is removed and 4 is added at node 1; nobody has told
+// it of 5, which comes later still.
+func TestStreamPeersChange(t *testing.T) {
+	n := NewMemory()
+	everybody := []consensus.Peer{{ID: 1, Addr: "n1:1"}, {ID: 2, Addr: "n2:1"}, {ID: 4, Addr: "n4:1"}, {ID: 5, Addr: "n5:1"}}
+	streams := map[consensus.NodeID]*Stream{}
+	for _, p := range everybody {
+		s, err := NewStream(StreamOptions{Cluster: "test", Self: p.ID, Peers: everybody, Network: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		streams[p.ID] = s
+	}
+	if err := streams[1].SetPeers([]consensus.Peer{{ID: 1, Addr: "n1:1"}, {ID: 4, Addr: "n4:1"}}, 4); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		from    consensus.NodeID
+		welcome bool
+	}{{2, false}, {4, true}, {5, true}} {
+		_, err := streams[c.from].Dial("n1:1", time.Second)
+		if c.welcome {
+			if err != nil {
+				t.Fatalf("node %d: %v", c.from, err)
+			}
+			if _, err := streams[1].Accept(); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		var refused *RefusedError
+		if !errors.As(err, &refused) {
+			t.Fatalf("the removed node %d: %v", c.from, err)
+		}
+	}
+	if _, err := streams[1].Dial("n2:1", time.Second); err == nil {
+		t.Fatal("a removed node was dialed")
+	}
+	if _, err := streams[1].Dial("n4:1", time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if err := streams[1].SetPeers([]consensus.Peer{{ID: 0, Addr: "n1:1"}}, 4); err == nil {
+		t.Fatal("a peer without an identity was taken")
+	}
+}
+
 func TestStream(t *testing.T) {
 	networks(t, func(t *testing.T, n Network) {
 		var streams []*Stream
