@@ -165,7 +165,10 @@ type Position struct {
 	Index  uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	Offset uint32                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
 	// term is the leadership epoch of the master that answered.
-	Term          uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Term uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	// members is the log index of the configuration that the replica which
+	// answered is in. A client that sees it rise asks for the new members.
+	Members       uint64 `protobuf:"varint,4,opt,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -221,17 +224,91 @@ func (x *Position) GetTerm() uint64 {
 	return 0
 }
 
+func (x *Position) GetMembers() uint64 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+// Member is one replica of the log.
+type Member struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// address is where the other replicas reach it.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// clients is where clients reach it; empty if unknown.
+	Clients       string `protobuf:"bytes,3,opt,name=clients,proto3" json:"clients,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Member) Reset() {
+	*x = Member{}
+	mi := &file_gfs_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Member) ProtoMessage() {}
+
+func (x *Member) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Member.ProtoReflect.Descriptor instead.
+func (*Member) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Member) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Member) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Member) GetClients() string {
+	if x != nil {
+		return x.Clients
+	}
+	return ""
+}
+
 type NotLeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// leader is the node id of the leader, 0 if unknown.
-	Leader        uint64 `protobuf:"varint,1,opt,name=leader,proto3" json:"leader,omitempty"`
+	Leader uint64 `protobuf:"varint,1,opt,name=leader,proto3" json:"leader,omitempty"`
+	// members are those of the newest configuration known here, made at the log
+	// index members_index.
+	Members       []*Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	MembersIndex  uint64    `protobuf:"varint,3,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NotLeader) Reset() {
 	*x = NotLeader{}
-	mi := &file_gfs_proto_msgTypes[2]
+	mi := &file_gfs_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -243,7 +320,7 @@ func (x *NotLeader) String() string {
 func (*NotLeader) ProtoMessage() {}
 
 func (x *NotLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[2]
+	mi := &file_gfs_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -256,12 +333,26 @@ func (x *NotLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotLeader.ProtoReflect.Descriptor instead.
 func (*NotLeader) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{2}
+	return file_gfs_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *NotLeader) GetLeader() uint64 {
 	if x != nil {
 		return x.Leader
+	}
+	return 0
+}
+
+func (x *NotLeader) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *NotLeader) GetMembersIndex() uint64 {
+	if x != nil {
+		return x.MembersIndex
 	}
 	return 0
 }
@@ -276,7 +367,7 @@ type PathRequest struct {
 
 func (x *PathRequest) Reset() {
 	*x = PathRequest{}
-	mi := &file_gfs_proto_msgTypes[3]
+	mi := &file_gfs_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -288,7 +379,7 @@ func (x *PathRequest) String() string {
 func (*PathRequest) ProtoMessage() {}
 
 func (x *PathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[3]
+	mi := &file_gfs_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -301,7 +392,7 @@ func (x *PathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathRequest.ProtoReflect.Descriptor instead.
 func (*PathRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{3}
+	return file_gfs_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PathRequest) GetSession() *Session {
@@ -329,7 +420,7 @@ type RenameRequest struct {
 
 func (x *RenameRequest) Reset() {
 	*x = RenameRequest{}
-	mi := &file_gfs_proto_msgTypes[4]
+	mi := &file_gfs_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +432,7 @@ func (x *RenameRequest) String() string {
 func (*RenameRequest) ProtoMessage() {}
 
 func (x *RenameRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[4]
+	mi := &file_gfs_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +445,7 @@ func (x *RenameRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameRequest.ProtoReflect.Descriptor instead.
 func (*RenameRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{4}
+	return file_gfs_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RenameRequest) GetSession() *Session {
@@ -389,7 +480,7 @@ type AllocateRequest struct {
 
 func (x *AllocateRequest) Reset() {
 	*x = AllocateRequest{}
-	mi := &file_gfs_proto_msgTypes[5]
+	mi := &file_gfs_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +492,7 @@ func (x *AllocateRequest) String() string {
 func (*AllocateRequest) ProtoMessage() {}
 
 func (x *AllocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[5]
+	mi := &file_gfs_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +505,7 @@ func (x *AllocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllocateRequest.ProtoReflect.Descriptor instead.
 func (*AllocateRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{5}
+	return file_gfs_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AllocateRequest) GetSession() *Session {
@@ -447,7 +538,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_gfs_proto_msgTypes[6]
+	mi := &file_gfs_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -459,7 +550,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[6]
+	mi := &file_gfs_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -472,7 +563,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{6}
+	return file_gfs_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReadRequest) GetPath() string {
@@ -492,7 +583,7 @@ type LocationRequest struct {
 
 func (x *LocationRequest) Reset() {
 	*x = LocationRequest{}
-	mi := &file_gfs_proto_msgTypes[7]
+	mi := &file_gfs_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +595,7 @@ func (x *LocationRequest) String() string {
 func (*LocationRequest) ProtoMessage() {}
 
 func (x *LocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[7]
+	mi := &file_gfs_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +608,7 @@ func (x *LocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocationRequest.ProtoReflect.Descriptor instead.
 func (*LocationRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{7}
+	return file_gfs_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LocationRequest) GetPath() string {
@@ -544,7 +635,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_gfs_proto_msgTypes[8]
+	mi := &file_gfs_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +647,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[8]
+	mi := &file_gfs_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +660,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{8}
+	return file_gfs_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LeaseRequest) GetSession() *Session {
@@ -601,7 +692,7 @@ type MutationReply struct {
 
 func (x *MutationReply) Reset() {
 	*x = MutationReply{}
-	mi := &file_gfs_proto_msgTypes[9]
+	mi := &file_gfs_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +704,7 @@ func (x *MutationReply) String() string {
 func (*MutationReply) ProtoMessage() {}
 
 func (x *MutationReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[9]
+	mi := &file_gfs_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +717,7 @@ func (x *MutationReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MutationReply.ProtoReflect.Descriptor instead.
 func (*MutationReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{9}
+	return file_gfs_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MutationReply) GetCode() Code {
@@ -678,7 +769,7 @@ type StatReply struct {
 
 func (x *StatReply) Reset() {
 	*x = StatReply{}
-	mi := &file_gfs_proto_msgTypes[10]
+	mi := &file_gfs_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +781,7 @@ func (x *StatReply) String() string {
 func (*StatReply) ProtoMessage() {}
 
 func (x *StatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[10]
+	mi := &file_gfs_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +794,7 @@ func (x *StatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatReply.ProtoReflect.Descriptor instead.
 func (*StatReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{10}
+	return file_gfs_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StatReply) GetCode() Code {
@@ -753,7 +844,7 @@ type ListReply struct {
 
 func (x *ListReply) Reset() {
 	*x = ListReply{}
-	mi := &file_gfs_proto_msgTypes[11]
+	mi := &file_gfs_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -765,7 +856,7 @@ func (x *ListReply) String() string {
 func (*ListReply) ProtoMessage() {}
 
 func (x *ListReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[11]
+	mi := &file_gfs_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -778,7 +869,7 @@ func (x *ListReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReply.ProtoReflect.Descriptor instead.
 func (*ListReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{11}
+	return file_gfs_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListReply) GetCode() Code {
@@ -824,7 +915,7 @@ type ChunkReply struct {
 
 func (x *ChunkReply) Reset() {
 	*x = ChunkReply{}
-	mi := &file_gfs_proto_msgTypes[12]
+	mi := &file_gfs_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +927,7 @@ func (x *ChunkReply) String() string {
 func (*ChunkReply) ProtoMessage() {}
 
 func (x *ChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[12]
+	mi := &file_gfs_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +940,7 @@ func (x *ChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReply.ProtoReflect.Descriptor instead.
 func (*ChunkReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{12}
+	return file_gfs_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ChunkReply) GetCode() Code {
@@ -928,7 +1019,7 @@ type HeartbeatRequest struct {
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_gfs_proto_msgTypes[13]
+	mi := &file_gfs_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1031,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[13]
+	mi := &file_gfs_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1044,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{13}
+	return file_gfs_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HeartbeatRequest) GetChunkserver() string {
@@ -995,7 +1086,7 @@ type ChunkReport struct {
 
 func (x *ChunkReport) Reset() {
 	*x = ChunkReport{}
-	mi := &file_gfs_proto_msgTypes[14]
+	mi := &file_gfs_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1098,7 @@ func (x *ChunkReport) String() string {
 func (*ChunkReport) ProtoMessage() {}
 
 func (x *ChunkReport) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[14]
+	mi := &file_gfs_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1111,7 @@ func (x *ChunkReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReport.ProtoReflect.Descriptor instead.
 func (*ChunkReport) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{14}
+	return file_gfs_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ChunkReport) GetHandle() uint64 {
@@ -1054,7 +1145,7 @@ type HeartbeatReply struct {
 
 func (x *HeartbeatReply) Reset() {
 	*x = HeartbeatReply{}
-	mi := &file_gfs_proto_msgTypes[15]
+	mi := &file_gfs_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1157,7 @@ func (x *HeartbeatReply) String() string {
 func (*HeartbeatReply) ProtoMessage() {}
 
 func (x *HeartbeatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[15]
+	mi := &file_gfs_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1170,7 @@ func (x *HeartbeatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatReply.ProtoReflect.Descriptor instead.
 func (*HeartbeatReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{15}
+	return file_gfs_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HeartbeatReply) GetTerm() uint64 {
@@ -1108,7 +1199,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_gfs_proto_msgTypes[16]
+	mi := &file_gfs_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1211,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[16]
+	mi := &file_gfs_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1224,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{16}
+	return file_gfs_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ClaimRequest) GetChunkserver() string {
@@ -1176,7 +1267,7 @@ type ClaimReply struct {
 
 func (x *ClaimReply) Reset() {
 	*x = ClaimReply{}
-	mi := &file_gfs_proto_msgTypes[17]
+	mi := &file_gfs_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1279,7 @@ func (x *ClaimReply) String() string {
 func (*ClaimReply) ProtoMessage() {}
 
 func (x *ClaimReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[17]
+	mi := &file_gfs_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1292,7 @@ func (x *ClaimReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReply.ProtoReflect.Descriptor instead.
 func (*ClaimReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{17}
+	return file_gfs_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ClaimReply) GetGranted() bool {
@@ -1233,7 +1324,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_gfs_proto_msgTypes[18]
+	mi := &file_gfs_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1336,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[18]
+	mi := &file_gfs_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1349,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{18}
+	return file_gfs_proto_rawDescGZIP(), []int{19}
 }
 
 type StatusReply struct {
@@ -1276,7 +1367,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_gfs_proto_msgTypes[19]
+	mi := &file_gfs_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1379,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[19]
+	mi := &file_gfs_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1301,7 +1392,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{19}
+	return file_gfs_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StatusReply) GetNode() uint64 {
@@ -1370,7 +1461,7 @@ type GrantRequest struct {
 
 func (x *GrantRequest) Reset() {
 	*x = GrantRequest{}
-	mi := &file_gfs_proto_msgTypes[20]
+	mi := &file_gfs_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1473,7 @@ func (x *GrantRequest) String() string {
 func (*GrantRequest) ProtoMessage() {}
 
 func (x *GrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[20]
+	mi := &file_gfs_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1486,7 @@ func (x *GrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantRequest.ProtoReflect.Descriptor instead.
 func (*GrantRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{20}
+	return file_gfs_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GrantRequest) GetHandle() uint64 {
@@ -1460,7 +1551,7 @@ type GrantReply struct {
 
 func (x *GrantReply) Reset() {
 	*x = GrantReply{}
-	mi := &file_gfs_proto_msgTypes[21]
+	mi := &file_gfs_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1563,7 @@ func (x *GrantReply) String() string {
 func (*GrantReply) ProtoMessage() {}
 
 func (x *GrantReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[21]
+	mi := &file_gfs_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1576,7 @@ func (x *GrantReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantReply.ProtoReflect.Descriptor instead.
 func (*GrantReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{21}
+	return file_gfs_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GrantReply) GetOk() bool {
@@ -1527,7 +1618,7 @@ type DataId struct {
 
 func (x *DataId) Reset() {
 	*x = DataId{}
-	mi := &file_gfs_proto_msgTypes[22]
+	mi := &file_gfs_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1630,7 @@ func (x *DataId) String() string {
 func (*DataId) ProtoMessage() {}
 
 func (x *DataId) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[22]
+	mi := &file_gfs_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +1643,7 @@ func (x *DataId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataId.ProtoReflect.Descriptor instead.
 func (*DataId) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{22}
+	return file_gfs_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DataId) GetClient() string {
@@ -1582,7 +1673,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_gfs_proto_msgTypes[23]
+	mi := &file_gfs_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1685,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[23]
+	mi := &file_gfs_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1698,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{23}
+	return file_gfs_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PushRequest) GetId() *DataId {
@@ -1646,7 +1737,7 @@ type PushReply struct {
 
 func (x *PushReply) Reset() {
 	*x = PushReply{}
-	mi := &file_gfs_proto_msgTypes[24]
+	mi := &file_gfs_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +1749,7 @@ func (x *PushReply) String() string {
 func (*PushReply) ProtoMessage() {}
 
 func (x *PushReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[24]
+	mi := &file_gfs_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +1762,7 @@ func (x *PushReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushReply.ProtoReflect.Descriptor instead.
 func (*PushReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{24}
+	return file_gfs_proto_rawDescGZIP(), []int{25}
 }
 
 type AppendRequest struct {
@@ -1685,7 +1776,7 @@ type AppendRequest struct {
 
 func (x *AppendRequest) Reset() {
 	*x = AppendRequest{}
-	mi := &file_gfs_proto_msgTypes[25]
+	mi := &file_gfs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1788,7 @@ func (x *AppendRequest) String() string {
 func (*AppendRequest) ProtoMessage() {}
 
 func (x *AppendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[25]
+	mi := &file_gfs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1801,7 @@ func (x *AppendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
 func (*AppendRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{25}
+	return file_gfs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AppendRequest) GetId() *DataId {
@@ -1746,7 +1837,7 @@ type AppendReply struct {
 
 func (x *AppendReply) Reset() {
 	*x = AppendReply{}
-	mi := &file_gfs_proto_msgTypes[26]
+	mi := &file_gfs_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +1849,7 @@ func (x *AppendReply) String() string {
 func (*AppendReply) ProtoMessage() {}
 
 func (x *AppendReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[26]
+	mi := &file_gfs_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +1862,7 @@ func (x *AppendReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendReply.ProtoReflect.Descriptor instead.
 func (*AppendReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{26}
+	return file_gfs_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AppendReply) GetCode() Code {
@@ -1823,7 +1914,7 @@ type MutateRequest struct {
 
 func (x *MutateRequest) Reset() {
 	*x = MutateRequest{}
-	mi := &file_gfs_proto_msgTypes[27]
+	mi := &file_gfs_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1926,7 @@ func (x *MutateRequest) String() string {
 func (*MutateRequest) ProtoMessage() {}
 
 func (x *MutateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[27]
+	mi := &file_gfs_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +1939,7 @@ func (x *MutateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MutateRequest.ProtoReflect.Descriptor instead.
 func (*MutateRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{27}
+	return file_gfs_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MutateRequest) GetId() *DataId {
@@ -1925,7 +2016,7 @@ type MutateReply struct {
 
 func (x *MutateReply) Reset() {
 	*x = MutateReply{}
-	mi := &file_gfs_proto_msgTypes[28]
+	mi := &file_gfs_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2028,7 @@ func (x *MutateReply) String() string {
 func (*MutateReply) ProtoMessage() {}
 
 func (x *MutateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[28]
+	mi := &file_gfs_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2041,7 @@ func (x *MutateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MutateReply.ProtoReflect.Descriptor instead.
 func (*MutateReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{28}
+	return file_gfs_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MutateReply) GetCode() Code {
@@ -1988,7 +2079,7 @@ type ReadChunkRequest struct {
 
 func (x *ReadChunkRequest) Reset() {
 	*x = ReadChunkRequest{}
-	mi := &file_gfs_proto_msgTypes[29]
+	mi := &file_gfs_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2091,7 @@ func (x *ReadChunkRequest) String() string {
 func (*ReadChunkRequest) ProtoMessage() {}
 
 func (x *ReadChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[29]
+	mi := &file_gfs_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +2104,7 @@ func (x *ReadChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadChunkRequest.ProtoReflect.Descriptor instead.
 func (*ReadChunkRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{29}
+	return file_gfs_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReadChunkRequest) GetHandle() uint64 {
@@ -2059,7 +2150,7 @@ type ReadChunkReply struct {
 
 func (x *ReadChunkReply) Reset() {
 	*x = ReadChunkReply{}
-	mi := &file_gfs_proto_msgTypes[30]
+	mi := &file_gfs_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2162,7 @@ func (x *ReadChunkReply) String() string {
 func (*ReadChunkReply) ProtoMessage() {}
 
 func (x *ReadChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[30]
+	mi := &file_gfs_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2175,7 @@ func (x *ReadChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadChunkReply.ProtoReflect.Descriptor instead.
 func (*ReadChunkReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{30}
+	return file_gfs_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReadChunkReply) GetCode() Code {
@@ -2122,13 +2213,20 @@ const file_gfs_proto_rawDesc = "" +
 	"\tgfs.proto\x12\tgfslab.v1\"3\n" +
 	"\aSession\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x10\n" +
-	"\x03seq\x18\x02 \x01(\x04R\x03seq\"L\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\"f\n" +
 	"\bPosition\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\rR\x06offset\x12\x12\n" +
-	"\x04term\x18\x03 \x01(\x04R\x04term\"#\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x18\n" +
+	"\amembers\x18\x04 \x01(\x04R\amembers\"L\n" +
+	"\x06Member\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
+	"\aclients\x18\x03 \x01(\tR\aclients\"u\n" +
 	"\tNotLeader\x12\x16\n" +
-	"\x06leader\x18\x01 \x01(\x04R\x06leader\"O\n" +
+	"\x06leader\x18\x01 \x01(\x04R\x06leader\x12+\n" +
+	"\amembers\x18\x02 \x03(\v2\x11.gfslab.v1.MemberR\amembers\x12#\n" +
+	"\rmembers_index\x18\x03 \x01(\x04R\fmembersIndex\"O\n" +
 	"\vPathRequest\x12,\n" +
 	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"a\n" +
@@ -2327,112 +2425,114 @@ func file_gfs_proto_rawDescGZIP() []byte {
 }
 
 var file_gfs_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gfs_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_gfs_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_gfs_proto_goTypes = []any{
 	(Code)(0),                // 0: gfslab.v1.Code
 	(*Session)(nil),          // 1: gfslab.v1.Session
 	(*Position)(nil),         // 2: gfslab.v1.Position
-	(*NotLeader)(nil),        // 3: gfslab.v1.NotLeader
-	(*PathRequest)(nil),      // 4: gfslab.v1.PathRequest
-	(*RenameRequest)(nil),    // 5: gfslab.v1.RenameRequest
-	(*AllocateRequest)(nil),  // 6: gfslab.v1.AllocateRequest
-	(*ReadRequest)(nil),      // 7: gfslab.v1.ReadRequest
-	(*LocationRequest)(nil),  // 8: gfslab.v1.LocationRequest
-	(*LeaseRequest)(nil),     // 9: gfslab.v1.LeaseRequest
-	(*MutationReply)(nil),    // 10: gfslab.v1.MutationReply
-	(*StatReply)(nil),        // 11: gfslab.v1.StatReply
-	(*ListReply)(nil),        // 12: gfslab.v1.ListReply
-	(*ChunkReply)(nil),       // 13: gfslab.v1.ChunkReply
-	(*HeartbeatRequest)(nil), // 14: gfslab.v1.HeartbeatRequest
-	(*ChunkReport)(nil),      // 15: gfslab.v1.ChunkReport
-	(*HeartbeatReply)(nil),   // 16: gfslab.v1.HeartbeatReply
-	(*ClaimRequest)(nil),     // 17: gfslab.v1.ClaimRequest
-	(*ClaimReply)(nil),       // 18: gfslab.v1.ClaimReply
-	(*StatusRequest)(nil),    // 19: gfslab.v1.StatusRequest
-	(*StatusReply)(nil),      // 20: gfslab.v1.StatusReply
-	(*GrantRequest)(nil),     // 21: gfslab.v1.GrantRequest
-	(*GrantReply)(nil),       // 22: gfslab.v1.GrantReply
-	(*DataId)(nil),           // 23: gfslab.v1.DataId
-	(*PushRequest)(nil),      // 24: gfslab.v1.PushRequest
-	(*PushReply)(nil),        // 25: gfslab.v1.PushReply
-	(*AppendRequest)(nil),    // 26: gfslab.v1.AppendRequest
-	(*AppendReply)(nil),      // 27: gfslab.v1.AppendReply
-	(*MutateRequest)(nil),    // 28: gfslab.v1.MutateRequest
-	(*MutateReply)(nil),      // 29: gfslab.v1.MutateReply
-	(*ReadChunkRequest)(nil), // 30: gfslab.v1.ReadChunkRequest
-	(*ReadChunkReply)(nil),   // 31: gfslab.v1.ReadChunkReply
-	nil,                      // 32: gfslab.v1.ChunkReply.AddressesEntry
-	nil,                      // 33: gfslab.v1.GrantRequest.AddressesEntry
+	(*Member)(nil),           // 3: gfslab.v1.Member
+	(*NotLeader)(nil),        // 4: gfslab.v1.NotLeader
+	(*PathRequest)(nil),      // 5: gfslab.v1.PathRequest
+	(*RenameRequest)(nil),    // 6: gfslab.v1.RenameRequest
+	(*AllocateRequest)(nil),  // 7: gfslab.v1.AllocateRequest
+	(*ReadRequest)(nil),      // 8: gfslab.v1.ReadRequest
+	(*LocationRequest)(nil),  // 9: gfslab.v1.LocationRequest
+	(*LeaseRequest)(nil),     // 10: gfslab.v1.LeaseRequest
+	(*MutationReply)(nil),    // 11: gfslab.v1.MutationReply
+	(*StatReply)(nil),        // 12: gfslab.v1.StatReply
+	(*ListReply)(nil),        // 13: gfslab.v1.ListReply
+	(*ChunkReply)(nil),       // 14: gfslab.v1.ChunkReply
+	(*HeartbeatRequest)(nil), // 15: gfslab.v1.HeartbeatRequest
+	(*ChunkReport)(nil),      // 16: gfslab.v1.ChunkReport
+	(*HeartbeatReply)(nil),   // 17: gfslab.v1.HeartbeatReply
+	(*ClaimRequest)(nil),     // 18: gfslab.v1.ClaimRequest
+	(*ClaimReply)(nil),       // 19: gfslab.v1.ClaimReply
+	(*StatusRequest)(nil),    // 20: gfslab.v1.StatusRequest
+	(*StatusReply)(nil),      // 21: gfslab.v1.StatusReply
+	(*GrantRequest)(nil),     // 22: gfslab.v1.GrantRequest
+	(*GrantReply)(nil),       // 23: gfslab.v1.GrantReply
+	(*DataId)(nil),           // 24: gfslab.v1.DataId
+	(*PushRequest)(nil),      // 25: gfslab.v1.PushRequest
+	(*PushReply)(nil),        // 26: gfslab.v1.PushReply
+	(*AppendRequest)(nil),    // 27: gfslab.v1.AppendRequest
+	(*AppendReply)(nil),      // 28: gfslab.v1.AppendReply
+	(*MutateRequest)(nil),    // 29: gfslab.v1.MutateRequest
+	(*MutateReply)(nil),      // 30: gfslab.v1.MutateReply
+	(*ReadChunkRequest)(nil), // 31: gfslab.v1.ReadChunkRequest
+	(*ReadChunkReply)(nil),   // 32: gfslab.v1.ReadChunkReply
+	nil,                      // 33: gfslab.v1.ChunkReply.AddressesEntry
+	nil,                      // 34: gfslab.v1.GrantRequest.AddressesEntry
 }
 var file_gfs_proto_depIdxs = []int32{
-	1,  // 0: gfslab.v1.PathRequest.session:type_name -> gfslab.v1.Session
-	1,  // 1: gfslab.v1.RenameRequest.session:type_name -> gfslab.v1.Session
-	1,  // 2: gfslab.v1.AllocateRequest.session:type_name -> gfslab.v1.Session
-	1,  // 3: gfslab.v1.LeaseRequest.session:type_name -> gfslab.v1.Session
-	0,  // 4: gfslab.v1.MutationReply.code:type_name -> gfslab.v1.Code
-	2,  // 5: gfslab.v1.MutationReply.at:type_name -> gfslab.v1.Position
-	0,  // 6: gfslab.v1.StatReply.code:type_name -> gfslab.v1.Code
-	2,  // 7: gfslab.v1.StatReply.at:type_name -> gfslab.v1.Position
-	0,  // 8: gfslab.v1.ListReply.code:type_name -> gfslab.v1.Code
-	2,  // 9: gfslab.v1.ListReply.at:type_name -> gfslab.v1.Position
-	0,  // 10: gfslab.v1.ChunkReply.code:type_name -> gfslab.v1.Code
-	2,  // 11: gfslab.v1.ChunkReply.at:type_name -> gfslab.v1.Position
-	32, // 12: gfslab.v1.ChunkReply.addresses:type_name -> gfslab.v1.ChunkReply.AddressesEntry
-	15, // 13: gfslab.v1.HeartbeatRequest.chunks:type_name -> gfslab.v1.ChunkReport
-	33, // 14: gfslab.v1.GrantRequest.addresses:type_name -> gfslab.v1.GrantRequest.AddressesEntry
-	23, // 15: gfslab.v1.PushRequest.id:type_name -> gfslab.v1.DataId
-	23, // 16: gfslab.v1.AppendRequest.id:type_name -> gfslab.v1.DataId
-	0,  // 17: gfslab.v1.AppendReply.code:type_name -> gfslab.v1.Code
-	23, // 18: gfslab.v1.MutateRequest.id:type_name -> gfslab.v1.DataId
-	0,  // 19: gfslab.v1.MutateReply.code:type_name -> gfslab.v1.Code
-	0,  // 20: gfslab.v1.ReadChunkReply.code:type_name -> gfslab.v1.Code
-	4,  // 21: gfslab.v1.Master.Create:input_type -> gfslab.v1.PathRequest
-	4,  // 22: gfslab.v1.Master.Mkdir:input_type -> gfslab.v1.PathRequest
-	4,  // 23: gfslab.v1.Master.Delete:input_type -> gfslab.v1.PathRequest
-	5,  // 24: gfslab.v1.Master.Rename:input_type -> gfslab.v1.RenameRequest
-	6,  // 25: gfslab.v1.Master.AllocateChunk:input_type -> gfslab.v1.AllocateRequest
-	7,  // 26: gfslab.v1.Master.Stat:input_type -> gfslab.v1.ReadRequest
-	7,  // 27: gfslab.v1.Master.List:input_type -> gfslab.v1.ReadRequest
-	8,  // 28: gfslab.v1.Master.FindLocation:input_type -> gfslab.v1.LocationRequest
-	9,  // 29: gfslab.v1.Master.FindLeaseHolder:input_type -> gfslab.v1.LeaseRequest
-	9,  // 30: gfslab.v1.Master.RevokeLease:input_type -> gfslab.v1.LeaseRequest
-	9,  // 31: gfslab.v1.Master.ChunkInfo:input_type -> gfslab.v1.LeaseRequest
-	14, // 32: gfslab.v1.Master.Heartbeat:input_type -> gfslab.v1.HeartbeatRequest
-	17, // 33: gfslab.v1.Master.ClaimLease:input_type -> gfslab.v1.ClaimRequest
-	19, // 34: gfslab.v1.Master.Status:input_type -> gfslab.v1.StatusRequest
-	21, // 35: gfslab.v1.Chunkserver.PrepareGrant:input_type -> gfslab.v1.GrantRequest
-	21, // 36: gfslab.v1.Chunkserver.ActivateGrant:input_type -> gfslab.v1.GrantRequest
-	21, // 37: gfslab.v1.Chunkserver.EndLease:input_type -> gfslab.v1.GrantRequest
-	24, // 38: gfslab.v1.Chunkserver.PushData:input_type -> gfslab.v1.PushRequest
-	26, // 39: gfslab.v1.Chunkserver.RecordAppend:input_type -> gfslab.v1.AppendRequest
-	28, // 40: gfslab.v1.Chunkserver.Mutate:input_type -> gfslab.v1.MutateRequest
-	30, // 41: gfslab.v1.Chunkserver.ReadChunk:input_type -> gfslab.v1.ReadChunkRequest
-	10, // 42: gfslab.v1.Master.Create:output_type -> gfslab.v1.MutationReply
-	10, // 43: gfslab.v1.Master.Mkdir:output_type -> gfslab.v1.MutationReply
-	10, // 44: gfslab.v1.Master.Delete:output_type -> gfslab.v1.MutationReply
-	10, // 45: gfslab.v1.Master.Rename:output_type -> gfslab.v1.MutationReply
-	10, // 46: gfslab.v1.Master.AllocateChunk:output_type -> gfslab.v1.MutationReply
-	11, // 47: gfslab.v1.Master.Stat:output_type -> gfslab.v1.StatReply
-	12, // 48: gfslab.v1.Master.List:output_type -> gfslab.v1.ListReply
-	13, // 49: gfslab.v1.Master.FindLocation:output_type -> gfslab.v1.ChunkReply
-	13, // 50: gfslab.v1.Master.FindLeaseHolder:output_type -> gfslab.v1.ChunkReply
-	13, // 51: gfslab.v1.Master.RevokeLease:output_type -> gfslab.v1.ChunkReply
-	13, // 52: gfslab.v1.Master.ChunkInfo:output_type -> gfslab.v1.ChunkReply
-	16, // 53: gfslab.v1.Master.Heartbeat:output_type -> gfslab.v1.HeartbeatReply
-	18, // 54: gfslab.v1.Master.ClaimLease:output_type -> gfslab.v1.ClaimReply
-	20, // 55: gfslab.v1.Master.Status:output_type -> gfslab.v1.StatusReply
-	22, // 56: gfslab.v1.Chunkserver.PrepareGrant:output_type -> gfslab.v1.GrantReply
-	22, // 57: gfslab.v1.Chunkserver.ActivateGrant:output_type -> gfslab.v1.GrantReply
-	22, // 58: gfslab.v1.Chunkserver.EndLease:output_type -> gfslab.v1.GrantReply
-	25, // 59: gfslab.v1.Chunkserver.PushData:output_type -> gfslab.v1.PushReply
-	27, // 60: gfslab.v1.Chunkserver.RecordAppend:output_type -> gfslab.v1.AppendReply
-	29, // 61: gfslab.v1.Chunkserver.Mutate:output_type -> gfslab.v1.MutateReply
-	31, // 62: gfslab.v1.Chunkserver.ReadChunk:output_type -> gfslab.v1.ReadChunkReply
-	42, // [42:63] is the sub-list for method output_type
-	21, // [21:42] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	3,  // 0: gfslab.v1.NotLeader.members:type_name -> gfslab.v1.Member
+	1,  // 1: gfslab.v1.PathRequest.session:type_name -> gfslab.v1.Session
+	1,  // 2: gfslab.v1.RenameRequest.session:type_name -> gfslab.v1.Session
+	1,  // 3: gfslab.v1.AllocateRequest.session:type_name -> gfslab.v1.Session
+	1,  // 4: gfslab.v1.LeaseRequest.session:type_name -> gfslab.v1.Session
+	0,  // 5: gfslab.v1.MutationReply.code:type_name -> gfslab.v1.Code
+	2,  // 6: gfslab.v1.MutationReply.at:type_name -> gfslab.v1.Position
+	0,  // 7: gfslab.v1.StatReply.code:type_name -> gfslab.v1.Code
+	2,  // 8: gfslab.v1.StatReply.at:type_name -> gfslab.v1.Position
+	0,  // 9: gfslab.v1.ListReply.code:type_name -> gfslab.v1.Code
+	2,  // 10: gfslab.v1.ListReply.at:type_name -> gfslab.v1.Position
+	0,  // 11: gfslab.v1.ChunkReply.code:type_name -> gfslab.v1.Code
+	2,  // 12: gfslab.v1.ChunkReply.at:type_name -> gfslab.v1.Position
+	33, // 13: gfslab.v1.ChunkReply.addresses:type_name -> gfslab.v1.ChunkReply.AddressesEntry
+	16, // 14: gfslab.v1.HeartbeatRequest.chunks:type_name -> gfslab.v1.ChunkReport
+	34, // 15: gfslab.v1.GrantRequest.addresses:type_name -> gfslab.v1.GrantRequest.AddressesEntry
+	24, // 16: gfslab.v1.PushRequest.id:type_name -> gfslab.v1.DataId
+	24, // 17: gfslab.v1.AppendRequest.id:type_name -> gfslab.v1.DataId
+	0,  // 18: gfslab.v1.AppendReply.code:type_name -> gfslab.v1.Code
+	24, // 19: gfslab.v1.MutateRequest.id:type_name -> gfslab.v1.DataId
+	0,  // 20: gfslab.v1.MutateReply.code:type_name -> gfslab.v1.Code
+	0,  // 21: gfslab.v1.ReadChunkReply.code:type_name -> gfslab.v1.Code
+	5,  // 22: gfslab.v1.Master.Create:input_type -> gfslab.v1.PathRequest
+	5,  // 23: gfslab.v1.Master.Mkdir:input_type -> gfslab.v1.PathRequest
+	5,  // 24: gfslab.v1.Master.Delete:input_type -> gfslab.v1.PathRequest
+	6,  // 25: gfslab.v1.Master.Rename:input_type -> gfslab.v1.RenameRequest
+	7,  // 26: gfslab.v1.Master.AllocateChunk:input_type -> gfslab.v1.AllocateRequest
+	8,  // 27: gfslab.v1.Master.Stat:input_type -> gfslab.v1.ReadRequest
+	8,  // 28: gfslab.v1.Master.List:input_type -> gfslab.v1.ReadRequest
+	9,  // 29: gfslab.v1.Master.FindLocation:input_type -> gfslab.v1.LocationRequest
+	10, // 30: gfslab.v1.Master.FindLeaseHolder:input_type -> gfslab.v1.LeaseRequest
+	10, // 31: gfslab.v1.Master.RevokeLease:input_type -> gfslab.v1.LeaseRequest
+	10, // 32: gfslab.v1.Master.ChunkInfo:input_type -> gfslab.v1.LeaseRequest
+	15, // 33: gfslab.v1.Master.Heartbeat:input_type -> gfslab.v1.HeartbeatRequest
+	18, // 34: gfslab.v1.Master.ClaimLease:input_type -> gfslab.v1.ClaimRequest
+	20, // 35: gfslab.v1.Master.Status:input_type -> gfslab.v1.StatusRequest
+	22, // 36: gfslab.v1.Chunkserver.PrepareGrant:input_type -> gfslab.v1.GrantRequest
+	22, // 37: gfslab.v1.Chunkserver.ActivateGrant:input_type -> gfslab.v1.GrantRequest
+	22, // 38: gfslab.v1.Chunkserver.EndLease:input_type -> gfslab.v1.GrantRequest
+	25, // 39: gfslab.v1.Chunkserver.PushData:input_type -> gfslab.v1.PushRequest
+	27, // 40: gfslab.v1.Chunkserver.RecordAppend:input_type -> gfslab.v1.AppendRequest
+	29, // 41: gfslab.v1.Chunkserver.Mutate:input_type -> gfslab.v1.MutateRequest
+	31, // 42: gfslab.v1.Chunkserver.ReadChunk:input_type -> gfslab.v1.ReadChunkRequest
+	11, // 43: gfslab.v1.Master.Create:output_type -> gfslab.v1.MutationReply
+	11, // 44: gfslab.v1.Master.Mkdir:output_type -> gfslab.v1.MutationReply
+	11, // 45: gfslab.v1.Master.Delete:output_type -> gfslab.v1.MutationReply
+	11, // 46: gfslab.v1.Master.Rename:output_type -> gfslab.v1.MutationReply
+	11, // 47: gfslab.v1.Master.AllocateChunk:output_type -> gfslab.v1.MutationReply
+	12, // 48: gfslab.v1.Master.Stat:output_type -> gfslab.v1.StatReply
+	13, // 49: gfslab.v1.Master.List:output_type -> gfslab.v1.ListReply
+	14, // 50: gfslab.v1.Master.FindLocation:output_type -> gfslab.v1.ChunkReply
+	14, // 51: gfslab.v1.Master.FindLeaseHolder:output_type -> gfslab.v1.ChunkReply
+	14, // 52: gfslab.v1.Master.RevokeLease:output_type -> gfslab.v1.ChunkReply
+	14, // 53: gfslab.v1.Master.ChunkInfo:output_type -> gfslab.v1.ChunkReply
+	17, // 54: gfslab.v1.Master.Heartbeat:output_type -> gfslab.v1.HeartbeatReply
+	19, // 55: gfslab.v1.Master.ClaimLease:output_type -> gfslab.v1.ClaimReply
+	21, // 56: gfslab.v1.Master.Status:output_type -> gfslab.v1.StatusReply
+	23, // 57: gfslab.v1.Chunkserver.PrepareGrant:output_type -> gfslab.v1.GrantReply
+	23, // 58: gfslab.v1.Chunkserver.ActivateGrant:output_type -> gfslab.v1.GrantReply
+	23, // 59: gfslab.v1.Chunkserver.EndLease:output_type -> gfslab.v1.GrantReply
+	26, // 60: gfslab.v1.Chunkserver.PushData:output_type -> gfslab.v1.PushReply
+	28, // 61: gfslab.v1.Chunkserver.RecordAppend:output_type -> gfslab.v1.AppendReply
+	30, // 62: gfslab.v1.Chunkserver.Mutate:output_type -> gfslab.v1.MutateReply
+	32, // 63: gfslab.v1.Chunkserver.ReadChunk:output_type -> gfslab.v1.ReadChunkReply
+	43, // [43:64] is the sub-list for method output_type
+	22, // [22:43] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_gfs_proto_init() }
@@ -2446,7 +2546,7 @@ func file_gfs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gfs_proto_rawDesc), len(file_gfs_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -82,23 +82,23 @@ type appender struct {
 // end is not known may leave another copy. The payload must not change until
 // the call returns.
 func (c *Client) RecordAppend(ctx context.Context, path string, payload []byte, options ...CallOption) AppendResult {
-	s, settle := c.session.identify(gather(options).session)
+	s, settle := c.session.Identify(gather(options).session)
 	o, end := c.start(ctx)
 	defer end()
 	res := AppendResult{Outcome: Fail, Session: s, CRC: api.Checksum(payload)}
 	a := &appender{op: o, path: path, payload: payload, id: &api.DataId{Client: s.Client, Seq: s.Seq}, res: &res}
-	for res.Outcome != OK && o.ctx.Err() == nil {
+	for res.Outcome != OK && o.Live() {
 		if done := a.round(); done {
 			break
 		}
-		if res.Outcome != OK && !o.pause() {
+		if res.Outcome != OK && !o.Pause() {
 			break
 		}
 	}
 	if res.Outcome != OK {
-		res.Outcome, res.Err = o.outcome(), o.err()
+		res.Outcome, res.Err = o.Outcome(), o.Err()
 	}
-	res.Attempts = o.attempts
+	res.Attempts = o.Attempts
 	settle(res.Outcome)
 	return res
 }
@@ -114,7 +114,7 @@ func (a *appender) round() (done bool) {
 	}
 	primary := t.lease.Addresses[t.lease.Primary]
 	if primary == "" {
-		a.last = fmt.Errorf("no address of the primary %q", t.lease.Primary)
+		a.Last = fmt.Errorf("no address of the primary %q", t.lease.Primary)
 		t.lease = nil
 		return false
 	}
@@ -135,7 +135,7 @@ func (a *appender) findTail() (t *tail, done bool) {
 	reply, node, ok := ask(a.op, 0, a.c.o.AttemptTimeout, func(ctx context.Context, m api.MasterClient) (*api.StatReply, error) {
 		return m.Stat(ctx, &api.ReadRequest{Path: a.path})
 	})
-	a.maybe = false // a read has no effect
+	a.Maybe = false // a read has no effect
 	step.Stat = reply
 	a.close(step, node, ok)
 	switch {
@@ -156,9 +156,9 @@ func (a *appender) findTail() (t *tail, done bool) {
 
 // refuse ends the append with the master's code: a definite reply.
 func (a *appender) refuse(code api.Code) bool {
-	if a.maybe {
+	if a.Maybe {
 		// An earlier attempt may have left a record in a file that is gone now.
-		a.last = fmt.Errorf("the master answers %v after an attempt of unknown end", code)
+		a.Last = fmt.Errorf("the master answers %v after an attempt of unknown end", code)
 		return true
 	}
 	a.res.Outcome, a.res.Code = OK, code
@@ -167,16 +167,16 @@ func (a *appender) refuse(code api.Code) bool {
 
 // allocate makes the chunk at index, or learns which one is there.
 func (a *appender) allocate(index uint32) (t *tail, done bool) {
-	s := a.c.allocs.next()
+	s := a.c.allocs.Next()
 	step := a.step(StepAllocate)
 	step.Session, step.ChunkIndex = s, index
 	reply, node, ok := ask(a.op, 0, a.c.o.AttemptTimeout, func(ctx context.Context, m api.MasterClient) (*api.MutationReply, error) {
-		return m.AllocateChunk(ctx, &api.AllocateRequest{Session: s.proto(), Path: a.path, ChunkIndex: index})
+		return m.AllocateChunk(ctx, &api.AllocateRequest{Session: s.Proto(), Path: a.path, ChunkIndex: index})
 	})
 	step.Mutation = reply
 	// A chunk without a record is no effect of the append.
 	if a.close(step, node, ok) == Unknown {
-		a.c.allocs.renew()
+		a.c.allocs.Renew()
 	}
 	if !ok {
 		return nil, true
@@ -214,7 +214,7 @@ func (a *appender) findLease(t *tail) bool {
 	case reply.Code == api.Code_NO_CHUNK || reply.Code == api.Code_NOT_FOUND:
 		delete(a.c.files, a.path)
 	}
-	a.last = fmt.Errorf("the master answers %v for a lease on chunk %d", reply.Code, t.handle)
+	a.Last = fmt.Errorf("the master answers %v for a lease on chunk %d", reply.Code, t.handle)
 	return false
 }
 
@@ -222,20 +222,20 @@ func (a *appender) findLease(t *tail) bool {
 func (a *appender) push(l *api.ChunkReply) bool {
 	n := len(l.Replicas)
 	if n == 0 {
-		a.last = errors.New("the grant has no replicas")
+		a.Last = errors.New("the grant has no replicas")
 		return false
 	}
-	first := a.c.rng.IntN(n)
+	first := a.c.Rand().IntN(n)
 	chain := make([]string, 0, n)
 	for i := range n {
 		addr := l.Addresses[l.Replicas[(first+i)%n]]
 		if addr == "" {
-			a.last = fmt.Errorf("no address of replica %q", l.Replicas[(first+i)%n])
+			a.Last = fmt.Errorf("no address of replica %q", l.Replicas[(first+i)%n])
 			return false
 		}
 		chain = append(chain, addr)
 	}
-	_, err := a.attempt(l.Replicas[first], chain[0], a.c.o.DataTimeout, func(ctx context.Context, cc *conn) error {
+	_, err := a.Attempt(l.Replicas[first], chain[0], a.c.o.DataTimeout, func(ctx context.Context, cc *conn) error {
 		_, err := api.NewChunkserverClient(cc).PushData(ctx, &api.PushRequest{Id: a.id, Data: a.payload, Crc32C: a.res.CRC, Chain: chain[1:]})
 		return err
 	})
@@ -246,7 +246,7 @@ func (a *appender) push(l *api.ChunkReply) bool {
 func (a *appender) order(t *tail, addr string) (done bool) {
 	l := t.lease
 	var reply *api.AppendReply
-	left, err := a.attempt(l.Primary, addr, a.c.o.DataTimeout, func(ctx context.Context, cc *conn) (err error) {
+	left, err := a.Attempt(l.Primary, addr, a.c.o.DataTimeout, func(ctx context.Context, cc *conn) (err error) {
 		reply, err = api.NewChunkserverClient(cc).RecordAppend(ctx, &api.AppendRequest{Id: a.id, Handle: t.handle, Version: l.Version})
 		return err
 	})
@@ -257,7 +257,7 @@ func (a *appender) order(t *tail, addr string) (done bool) {
 		case codes.InvalidArgument:
 			return true
 		default:
-			a.maybe = a.maybe || left
+			a.Maybe = a.Maybe || left
 		}
 		return false
 	}
@@ -268,7 +268,7 @@ func (a *appender) order(t *tail, addr string) (done bool) {
 		r.Version, r.Serial, r.Primary, r.Replicas = reply.Version, reply.Serial, l.Primary, l.Replicas
 		return true
 	case api.Code_CHUNK_FULL:
-		a.pauses = 0
+		a.Pauses = 0
 		next, done := a.allocate(t.index + 1)
 		if next == nil {
 			return done
@@ -279,7 +279,7 @@ func (a *appender) order(t *tail, addr string) (done bool) {
 	default:
 		t.lease = nil
 	}
-	a.last = fmt.Errorf("primary %s answers %v", l.Primary, reply.Code)
+	a.Last = fmt.Errorf("primary %s answers %v", l.Primary, reply.Code)
 	return false
 }
 
@@ -291,22 +291,22 @@ type openStep struct {
 }
 
 func (a *appender) step(kind string) *openStep {
-	s := &openStep{Step: Step{Kind: kind, Path: a.path, Start: a.c.o.Now()}, maybe: a.maybe, from: len(a.attempts)}
-	a.maybe = false // the step's own from here on
+	s := &openStep{Step: Step{Kind: kind, Path: a.path, Start: a.c.Now()}, maybe: a.Maybe, from: len(a.Attempts)}
+	a.Maybe = false // the step's own from here on
 	return s
 }
 
 // close records the step and returns its outcome: unknown if an attempt may have
 // had its effect. What the append itself may have done is as before the step.
 func (a *appender) close(s *openStep, node uint64, ok bool) Outcome {
-	s.End, s.Node = a.c.o.Now(), node
-	s.Attempts = append([]Attempt(nil), a.attempts[s.from:]...)
+	s.End, s.Node = a.c.Now(), node
+	s.Attempts = append([]Attempt(nil), a.Attempts[s.from:]...)
 	s.Outcome = OK
 	if !ok {
-		s.Outcome, s.Err = a.outcome(), a.err()
+		s.Outcome, s.Err = a.Outcome(), a.Err()
 		s.Stat, s.Mutation, s.Chunk = nil, nil, nil
 	}
-	a.maybe = s.maybe
+	a.Maybe = s.maybe
 	a.res.Steps = append(a.res.Steps, s.Step)
 	return s.Outcome
 }

@@ -200,7 +200,7 @@ func (c *cell) verify(path string, records []acked) {
 			if r.Outcome != OK || r.Code != api.Code_OK || !bytes.Equal(r.Record.Payload, a.payload) || r.Replica != name {
 				c.t.Fatalf("record %v at %d of chunk %d, replica %s: %v %v from %s, %v", a.Session, a.Offset, a.Handle, name, r.Outcome, r.Code, r.Replica, r.Err)
 			}
-			if (Session{r.Record.Client, r.Record.Seq}) != a.Session {
+			if (Session{Client: r.Record.Client, Seq: r.Record.Seq}) != a.Session {
 				c.t.Fatalf("record of %v where %v was acknowledged", r.Record, a.Session)
 			}
 		}
@@ -209,7 +209,7 @@ func (c *cell) verify(path string, records []acked) {
 	c.must(err)
 	count := map[Session]int{}
 	for _, r := range all {
-		count[Session{r.Client, r.Seq}]++
+		count[Session{Client: r.Client, Seq: r.Seq}]++
 	}
 	for _, a := range records {
 		if count[a.Session] != 1 {

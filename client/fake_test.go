@@ -206,9 +206,9 @@ func TestOutcomes(t *testing.T) {
 				// end of the last one is not known.
 				w.all(ok)
 				next := w.client.Create(context.Background(), "/g").Session
-				want := Session{"client", 2}
+				want := Session{Client: "client", Seq: 2}
 				if x.want == Unknown {
-					want = Session{"client.1", 1}
+					want = Session{Client: "client.1", Seq: 1}
 				}
 				if next != want {
 					t.Errorf("next session %v, want %v", next, want)
@@ -255,14 +255,14 @@ func TestHintIsFollowedAtOnceAndRemembered(t *testing.T) {
 // A deposed leader that does not answer takes one attempt, not the operation.
 func TestSilentLeaderIsLeftAfterOneAttempt(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		w.client.leader = 0
-		w.masters[0].script = []func(context.Context) error{hang}
+		first := w.client.Leader()
+		w.masters[first-1].script = []func(context.Context) error{hang}
 		begin := time.Now()
 		r := w.client.Create(context.Background(), "/f")
 		if r.Outcome != OK || time.Since(begin) > 300*time.Millisecond {
 			t.Fatalf("%v after %v: %v", r.Outcome, time.Since(begin), r.Attempts)
 		}
-		if w.client.leader == 0 {
+		if w.client.Leader() == first {
 			t.Error("it goes on asking the silent one")
 		}
 	})
@@ -272,7 +272,7 @@ func TestCallThatNeverLeftHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conns := NewConns(func(context.Context, string) (net.Conn, error) { return nil, fmt.Errorf("no route") }, 0)
 		defer conns.Close()
-		c, err := New(Options{Name: "client", Masters: []Master{{1, "a"}, {2, "b"}}, Conns: conns})
+		c, err := New(Options{Name: "client", Masters: []Master{{ID: 1, Addr: "a"}, {ID: 2, Addr: "b"}}, Conns: conns})
 		if err != nil {
 			t.Fatal(err)
 		}

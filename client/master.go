@@ -14,9 +14,9 @@ type conn = grpc.ClientConn
 func (c *Client) mutate(ctx context.Context, options []CallOption,
 	do func(context.Context, api.MasterClient, *api.Session) (*api.MutationReply, error)) Result[*api.MutationReply] {
 	o := gather(options)
-	s, settle := c.session.identify(o.session)
+	s, settle := c.session.Identify(o.session)
 	r := run(ctx, c, false, o.first, c.o.AttemptTimeout, func(ctx context.Context, m api.MasterClient) (*api.MutationReply, error) {
-		return do(ctx, m, s.proto())
+		return do(ctx, m, s.Proto())
 	})
 	r.Session = s
 	settle(r.Outcome)
@@ -104,9 +104,9 @@ type leaseCall func(api.MasterClient, context.Context, *api.LeaseRequest, ...grp
 
 func (c *Client) lease(ctx context.Context, handle uint64, options []CallOption, call leaseCall) Result[*api.ChunkReply] {
 	o := gather(options)
-	s, settle := c.session.identify(o.session)
+	s, settle := c.session.Identify(o.session)
 	r := run(ctx, c, false, o.first, c.o.LeaseTimeout, func(ctx context.Context, m api.MasterClient) (*api.ChunkReply, error) {
-		return call(m, ctx, &api.LeaseRequest{Session: s.proto(), Handle: handle})
+		return call(m, ctx, &api.LeaseRequest{Session: s.Proto(), Handle: handle})
 	})
 	r.Session = s
 	settle(r.Outcome)
@@ -115,14 +115,14 @@ func (c *Client) lease(ctx context.Context, handle uint64, options []CallOption,
 
 // Status asks one master what it believes: a single attempt.
 func (c *Client) Status(ctx context.Context, node uint64) (*api.StatusReply, error) {
-	i := c.indexOf(node)
-	if i < 0 {
+	addr := c.Address(node)
+	if addr == "" {
 		return nil, errNoSuchMaster
 	}
 	o, end := c.start(ctx)
 	defer end()
 	var reply *api.StatusReply
-	_, err := o.attempt(NodeName(node), c.o.Masters[i].Addr, c.o.AttemptTimeout, func(ctx context.Context, cc *conn) (err error) {
+	_, err := o.Attempt(NodeName(node), addr, c.o.AttemptTimeout, func(ctx context.Context, cc *conn) (err error) {
 		reply, err = api.NewMasterClient(cc).Status(ctx, &api.StatusRequest{})
 		return err
 	})

@@ -1,20 +1,39 @@
 package client
 
 import (
-	"context"
 	"errors"
-	"math/rand/v2"
-	"net"
 	"time"
 
 	"gfslab/api"
+	"gfslab/client/call"
 )
 
-// Master is one master replica: its node id and where it is reached.
-type Master struct {
-	ID   uint64
-	Addr string
-}
+// What clients of any replicated service share; see package call.
+type (
+	// Master is one master replica: its node id and where it is reached.
+	Master  = call.Node
+	Conns   = call.Conns
+	Dialer  = call.Dialer
+	Attempt = call.Attempt
+	Session = call.Session
+	Outcome = call.Outcome
+	// Result is how an operation ended. Reply is set if Outcome is OK, Err if not.
+	Result[T any] = call.Result[T]
+)
+
+// The outcomes; see the package's documentation.
+const (
+	Unknown = call.Unknown
+	OK      = call.OK
+	Fail    = call.Fail
+)
+
+// NewConns returns an empty set of connections; a nil dialer means TCP. maxBytes
+// bounds one message: a quarter of a chunk and a little more; 0 means 20 MiB.
+func NewConns(dial Dialer, maxBytes int) *Conns { return call.NewConns(dial, maxBytes) }
+
+// NodeName is how attempts name the master with this node id.
+func NodeName(id uint64) string { return call.Name(id) }
 
 // Options configure a client. Fields with a default may be left zero.
 type Options struct {
@@ -46,35 +65,16 @@ type Options struct {
 	OnAttempt func(Attempt)
 }
 
-// Attempt is one call of an operation to one node.
-type Attempt struct {
-	Node  string // "m1" for the master with id 1, else a chunkserver's name
-	Start time.Time
-	End   time.Time
-	Err   error // nil: answered
-}
-
 // maxName leaves room for what sessions append to the name.
 const maxName = api.MaxClientBytes - 20
 
 func (o *Options) setDefaults() error {
-	switch {
-	case o.Name == "" || len(o.Name) > maxName:
+	if o.Name == "" || len(o.Name) > maxName {
 		return errors.New("client: the name must have 1 to 180 bytes")
-	case len(o.Masters) == 0:
-		return errors.New("client: no masters")
-	case o.Conns == nil:
-		return errors.New("client: no connections")
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	defaultDuration(&o.OpTimeout, 10*time.Second)
 	defaultDuration(&o.AttemptTimeout, 250*time.Millisecond)
 	defaultDuration(&o.LeaseTimeout, 500*time.Millisecond)
 	defaultDuration(&o.DataTimeout, 750*time.Millisecond)
-	defaultDuration(&o.BackoffMin, 3*time.Millisecond)
-	defaultDuration(&o.BackoffMax, 60*time.Millisecond)
 	return nil
 }
 
@@ -86,11 +86,10 @@ func defaultDuration(d *time.Duration, v time.Duration) {
 
 // Client performs operations, one at a time.
 type Client struct {
+	*call.Caller
 	o       Options
-	rng     *rand.Rand
-	leader  int // index in o.Masters
-	session sessions
-	allocs  sessions // of chunk allocations that appends make
+	session call.Sessions
+	allocs  call.Sessions // of chunk allocations that appends make
 	files   map[string]*tail
 	chunks  map[uint64]*api.ChunkReply // locations of chunks by handle
 }
@@ -100,12 +99,15 @@ func New(o Options) (*Client, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
+	caller, err := call.New(call.Options{
+		Nodes: o.Masters, Conns: o.Conns, Now: o.Now, Seed: o.Seed,
+		OpTimeout: o.OpTimeout, BackoffMin: o.BackoffMin, BackoffMax: o.BackoffMax, OnAttempt: o.OnAttempt,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return &Client{
-		o: o, rng: rand.New(rand.NewPCG(o.Seed, 0x636c69656e74)), leader: int(o.Seed % uint64(len(o.Masters))),
-		session: sessions{base: o.Name, name: o.Name}, allocs: sessions{base: o.Name + "/a", name: o.Name + "/a"},
+		Caller: caller, o: o, session: call.NewSessions(o.Name), allocs: call.NewSessions(o.Name + "/a"),
 		files: make(map[string]*tail), chunks: make(map[uint64]*api.ChunkReply),
 	}, nil
 }
-
-// Dialer opens a connection to an address.
-type Dialer func(ctx context.Context, addr string) (net.Conn, error)

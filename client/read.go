@@ -40,7 +40,7 @@ func (c *Client) ReadRecord(ctx context.Context, handle, offset uint64, options 
 	o, end := c.start(ctx)
 	defer end()
 	res := ReadResult{Outcome: Fail}
-	for o.ctx.Err() == nil {
+	for o.Live() {
 		loc, code := c.locate(o, handle, co.first)
 		if code != api.Code_OK {
 			res.Outcome, res.Code = OK, code
@@ -61,11 +61,11 @@ func (c *Client) ReadRecord(ctx context.Context, handle, offset uint64, options 
 			}
 			rec, err := parseRecord(reply.Data, handle, offset)
 			if err != nil {
-				o.last = err
+				o.Last = err
 				continue
 			}
 			res.Outcome, res.Record, res.Version, res.Replica = OK, rec, reply.Version, name
-			res.Attempts = o.attempts
+			res.Attempts = o.Attempts
 			return res
 		}
 		if absent > 0 && absent == len(loc.Replicas) {
@@ -73,13 +73,13 @@ func (c *Client) ReadRecord(ctx context.Context, handle, offset uint64, options 
 			break
 		}
 		delete(c.chunks, handle)
-		if !o.pause() {
+		if !o.Pause() {
 			break
 		}
 	}
-	res.Attempts = o.attempts
+	res.Attempts = o.Attempts
 	if res.Outcome != OK {
-		res.Err = o.err()
+		res.Err = o.Err()
 	}
 	return res
 }
@@ -108,7 +108,7 @@ func (c *Client) locate(o *op, handle, first uint64) (*api.ChunkReply, api.Code)
 // readOrder is the replicas in random order, the wanted one first.
 func (c *Client) readOrder(loc *api.ChunkReply, wanted string) []string {
 	names := append([]string(nil), loc.Replicas...)
-	c.rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	c.Rand().Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	for i, name := range names {
 		if name == wanted {
 			names[0], names[i] = names[i], names[0]
@@ -121,10 +121,10 @@ func (c *Client) readOrder(loc *api.ChunkReply, wanted string) []string {
 func (o *op) read(loc *api.ChunkReply, name string, r *api.ReadChunkRequest) (reply *api.ReadChunkReply, err error) {
 	addr := loc.Addresses[name]
 	if addr == "" {
-		o.last = fmt.Errorf("no address of replica %q", name)
-		return nil, o.last
+		o.Last = fmt.Errorf("no address of replica %q", name)
+		return nil, o.Last
 	}
-	_, err = o.attempt(name, addr, o.c.o.DataTimeout, func(ctx context.Context, cc *conn) (err error) {
+	_, err = o.Attempt(name, addr, o.c.o.DataTimeout, func(ctx context.Context, cc *conn) (err error) {
 		reply, err = api.NewChunkserverClient(cc).ReadChunk(ctx, r)
 		if err == nil && reply.Code != api.Code_OK && reply.Code != api.Code_NOT_FOUND {
 			err = status.Errorf(codes.FailedPrecondition, "replica at version %d answers %v", reply.Version, reply.Code)
@@ -170,7 +170,7 @@ func (c *Client) ReadAll(ctx context.Context, path string) ([]Record, error) {
 			return nil, fmt.Errorf("read %s, chunk %d: %w", path, handle, err)
 		}
 		for _, r := range records {
-			if s := (Session{r.Client, r.Seq}); !seen[s] {
+			if s := (Session{Client: r.Client, Seq: r.Seq}); !seen[s] {
 				seen[s] = true
 				all = append(all, r)
 			}
@@ -183,7 +183,7 @@ func (c *Client) ReadAll(ctx context.Context, path string) ([]Record, error) {
 func (c *Client) readChunk(ctx context.Context, handle uint64) ([]Record, error) {
 	o, end := c.start(ctx)
 	defer end()
-	for o.ctx.Err() == nil {
+	for o.Live() {
 		loc, code := c.locate(o, handle, 0)
 		if code == api.Code_NO_CHUNK {
 			return nil, nil
@@ -208,11 +208,11 @@ func (c *Client) readChunk(ctx context.Context, handle uint64) ([]Record, error)
 			return records, nil
 		}
 		delete(c.chunks, handle)
-		if !o.pause() {
+		if !o.Pause() {
 			break
 		}
 	}
-	return nil, o.err()
+	return nil, o.Err()
 }
 
 // readStep is the length of one ranged read.

@@ -119,7 +119,7 @@ func (m *Master) noChunkserver(term, handle uint64) *api.ChunkReply {
 	if code == meta.OK {
 		code = meta.NoChunkserver
 	}
-	return m.chunkReply(c, code, at.position(term))
+	return m.chunkReply(c, code, m.place(at, term))
 }
 
 // grantees are the chunkservers to which a lease on the chunk can be granted:

@@ -31,7 +31,7 @@ func (m *Master) FindLeaseHolder(ctx context.Context, r *api.LeaseRequest) (*api
 		case f.kind != granting:
 			continue
 		case f.err != nil:
-			return nil, proposeError(f.err)
+			return nil, m.o.Directory.ProposeError(f.err)
 		case f.reply != nil && mine:
 			return f.reply, nil
 		case f.reply != nil && f.reply.Code != api.Code_OK:
@@ -52,7 +52,7 @@ func (m *Master) liveHolder(term, handle uint64) *api.ChunkReply {
 	if code == meta.OK && (c.Epoch == 0 || !m.leases.live(term, c)) {
 		return nil
 	}
-	return m.chunkReply(c, code, at.position(term))
+	return m.chunkReply(c, code, m.place(at, term))
 }
 
 // RevokeLease ends the chunk's lease before its time.
@@ -64,7 +64,7 @@ func (m *Master) RevokeLease(ctx context.Context, r *api.LeaseRequest) (*api.Chu
 		}
 		c, code, at := m.machine.chunk(r.Handle)
 		if code != meta.OK || c.Epoch == 0 {
-			return m.chunkReply(c, code, at.position(term)), nil
+			return m.chunkReply(c, code, m.place(at, term)), nil
 		}
 		f, _ := m.join(term, r.Handle, revoking)
 		if err := m.await(ctx, f); err != nil {
@@ -74,7 +74,7 @@ func (m *Master) RevokeLease(ctx context.Context, r *api.LeaseRequest) (*api.Chu
 		case f.kind != revoking:
 			continue
 		case f.err != nil:
-			return nil, proposeError(f.err)
+			return nil, m.o.Directory.ProposeError(f.err)
 		case f.reply != nil: // the end is the flight's last step: valid for all who waited
 			return f.reply, nil
 		}
@@ -107,10 +107,10 @@ func (m *Master) authority(ctx context.Context) (term uint64, err error) {
 	for {
 		before := m.replica.Status()
 		if !isLeader(before) {
-			return 0, notLeaderStatus(before.Leader)
+			return 0, m.o.Directory.NotLeader(before.Leader)
 		}
 		if _, err := m.replica.ReadBarrier(ctx); err != nil {
-			return 0, readError(err)
+			return 0, m.o.Directory.ReadError(err)
 		}
 		// The barrier proves the leadership of one term; it must be the term in
 		// whose name we speak.
@@ -126,7 +126,7 @@ func isLeader(st consensus.Status) bool { return st.Role == consensus.Leader }
 // await waits for a flight.
 func (m *Master) await(ctx context.Context, f *flight) error {
 	if f == nil {
-		return notLeaderStatus(0)
+		return m.o.Directory.NotLeader(0)
 	}
 	select {
 	case <-f.done:

@@ -101,9 +101,9 @@ func (m *Master) term() uint64 {
 	return m.replica.Status().Term
 }
 
-// position places a read in the log.
-func (at seen) position(term uint64) *api.Position {
-	return &api.Position{Index: at.index, Offset: at.commands, Term: term}
+// place is the position of a read in the log.
+func (m *Master) place(at seen, term uint64) *api.Position {
+	return &api.Position{Index: at.index, Offset: at.commands, Term: term, Members: m.o.Directory.Index()}
 }
 
 // scaled returns a duration scaled by a clock error.

@@ -50,11 +50,11 @@ func (m *Master) mutate(ctx context.Context, session *api.Session, valid bool, c
 	}
 	reply, err := m.propose(ctx, cmd)
 	if err != nil {
-		return nil, proposeError(err)
+		return nil, m.o.Directory.ProposeError(err)
 	}
 	return &api.MutationReply{
 		Code:   api.Code(reply.Code),
-		At:     &api.Position{Index: reply.Index, Offset: reply.Offset, Term: m.term()},
+		At:     &api.Position{Index: reply.Index, Offset: reply.Offset, Term: m.term(), Members: m.o.Directory.Index()},
 		Handle: reply.Handle, Version: reply.Version, Replayed: reply.Replayed,
 	}, nil
 }
@@ -68,7 +68,7 @@ func (m *Master) Stat(ctx context.Context, r *api.ReadRequest) (*api.StatReply, 
 	reply := new(api.StatReply)
 	m.machine.view(func(s *meta.State) {
 		info, code := s.Stat(r.Path)
-		reply.Code, reply.At = api.Code(code), seenBy(s).position(term)
+		reply.Code, reply.At = api.Code(code), m.place(seenBy(s), term)
 		reply.Id, reply.Directory, reply.Chunks = info.ID, info.Directory, info.Chunks
 	})
 	return reply, nil
@@ -83,7 +83,7 @@ func (m *Master) List(ctx context.Context, r *api.ReadRequest) (*api.ListReply, 
 	reply := new(api.ListReply)
 	m.machine.view(func(s *meta.State) {
 		names, code := s.List(r.Path)
-		reply.Code, reply.At, reply.Names = api.Code(code), seenBy(s).position(term), names
+		reply.Code, reply.At, reply.Names = api.Code(code), m.place(seenBy(s), term), names
 	})
 	return reply, nil
 }
@@ -110,7 +110,7 @@ func (m *Master) readChunk(ctx context.Context, look func(*meta.State) (meta.Chu
 		c, code = look(s)
 		at = seenBy(s)
 	})
-	return m.chunkReply(c, code, at.position(term)), nil
+	return m.chunkReply(c, code, m.place(at, term)), nil
 }
 
 // chunkReply describes a chunk to a client.
@@ -128,7 +128,7 @@ func (m *Master) chunkReply(c meta.Chunk, code meta.Code, at *api.Position) *api
 // term for the reply.
 func (m *Master) barrier(ctx context.Context) (term uint64, err error) {
 	if _, err := m.replica.ReadBarrier(ctx); err != nil {
-		return 0, readError(err)
+		return 0, m.o.Directory.ReadError(err)
 	}
 	return m.term(), nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gfslab/consensus"
+	"gfslab/internal/serving"
 )
 
 // Options configure a Master.
@@ -22,6 +23,9 @@ type Options struct {
 	// nil means time.Now.
 	Now    func() time.Time
 	Logger *slog.Logger
+	// Directory knows the masters' cluster; clients learn from it who leads and
+	// who is a member. Nil: they learn the leader's id only.
+	Directory *serving.Directory
 
 	// LeaseTerm is D: how long a primary may act after it sent the claim that was
 	// granted. Rho bounds the relative error of any node's clock rate. A primary

@@ -30,13 +30,16 @@ func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 	observe, applied := m.rec.incarnation()
 	p := c.cfg.Plan
 	running, err := node.StartMaster(node.MasterConfig{
-		Backend: p.Backend,
-		Consensus: consensus.Config{
-			Cluster: "gfslab", Self: m.id, Peers: c.peers, Limits: c.cfg.Limits,
-			Seed: p.Seed<<8 | uint64(m.id), Observe: observe, Logger: c.cfg.Logger.With("node", m.name),
+		ReplicaConfig: node.ReplicaConfig{
+			Backend: p.Backend,
+			Consensus: consensus.Config{
+				Cluster: "gfslab", Self: m.id, Peers: c.peers, Limits: c.cfg.Limits,
+				Seed: p.Seed<<8 | uint64(m.id), Observe: observe, Logger: c.cfg.Logger.With("node", m.name),
+			},
+			Doors:         engine.Deps{FS: m.disk.FS(), Dir: path.Join(m.disk.Dir(), "log"), Network: network, Listener: peer},
+			Clients:       clients,
+			ClientAddress: c.clientAddress,
 		},
-		Doors:   engine.Deps{FS: m.disk.FS(), Dir: path.Join(m.disk.Dir(), "log"), Network: network, Listener: peer},
-		Clients: clients,
 		Master: master.Options{
 			Dial: network.Dial, LeaseTerm: time.Duration(p.LeaseTerm), Seed: p.Seed, OnApply: applied,
 			Replicas: min(3, max(1, p.Chunkservers)), Logger: c.cfg.Logger.With("node", m.name),
@@ -49,6 +52,14 @@ func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 	m.running = running
 	m.mu.Unlock()
 	return nil
+}
+
+// clientAddress is where clients reach a member.
+func (c *Cluster) clientAddress(p consensus.Peer) string {
+	if i := int(p.ID) - 1; i >= 0 && i < len(c.masters) {
+		return c.masters[i].address
+	}
+	return ""
 }
 
 // listen retries while the port is still held by the crashed incarnation or

@@ -41,19 +41,22 @@ var units = []unit{
 	{path: "consensus/etcdraft", may: []string{"consensus", "consensus/engine", "consensus/storage"}},
 	{path: "consensus/hashiraft", may: []string{"consensus", "consensus/storage", "consensus/wire", "consensus/batch", "internal/disk"}},
 	{path: "consensus/unreplicated", may: []string{"consensus", "consensus/engine", "consensus/storage", "consensus/wire", "consensus/batch", "internal/disk"}},
-	{path: "master", may: []string{"consensus", "master/meta", "api"}},
+	{path: "internal/serving", may: []string{"consensus", "api"}},
+	{path: "master", may: []string{"consensus", "master/meta", "api", "internal/serving"}},
 	{path: "chunkserver", tree: true, may: []string{"api", "internal/disk"}},
 	{path: "client", tree: true, may: []string{"api"}},
+	{path: "kv", may: []string{"consensus", "kv/store", "api", "internal/serving"}},
+	{path: "kv/client", may: []string{"api", "client"}},
 
 	{path: "internal/node", tree: true, may: []string{
 		"consensus", "consensus/engine", "consensus/wire", "consensus/multipaxos", "consensus/etcdraft", "consensus/hashiraft", "consensus/unreplicated",
-		"master", "master/meta", "chunkserver", "api", "internal/disk"}},
+		"master", "master/meta", "kv", "chunkserver", "api", "internal/serving", "internal/disk"}},
 	{path: "results/report", tree: true, may: []string{"results/rundir"}},
 	{path: "harness", tree: true, may: []string{
-		"internal/node", "client", "workloads", "internal/fault", "results/rundir",
-		"api", "master", "master/meta", "chunkserver", "consensus", "consensus/engine", "consensus/wire", "internal/disk", "paxos", "paxos/paxostest"}},
+		"internal/node", "client", "kv/client", "workloads", "internal/fault", "results/rundir",
+		"api", "master", "master/meta", "kv", "kv/store", "chunkserver", "consensus", "consensus/engine", "consensus/wire", "internal/disk", "paxos", "paxos/paxostest"}},
 	{path: "cmd", tree: true, may: []string{
-		"internal/node", "client", "harness", "results/report", "results/rundir", "paxos/paxostest", "workloads", "consensus"}},
+		"internal/node", "api", "client", "kv/client", "harness", "results/report", "results/rundir", "paxos/paxostest", "workloads", "consensus"}},
 	{path: "internal/house"},
 }
 

@@ -1,4 +1,4 @@
-package client
+package call
 
 import (
 	"context"
@@ -12,6 +12,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/stats"
 )
+
+// Dialer opens a connection to an address.
+type Dialer func(ctx context.Context, addr string) (net.Conn, error)
 
 // Conns keeps one gRPC connection an address. It is safe for concurrent use.
 type Conns struct {
@@ -37,7 +40,9 @@ func NewConns(dial Dialer, maxBytes int) *Conns {
 	return &Conns{dial: dial, maxBytes: maxBytes, conns: make(map[string]*grpc.ClientConn)}
 }
 
-func (c *Conns) get(addr string) (*grpc.ClientConn, error) {
+// Get returns the connection to addr, which may not be established yet. The set
+// owns it.
+func (c *Conns) Get(addr string) (*grpc.ClientConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

@@ -1,4 +1,4 @@
-package client
+package call
 
 import (
 	"strconv"
@@ -36,22 +36,29 @@ type Session struct {
 	Seq    uint64
 }
 
-func (s Session) proto() *api.Session { return &api.Session{Client: s.Client, Seq: s.Seq} }
+// Proto is its form on the wire.
+func (s Session) Proto() *api.Session { return &api.Session{Client: s.Client, Seq: s.Seq} }
 
-// sessions hands out identities. After an unknown outcome the name changes: the
+// Sessions hands out identities. After an unknown outcome the name changes: the
 // old operation may still be on its way, and a session has one open at a time.
-type sessions struct {
+type Sessions struct {
 	base, name string
 	seq        uint64
 	renewed    uint64
 }
 
-func (s *sessions) next() Session {
+// NewSessions returns a source of identities under a name that is unique over all
+// time.
+func NewSessions(name string) Sessions { return Sessions{base: name, name: name} }
+
+// Next is the identity of a new operation.
+func (s *Sessions) Next() Session {
 	s.seq++
 	return Session{s.name, s.seq}
 }
 
-func (s *sessions) renew() {
+// Renew changes the name.
+func (s *Sessions) Renew() {
 	s.renewed++
 	s.seq = 0
 	s.name = s.base + "." + strconv.FormatUint(s.renewed, 10)
@@ -61,31 +68,44 @@ func (s *sessions) renew() {
 type verdict uint8
 
 const (
-	retryElsewhere verdict = iota // surely not done; another master leads
+	retryElsewhere verdict = iota // surely not done; another replica leads
 	retryLater                    // surely not done
 	retryUnknown                  // may have been done
 	giveUp                        // surely not done, and never will be
 )
 
-// classify judges an error of a call to a master. hint is the leader's node id,
-// 0 if unknown.
-func classify(err error, left bool) (v verdict, hint uint64) {
+// classify judges an error of a call to a replica. redirect is set where the
+// replica said that another leads.
+func classify(err error, left bool) (v verdict, redirect *api.NotLeader) {
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.FailedPrecondition:
 		for _, d := range s.Details() {
 			if n, ok := d.(*api.NotLeader); ok {
-				return retryElsewhere, n.Leader
+				return retryElsewhere, n
 			}
 		}
-		return retryUnknown, 0
+		return retryUnknown, nil
 	case codes.ResourceExhausted:
-		return retryLater, 0
+		return retryLater, nil
 	case codes.InvalidArgument, codes.Unimplemented, codes.PermissionDenied, codes.Unauthenticated, codes.OutOfRange:
-		return giveUp, 0
+		return giveUp, nil
 	}
 	if !left {
-		return retryLater, 0
+		return retryLater, nil
 	}
-	return retryUnknown, 0
+	return retryUnknown, nil
+}
+
+// Identify returns the session of an operation, the given one or the next, and
+// what to call with the operation's outcome.
+func (s *Sessions) Identify(given *Session) (Session, func(Outcome)) {
+	if given != nil {
+		return *given, func(Outcome) {}
+	}
+	return s.Next(), func(o Outcome) {
+		if o == Unknown {
+			s.Renew()
+		}
+	}
 }
