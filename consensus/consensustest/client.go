@@ -63,14 +63,14 @@ func sinceEnd(ctx context.Context) time.Duration {
 func (c *cluster) checkError(o operation, late time.Duration) {
 	var notLeader *consensus.NotLeaderError
 	typed := o.Err == nil || errors.Is(o.Err, consensus.ErrUnknown) || errors.Is(o.Err, consensus.ErrDropped) ||
-		errors.Is(o.Err, consensus.ErrClosed) || errors.As(o.Err, &notLeader)
+		errors.Is(o.Err, consensus.ErrClosed) || errors.Is(o.Err, consensus.ErrRefused) || errors.As(o.Err, &notLeader)
 	if o.Kind == opSwap && !typed {
 		c.Errorf("node %d answered command %d with an error that is none of the contract's: %v", o.Node, o.ID, o.Err)
 	}
 	if late > c.grace()/4 {
 		c.Errorf("node %d returned %v after the end of its caller's context", o.Node, late)
 	}
-	if notLeader != nil && notLeader.Hint != 0 && int(notLeader.Hint) > len(c.nodes) {
+	if notLeader != nil && notLeader.Hint != 0 && int(notLeader.Hint) > len(*c.places.Load()) {
 		c.Errorf("node %d hints at node %d, which does not exist", o.Node, notLeader.Hint)
 	}
 }
@@ -96,11 +96,37 @@ func (c *cluster) read(ctx context.Context, inc *incarnation, key uint8) operati
 	return o
 }
 
+// readStale makes one read that promises a prefix of the log that holds at least
+// pin, and records it. Any goroutine.
+func (c *cluster) readStale(ctx context.Context, inc *incarnation, key uint8, pin Position) operation {
+	o := operation{Kind: opStale, Node: inc.node.id, Key: key, Pin: pin}
+	o.Invoke = c.history.stamp()
+	r, ok := inc.replica.(consensus.StaleReader)
+	if !ok {
+		c.Errorf("node %d is no consensus.StaleReader", o.Node)
+		return o
+	}
+	index, err := r.ReadStale(ctx, pin.Index)
+	late := sinceEnd(ctx)
+	if err == nil && index < pin.Index && !inc.dead.Load() {
+		c.Errorf("node %d returned index %d to a stale read that asked for %d", o.Node, index, pin.Index)
+	}
+	o.Value, o.At = inc.machine.lookup(key)
+	if o.Err = err; err != nil || inc.dead.Load() {
+		o.Outcome = consensus.Fail
+	}
+	o.Return = c.history.stamp()
+	c.history.add(o)
+	c.checkError(o, late)
+	return o
+}
+
 // loadOptions describe the background traffic of a scenario.
 type loadOptions struct {
 	clients int
 	keys    int           // registers 1..keys
 	reads   int           // percent
+	stale   int           // percent: stale reads, of any node
 	stray   int           // percent sent to a random node instead of the leader
 	pad     int           // largest padding, bytes
 	timeout time.Duration // of each operation
@@ -137,105 +163,43 @@ func (l *load) stop() {
 
 // client is one closed loop: an operation, a pause. It follows hints.
 func (c *cluster) client(ctx context.Context, rng *rand.Rand, o loadOptions) {
-	target := rng.IntN(len(c.nodes))
+	target := rng.IntN(len(*c.places.Load()))
+	var seen Position // by this client, whatever it asked
 	for pause(ctx, o.pace/2+time.Duration(rng.Int64N(int64(o.pace)))) {
-		at := target
-		if rng.IntN(100) < o.stray {
-			at = rng.IntN(len(c.nodes))
+		nodes := *c.places.Load()
+		at, stale := target, rng.IntN(100) < o.stale
+		if stale || rng.IntN(100) < o.stray {
+			at = rng.IntN(len(nodes))
 		}
-		inc := c.nodes[at].current.Load()
+		inc := nodes[at].current.Load()
 		if inc == nil {
-			target = rng.IntN(len(c.nodes))
+			target = rng.IntN(len(nodes))
 			continue
 		}
 		key := uint8(1 + rng.IntN(o.keys))
 		opCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.timeout)
 		var done operation
-		if rng.IntN(100) < o.reads {
+		switch {
+		case stale:
+			done = c.readStale(opCtx, inc, key, seen)
+		case rng.IntN(100) < o.reads:
 			done = c.read(opCtx, inc, key)
-		} else {
+		default:
 			done = c.swap(opCtx, inc, key, rng.IntN(o.pad+1))
 		}
 		cancel()
+		if done.Outcome == consensus.OK && seen.less(done.At) {
+			seen = done.At
+		}
 		var notLeader *consensus.NotLeaderError
 		switch {
+		case stale:
 		case done.Err == nil:
 			target = at
-		case errors.As(done.Err, &notLeader) && notLeader.Hint != 0 && int(notLeader.Hint) <= len(c.nodes):
+		case errors.As(done.Err, &notLeader) && notLeader.Hint != 0 && int(notLeader.Hint) <= len(nodes):
 			target = int(notLeader.Hint) - 1
 		default:
-			target = rng.IntN(len(c.nodes))
+			target = rng.IntN(len(nodes))
 		}
-	}
-}
-
-// leader waits for a leader that serves linearizable reads, outside except.
-func (c *cluster) leader(except ...*node) *incarnation {
-	c.Helper()
-	var found *incarnation
-	c.within(c.grace(), "a leader", func() bool {
-		for _, inc := range c.up() {
-			if inc.replica.Status().Role != consensus.Leader || contains(except, inc.node) {
-				continue
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-			o := c.read(ctx, inc, 1)
-			cancel()
-			if o.Outcome == consensus.OK {
-				found = inc
-				return true
-			}
-		}
-		return false
-	})
-	return found
-}
-
-func contains(list []*node, n *node) bool {
-	for _, x := range list {
-		if x == n {
-			return true
-		}
-	}
-	return false
-}
-
-// mustSwap writes through whichever node leads, until one write is
-// acknowledged. Attempts that were not are in the history too.
-func (c *cluster) mustSwap(key uint8, except ...*node) (*incarnation, operation) {
-	c.Helper()
-	var inc *incarnation
-	var o operation
-	c.within(2*c.grace(), "an acknowledged write", func() bool {
-		inc = c.leader(except...)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		o = c.swap(ctx, inc, key, 10)
-		return o.Outcome == consensus.OK
-	})
-	return inc, o
-}
-
-// settle heals everything, brings every node up and waits until all have
-// applied the same log, up to a last acknowledged write.
-func (c *cluster) settle() {
-	c.Helper()
-	c.fabric.HealAll()
-	for _, n := range c.nodes {
-		if n.current.Load() == nil {
-			c.open(n)
-		}
-	}
-	_, last := c.mustSwap(1)
-	for _, inc := range c.up() {
-		c.within(c.grace(), inc.node.name+" to apply the last write", func() bool {
-			return !inc.machine.position().less(last.At)
-		})
-	}
-	inc := c.leader()
-	ctx, cancel := context.WithTimeout(context.Background(), c.grace())
-	defer cancel()
-	for key := range uint8(8) {
-		c.read(ctx, inc, key)
 	}
 }

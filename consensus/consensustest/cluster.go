@@ -1,14 +1,12 @@
 package consensustest
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,10 +29,15 @@ type cluster struct {
 	history *history
 	nodes   []*node
 	loads   []*load
+	// founders are the cluster's first members.
+	founders []consensus.Peer
+	// places is nodes, for other goroutines: it grows while they run.
+	places atomic.Pointer[[]*node]
 
 	mu       sync.Mutex
 	machines []*incarnation
 	leaders  map[uint64]consensus.NodeID
+	configs  []config
 }
 
 // node is a place in the cluster: an address and a disk that outlive crashes.
@@ -46,6 +49,11 @@ type node struct {
 	listener net.Listener
 	lives    int
 	current  atomic.Pointer[incarnation] // nil while down
+	// peers are what the node is told of the cluster; joins, that it exists.
+	peers []consensus.Peer
+	joins bool
+	// removed: no member any more, and nothing is expected of it.
+	removed atomic.Bool
 }
 
 // incarnation is one life of a node, from Open to Close or crash.
@@ -59,6 +67,8 @@ type incarnation struct {
 	dead atomic.Bool
 	// applying is the last index of EventApplying; only the observer uses it.
 	applying atomic.Uint64
+	// restored counts EventRestored, saved EventSnapshot.
+	restored, saved atomic.Int64
 }
 
 func newCluster(t T, p *play) *cluster {
@@ -80,13 +90,22 @@ func newCluster(t T, p *play) *cluster {
 	for i := range max(1, p.scenario.nodes) {
 		c.addNode(consensus.NodeID(i + 1))
 	}
+	for _, n := range c.nodes {
+		c.founders = append(c.founders, n.peer())
+	}
+	for _, n := range c.nodes {
+		n.peers = c.founders
+	}
 	return c
 }
 
-func (c *cluster) addNode(id consensus.NodeID) {
+func (n *node) peer() consensus.Peer { return consensus.Peer{ID: n.id, Addr: n.addr} }
+
+func (c *cluster) addNode(id consensus.NodeID) *node {
 	c.Helper()
 	n := &node{id: id, name: fmt.Sprintf("n%d", id)}
-	c.nodes = append(c.nodes, n)
+	c.nodes = append(c.nodes[:len(c.nodes):len(c.nodes)], n)
+	c.places.Store(new(c.nodes))
 	listenAt := n.name + ":7000"
 	n.fs = faultdisk.NewMem(c.play.seed + uint64(id))
 	if c.play.world == Virtual {
@@ -106,6 +125,7 @@ func (c *cluster) addNode(id consensus.NodeID) {
 		fatalf(c, "listen for %s: %v", n.name, err)
 	}
 	n.listener, n.addr = l, l.Addr().String()
+	return n
 }
 
 // start opens all nodes and waits for the first leader.
@@ -125,7 +145,9 @@ func (c *cluster) open(nodes ...*node) {
 		if n.listener == nil {
 			n.listener = c.listenAgain(n)
 		}
-		c.openOne(n)
+		if err := c.openOne(n); err != nil {
+			fatalf(c, "open %s (life %d): %v", n.name, n.lives, err)
+		}
 	}
 }
 
@@ -141,7 +163,7 @@ func (c *cluster) listenAgain(n *node) (l net.Listener) {
 	return l
 }
 
-func (c *cluster) openOne(n *node) {
+func (c *cluster) openOne(n *node) error {
 	c.Helper()
 	n.lives++
 	inc := &incarnation{node: n, life: n.lives}
@@ -150,6 +172,7 @@ func (c *cluster) openOne(n *node) {
 			c.Errorf("state machine of "+n.name+": "+format, args...)
 		}
 	})
+	inc.machine.ballast = c.play.scenario.ballast
 	if c.play.scenario.applyDelay > 0 {
 		inc.machine.delay.Store(int64(c.play.scenario.applyDelay))
 	}
@@ -159,9 +182,7 @@ func (c *cluster) openOne(n *node) {
 		Observe: func(e consensus.Event) { c.observe(inc, e) },
 		Logger:  c.logger(),
 	}
-	for _, p := range c.nodes {
-		cfg.Peers = append(cfg.Peers, consensus.Peer{ID: p.id, Addr: p.addr})
-	}
+	cfg.Peers, cfg.Join = n.peers, n.joins
 	env := Env{FS: n.fs, Dir: "data", Network: c.fabric.Node(n.name), Listener: n.listener}
 	n.listener = nil
 	var err error
@@ -169,12 +190,13 @@ func (c *cluster) openOne(n *node) {
 		c.FailNow()
 	}
 	if err != nil {
-		fatalf(c, "open %s (life %d): %v", n.name, n.lives, err)
+		return err
 	}
 	c.mu.Lock()
 	c.machines = append(c.machines, inc)
 	c.mu.Unlock()
 	n.current.Store(inc)
+	return nil
 }
 
 // LogVariable, set to anything, sends the backends' log to standard error.
@@ -185,30 +207,6 @@ func (c *cluster) logger() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-// observe is called from the replicas' goroutines.
-func (c *cluster) observe(inc *incarnation, e consensus.Event) {
-	if inc.dead.Load() {
-		return
-	}
-	if e.Node != inc.node.id {
-		c.Errorf("node %d reports an event of node %d", inc.node.id, e.Node)
-	}
-	switch e.Kind {
-	case consensus.EventLeader:
-		c.mu.Lock()
-		other, taken := c.leaders[e.Term]
-		c.leaders[e.Term] = e.Node
-		c.mu.Unlock()
-		if taken && other != e.Node {
-			c.Errorf("nodes %d and %d both led term %d", other, e.Node, e.Term)
-		}
-	case consensus.EventApplying:
-		if last := inc.applying.Swap(e.Index); e.Index <= last {
-			c.Errorf("node %d announces to apply index %d after %d", e.Node, e.Index, last)
-		}
-	}
 }
 
 // crash takes nodes down at one instant, as a power cut would: no connection,
@@ -283,7 +281,7 @@ func (c *cluster) close() {
 func (c *cluster) evidence() evidence {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ev := evidence{Ops: c.history.operations()}
+	ev := evidence{Ops: c.history.operations(), Configs: c.configs}
 	for _, inc := range c.machines {
 		ev.Applied = append(ev.Applied, appliedList{inc.node.id, inc.life, inc.machine.record()})
 	}
@@ -301,79 +299,20 @@ func (c *cluster) isolate(n *node) {
 func (c *cluster) others(n *node) []*node {
 	var rest []*node
 	for _, p := range c.nodes {
-		if p != n {
+		if p != n && !p.removed.Load() {
 			rest = append(rest, p)
 		}
 	}
 	return rest
 }
 
+// up lists the members that run. Any goroutine.
 func (c *cluster) up() []*incarnation {
 	var list []*incarnation
-	for _, n := range c.nodes {
-		if inc := n.current.Load(); inc != nil {
+	for _, n := range *c.places.Load() {
+		if inc := n.current.Load(); inc != nil && !n.removed.Load() {
 			list = append(list, inc)
 		}
 	}
 	return list
-}
-
-// statuses describes every node for a failure's message.
-func (c *cluster) statuses() string {
-	var b strings.Builder
-	for _, n := range c.nodes {
-		inc := n.current.Load()
-		if inc == nil {
-			fmt.Fprintf(&b, "\n  %s down", n.name)
-			continue
-		}
-		s := inc.replica.Status()
-		fmt.Fprintf(&b, "\n  %s %v term %d leader %d committed %d applied %d, machine at %+v",
-			n.name, s.Role, s.Term, s.Leader, s.Committed, s.Applied, inc.machine.position())
-	}
-	return b.String()
-}
-
-// grace is how long anything that must happen may take.
-func (c *cluster) grace() time.Duration {
-	if c.play.world == Virtual {
-		return 10 * time.Second
-	}
-	return 15 * time.Second
-}
-
-// within waits for a condition and ends the scenario when it does not come.
-func (c *cluster) within(limit time.Duration, what string, done func() bool) {
-	c.Helper()
-	if !c.await(limit, done) {
-		fatalf(c, "waited %v in vain for %s%s", limit, what, c.statuses())
-	}
-}
-
-// await polls done until it holds or limit has passed.
-func (c *cluster) await(limit time.Duration, done func() bool) bool {
-	deadline := time.Now().Add(limit)
-	for !done() {
-		if time.Now().After(deadline) {
-			return false
-		}
-		pause(context.Background(), 2*time.Millisecond)
-	}
-	return true
-}
-
-// bounded calls f and reports an error, and false, when it does not return.
-func (c *cluster) bounded(what string, f func()) bool {
-	c.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); f() }()
-	ctx, cancel := context.WithTimeout(context.Background(), c.grace())
-	defer cancel()
-	select {
-	case <-done:
-		return true
-	case <-ctx.Done():
-		c.Errorf("%s has not returned after %v", what, c.grace())
-		return false
-	}
 }

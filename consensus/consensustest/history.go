@@ -3,6 +3,7 @@ package consensustest
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gfslab/consensus"
 )
@@ -13,6 +14,8 @@ type opKind uint8
 const (
 	opSwap opKind = iota + 1
 	opRead
+	// opStale is a read that promises no more than a prefix of the log.
+	opStale
 )
 
 // operation is one completed call as its client saw it. Invoke and Return are
@@ -29,6 +32,8 @@ type operation struct {
 	// successful read looked at. Value is the register's previous or current id.
 	At    Position
 	Value uint64
+	// Pin is what the client of a stale read had seen before.
+	Pin Position
 }
 
 // history collects operations from many clients.
@@ -39,8 +44,10 @@ type history struct {
 	// acknowledged counts successful swaps.
 	acknowledged atomic.Int64
 
-	mu  sync.Mutex
-	ops []operation
+	mu      sync.Mutex
+	ops     []operation
+	lastAck time.Time
+	gap     time.Duration
 }
 
 func (h *history) stamp() int64 { return h.clock.Add(1) }
@@ -52,6 +59,22 @@ func (h *history) add(o operation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ops = append(h.ops, o)
+	if o.Kind == opSwap && o.Outcome == consensus.OK {
+		now := time.Now()
+		h.gap = max(h.gap, now.Sub(h.lastAck))
+		h.lastAck = now
+	}
+}
+
+// longestGap returns the longest time between two acknowledged writes since the
+// last call, and begins anew.
+func (h *history) longestGap() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	gap := max(h.gap, now.Sub(h.lastAck))
+	h.gap, h.lastAck = 0, now
+	return gap
 }
 
 func (h *history) operations() []operation {
@@ -67,9 +90,9 @@ func (h *history) tally() tally {
 	var t tally
 	for _, o := range h.operations() {
 		switch {
-		case o.Kind == opRead && o.Outcome == consensus.OK:
+		case o.Kind != opSwap && o.Outcome == consensus.OK:
 			t.Reads++
-		case o.Kind == opRead:
+		case o.Kind != opSwap:
 		case o.Outcome == consensus.OK:
 			t.OK++
 		case o.Outcome == consensus.Fail:

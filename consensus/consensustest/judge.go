@@ -25,6 +25,7 @@ func (l appliedList) String() string { return fmt.Sprintf("node %d (life %d)", l
 type evidence struct {
 	Ops     []operation
 	Applied []appliedList
+	Configs []config
 }
 
 // maxFindings bounds what one judgement reports: one bug breaks many rules.
@@ -44,6 +45,8 @@ func judge(ev evidence) []string {
 	checkOutcomes(ev.Ops, positions, report)
 	checkResults(ev.Ops, log, report)
 	checkRealTime(ev.Ops, report)
+	checkStale(ev.Ops, log, report)
+	checkConfigs(ev.Configs, report)
 	if len(found) == 0 {
 		// The search is for what the log does not show; a history that is known
 		// to be wrong may keep it busy for hours.
@@ -168,7 +171,7 @@ func checkRealTime(ops []operation, report reporter) {
 	}
 	var events []event
 	for i, o := range ops {
-		if o.Outcome == consensus.OK {
+		if o.Outcome == consensus.OK && o.Kind != opStale {
 			events = append(events, event{o.Invoke, i}, event{o.Return, i})
 		}
 	}
@@ -197,7 +200,7 @@ func checkRealTime(ops []operation, report reporter) {
 }
 
 func (o operation) describe() string {
-	if o.Kind == opRead {
+	if o.Kind != opSwap {
 		return fmt.Sprintf("a read on node %d", o.Node)
 	}
 	return fmt.Sprintf("command %d on node %d", o.ID, o.Node)
@@ -239,7 +242,7 @@ func checkLinearizable(ops []operation, report reporter) {
 	seenBy := firstSeen(ops)
 	byKey := map[uint8][]porcupine.Operation{}
 	for i, o := range ops {
-		if o.Outcome == consensus.Fail || o.Kind == opRead && o.Outcome != consensus.OK {
+		if o.Outcome == consensus.Fail || o.Kind == opRead && o.Outcome != consensus.OK || o.Kind == opStale {
 			continue
 		}
 		op := porcupine.Operation{

@@ -32,6 +32,10 @@ type machine struct {
 	// at a time.
 	busy  atomic.Bool
 	fault func(format string, args ...any)
+	// ballast is so many bytes that every image carries for nothing.
+	ballast int
+	// restores counts successful calls of Restore.
+	restores atomic.Int64
 
 	mu        sync.Mutex
 	frozen    bool
@@ -128,6 +132,7 @@ type machineImage struct {
 	Last      Position
 	Registers map[uint8]uint64
 	Applied   []appliedCommand
+	Ballast   []byte
 }
 
 // WriteTo implements consensus.Snapshot.
@@ -156,7 +161,7 @@ func (m *machine) Snapshot() (consensus.Snapshot, error) {
 	defer m.enter("Snapshot")()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	im := &machineImage{Last: m.last, Registers: map[uint8]uint64{}, Applied: m.applied[:len(m.applied):len(m.applied)]}
+	im := &machineImage{Ballast: make([]byte, m.ballast), Last: m.last, Registers: map[uint8]uint64{}, Applied: m.applied[:len(m.applied):len(m.applied)]}
 	for k, v := range m.registers {
 		im.Registers[k] = v
 	}
@@ -172,6 +177,16 @@ func (m *machine) Restore(r io.Reader) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.frozen {
+		return nil
+	}
+	if im.Last.less(m.last) {
+		m.fault("Restore of an image at %+v over a state at %+v: time goes back", im.Last, m.last)
+	}
+	if len(im.Ballast) != m.ballast {
+		m.fault("Restore of an image with %d bytes of ballast; Snapshot wrote %d", len(im.Ballast), m.ballast)
+	}
+	m.restores.Add(1)
 	m.last, m.registers, m.applied = im.Last, im.Registers, im.Applied
 	if m.registers == nil {
 		m.registers = map[uint8]uint64{}

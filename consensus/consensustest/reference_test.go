@@ -48,6 +48,8 @@ type reference struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 	term     atomic.Uint64 // the term it believes to lead; 0 = none
+	asked    atomic.Int64
+	rounds   atomic.Uint64
 
 	mu      sync.Mutex
 	conns   map[net.Conn]bool
@@ -61,7 +63,7 @@ type reference struct {
 // newReference returns a backend for one cluster.
 func newReference() Backend {
 	o := &oracle{}
-	return Backend{Name: "reference", Open: func(cfg consensus.Config, env Env) (consensus.Replica, error) {
+	return Backend{Name: "reference", Capabilities: Capabilities{Missing: Features()}, Open: func(cfg consensus.Config, env Env) (consensus.Replica, error) {
 		return openReference(o, cfg, env), nil
 	}}
 }
@@ -249,6 +251,9 @@ func (r *reference) notLeader() error {
 // confirm returns once a majority has answered a ping sent after the call.
 func (r *reference) confirm(ctx context.Context) error {
 	asked := time.Now()
+	if r.asked.Swap(asked.UnixNano()) != asked.UnixNano() {
+		r.rounds.Add(1) // readers of one instant share the next ping
+	}
 	// Strictly after: in virtual time a ping and a question share an instant.
 	return r.wait(ctx, func() bool { return r.majoritySince(asked.Add(1)) })
 }
@@ -343,7 +348,8 @@ func (r *reference) ReadBarrier(ctx context.Context) (uint64, error) {
 // Status implements consensus.Replica.
 func (r *reference) Status() consensus.Status {
 	r.oracle.mu.Lock()
-	s := consensus.Status{ID: r.cfg.Self, Term: r.oracle.term, Leader: r.oracle.leader, Committed: uint64(len(r.oracle.log))}
+	s := consensus.Status{ID: r.cfg.Self, Term: r.oracle.term, Leader: r.oracle.leader, Committed: uint64(len(r.oracle.log)),
+		Counters: map[string]uint64{"read_rounds": r.rounds.Load()}}
 	r.oracle.mu.Unlock()
 	if term := r.term.Load(); term != 0 && r.ctx.Err() == nil {
 		s.Role, s.Term, s.Leader = consensus.Leader, term, r.cfg.Self

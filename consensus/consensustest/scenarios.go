@@ -3,6 +3,7 @@ package consensustest
 import (
 	"hash/fnv"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,7 +22,15 @@ type scenario struct {
 	limits func(l *consensus.Limits)
 	// applyDelay is how long the state machines take for one entry.
 	applyDelay time.Duration
-	run        func(c *cluster)
+	// ballast makes images of the state machines larger by so many bytes.
+	ballast int
+	// needs are features without which the scenario makes no sense.
+	needs []Feature
+	// virtualOnly: it measures times that a busy machine would blur.
+	virtualOnly bool
+	// attacksLease: see Capabilities.LeaseUnsafe.
+	attacksLease bool
+	run          func(c *cluster)
 }
 
 // SeedVariable holds a number that is mixed into every scenario's seed, to
@@ -37,6 +46,11 @@ func (s scenario) seed() uint64 {
 
 // scenarios are in the order of growing trouble.
 func scenarios() []scenario {
+	return slices.Concat(logScenarios(), snapshotScenarios(), memberScenarios(), readScenarios(), leadScenarios())
+}
+
+// logScenarios need nothing but the log.
+func logScenarios() []scenario {
 	return []scenario{
 		{name: "single", nodes: 1, minimum: 50, run: runSingle},
 		{name: "single-crash", nodes: 1, minimum: 50, run: runSingleCrash},

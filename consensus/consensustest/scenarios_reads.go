@@ -1,0 +1,205 @@
+package consensustest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"gfslab/consensus"
+)
+
+func readScenarios() []scenario {
+	modes := []Feature{ReadModes}
+	return []scenario{
+		{name: "read-batches", nodes: 3, minimum: 5, run: runReadBatches},
+		{name: "read-log-single", nodes: 1, minimum: 50, needs: modes, limits: readMode(consensus.ReadLog), run: runSingleCrash},
+		{name: "read-log", nodes: 3, minimum: 50, needs: modes, limits: readMode(consensus.ReadLog), run: runStaleRead},
+		{name: "read-log-batches", nodes: 3, minimum: 5, needs: modes, limits: readMode(consensus.ReadLog), run: runReadBatches},
+		{name: "read-lease", nodes: 3, minimum: 50, needs: modes, limits: readMode(consensus.ReadLease), attacksLease: true, run: runStaleRead},
+		{name: "read-lease-calm", nodes: 3, minimum: 5, needs: modes, limits: readMode(consensus.ReadLease), run: runLeaseCalm},
+		{name: "read-lease-restart", nodes: 3, minimum: 50, needs: modes, limits: readMode(consensus.ReadLease), attacksLease: true, run: runLeaseRestart},
+		{name: "read-lease-transfer", nodes: 3, minimum: 50, needs: []Feature{ReadModes, Transfer}, limits: readMode(consensus.ReadLease), attacksLease: true, run: runLeaseTransfer},
+		{name: "read-stale-single", nodes: 1, minimum: 50, needs: []Feature{StaleReads}, run: runStalePrefix},
+		{name: "read-stale", nodes: 3, minimum: 100, needs: []Feature{StaleReads}, run: runStalePrefix},
+		{name: "read-stale-laggard", nodes: 3, minimum: 100, needs: []Feature{StaleReads, Snapshots, Install}, limits: tightSnapshots, run: runStalePrefix},
+		{name: "read-stale-mode", nodes: 3, minimum: 50, needs: []Feature{ReadModes, StaleReads}, limits: readMode(consensus.ReadStale), run: runStaleMode},
+	}
+}
+
+func readMode(mode consensus.ReadMode) func(l *consensus.Limits) {
+	return func(l *consensus.Limits) { l.ReadMode = mode }
+}
+
+// volleyOfReads lets n goroutines read once from the leader, while its links to
+// the others stall for a moment, times times; it returns how many reads
+// succeeded and how many rounds they cost.
+func (c *cluster) volleyOfReads(n, times int, stall time.Duration) (reads, rounds uint64) {
+	c.Helper()
+	inc := c.leader()
+	before, done := inc.replica.Status().Counters["read_rounds"], c.history.tally().Reads
+	for range times {
+		if stall > 0 {
+			c.isolate(inc.node)
+		}
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), c.grace())
+				defer cancel()
+				c.read(ctx, inc, uint8(1+i%4))
+			})
+		}
+		pause(context.Background(), stall)
+		c.fabric.HealAll()
+		wg.Wait()
+	}
+	return uint64(c.history.tally().Reads - done), inc.replica.Status().Counters["read_rounds"] - before
+}
+
+// runReadBatches: readers who come while a round is under way share the next.
+func runReadBatches(c *cluster) {
+	c.acknowledge(5)
+	reads, rounds := c.volleyOfReads(64, 10, 10*time.Millisecond)
+	c.Logf("%d reads in %d rounds", reads, rounds)
+	if reads < 500 || rounds == 0 || rounds > reads/8 {
+		c.Errorf("%d reads, 64 at a time, took %d rounds", reads, rounds)
+	}
+}
+
+// runLeaseCalm: a leader with a lease serves reads without asking anybody: even
+// while nobody can answer.
+func runLeaseCalm(c *cluster) {
+	c.acknowledge(5)
+	c.run(4 * c.limits.ElectionTimeout())
+	inc := c.leader()
+	c.isolate(inc.node)
+	reads := 0
+	for range 20 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		if o := c.read(ctx, inc, 1); o.Err == nil {
+			reads++
+		}
+		cancel()
+	}
+	c.fabric.HealAll()
+	c.Logf("%d of 20 reads served within a lease, without an answer from anybody", reads)
+	if reads < 15 && c.play.world == Virtual {
+		c.Errorf("a leader cut off for a moment served %d of 20 lease reads", reads)
+	}
+	if reads, rounds := c.volleyOfReads(64, 10, 0); reads < 600 {
+		c.Errorf("only %d of 640 reads succeeded on a healthy leader, in %d rounds", reads, rounds)
+	}
+}
+
+// hammer reads at one replica without pause until stop.
+func (c *cluster) hammer(inc *incarnation, readers int) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for i := range readers {
+		wg.Go(func() {
+			for pause(ctx, time.Millisecond) {
+				o, end := context.WithTimeout(context.Background(), 50*time.Millisecond)
+				c.read(o, inc, uint8(1+i%4))
+				end()
+			}
+		})
+	}
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// runLeaseRestart: within a leader's lease both followers restart, and with their
+// memory of the lease gone, perhaps, elect another one, while the old leader,
+// now cut off, goes on serving what it can.
+func runLeaseRestart(c *cluster) {
+	for i := range c.rounds(6) {
+		c.acknowledge(10)
+		old := c.leader()
+		stop := c.hammer(old, 4)
+		c.run(50 * time.Millisecond)
+		c.isolate(old.node)
+		rest := c.others(old.node)
+		if i%2 == 0 {
+			rest = rest[:1] // one restarts, the other one's patience ends first
+		}
+		c.crash(100, rest...)
+		c.open(rest...)
+		for range 10 {
+			c.mustSwap(uint8(1+c.rng.IntN(4)), old.node)
+		}
+		c.run(100 * time.Millisecond)
+		stop()
+		c.fabric.HealAll()
+	}
+}
+
+// runLeaseTransfer: a lease ends with a transfer, whatever its clock says.
+func runLeaseTransfer(c *cluster) {
+	for range c.rounds(4) {
+		c.acknowledge(10)
+		old := c.leader()
+		stop := c.hammer(old, 4)
+		c.run(50 * time.Millisecond)
+		c.transfer(old, c.others(old.node)[0].id)
+		c.isolate(old.node)
+		for range 10 {
+			c.mustSwap(uint8(1+c.rng.IntN(4)), old.node)
+		}
+		stop()
+		c.fabric.HealAll()
+	}
+}
+
+// runStalePrefix: any replica, cut off or lagging too, serves a prefix of the
+// log, never less than its client has seen, and never the future.
+func runStalePrefix(c *cluster) {
+	o := defaultLoad()
+	o.stale = 40
+	l := c.load(o)
+	defer l.stop()
+	c.work(100*time.Millisecond, 20)
+	if len(c.nodes) == 1 {
+		c.stop(c.nodes...)
+		c.open(c.nodes...)
+		c.work(100*time.Millisecond, 20)
+		return
+	}
+	for i := range c.rounds(4) {
+		n := c.nodes[i%3]
+		c.isolate(n)
+		c.work(200*time.Millisecond, 40)
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		if r := c.readStale(ctx, n.current.Load(), 1, Position{}); r.Err != nil {
+			c.Errorf("%s, cut off, refuses a stale read that asks for nothing: %v", n.name, r.Err)
+		}
+		_, newest := c.mustSwap(2, n)
+		if r := c.readStale(ctx, n.current.Load(), 1, newest.At); r.Err == nil {
+			c.Errorf("%s, cut off, served a stale read pinned at %+v", n.name, newest.At)
+		}
+		cancel()
+		c.fabric.HealAll()
+		if i%2 == 1 {
+			c.crash(50, n)
+			c.mustSwap(1)
+			c.open(n)
+		}
+	}
+}
+
+// runStaleMode: with the read mode stale, ReadBarrier serves on every replica.
+func runStaleMode(c *cluster) {
+	l := c.load(defaultLoad())
+	defer l.stop()
+	c.work(100*time.Millisecond, 40)
+	f := c.others(c.leader().node)[0]
+	c.isolate(f)
+	ctx, cancel := context.WithTimeout(context.Background(), c.grace())
+	defer cancel()
+	if o := c.read(ctx, f.current.Load(), 1); o.Err != nil {
+		c.Errorf("%s, cut off, refuses a read in mode %q: %v", f.name, consensus.ReadStale, o.Err)
+	}
+	c.fabric.HealAll()
+	c.work(100*time.Millisecond, 20)
+}
