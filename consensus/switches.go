@@ -1,5 +1,7 @@
 package consensus
 
+import "fmt"
+
 // Switches lead our own core step by step from Multi-Paxos to Raft. The zero
 // value is Multi-Paxos. Backends other than multipaxos refuse any other. Which
 // combinations are safe, the core decides when it is opened.
@@ -20,6 +22,30 @@ type Switches struct {
 	Notice string
 	// CatchUp from "any" (or "") peer, or from the "leader" only.
 	CatchUp string
+}
+
+// OwnCoreOnly returns an error that names the first field which only our own core
+// implements and l sets; the other backends refuse it.
+func (l Limits) OwnCoreOnly() error {
+	s := l.Switches
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"switches.eligibility", s.Eligibility != "" && s.Eligibility != "any"},
+		{"switches.number", s.Number != "" && s.Number != "partitioned"},
+		{"switches.old_slots", s.OldSlots != "" && s.OldSlots != "re-propose"},
+		{"switches.acceptance", s.Acceptance != "" && s.Acceptance != "any"},
+		{"switches.notice", s.Notice != "" && s.Notice != "idle"},
+		{"switches.catch_up", s.CatchUp != "" && s.CatchUp != "any"},
+		{"phase1_quorum", l.Phase1Quorum != 0},
+		{"phase2_quorum", l.Phase2Quorum != 0},
+	} {
+		if f.set {
+			return fmt.Errorf("consensus: %s is set; only multipaxos has it", f.name)
+		}
+	}
+	return nil
 }
 
 // RaftMode is the far end of the switches that make a protocol of its own.

@@ -43,7 +43,7 @@ func (n *Node) handlePrePrepare(m Message) {
 		n.reject(m, n.leader)
 		return
 	}
-	if !n.promised.Less(m.Ballot) {
+	if !n.promised.Less(m.Ballot) || !n.eligible(&m) {
 		n.reject(m, 0)
 		return
 	}
@@ -52,7 +52,7 @@ func (n *Node) handlePrePrepare(m Message) {
 
 // handlePrepare promises, and reports one page of what was accepted.
 func (n *Node) handlePrepare(m Message) {
-	if m.Ballot.Less(n.promised) {
+	if m.Ballot.Less(n.promised) || n.promised.Less(m.Ballot) && !n.eligible(&m) {
 		n.reject(m, 0)
 		return
 	}

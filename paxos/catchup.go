@@ -22,10 +22,28 @@ func (n *Node) tickFetch() {
 	}
 }
 
-// request asks one peer for chosen values. A few missing slots the leader is
-// asked for, as it surely has them; a long tail is taken from another peer, to
-// leave the leader in peace. After a failure the next peer is asked.
+// request asks one peer for chosen values. After a failure the next one is asked.
 func (n *Node) request() {
+	sources := n.sources()
+	if len(sources) == 0 {
+		return
+	}
+	n.fetch.asked = n.chosen + 1
+	n.fetch.wait = 2 * n.cfg.HeartbeatTicks
+	n.send(Message{Kind: MsgCatchUp, To: sources[n.fetch.tries%len(sources)], Lo: n.fetch.asked})
+	n.fetch.tries++
+}
+
+// sources are whom to ask, best first. A few missing slots the leader is asked
+// for, as it surely has them; a long tail is taken from another peer, to leave the
+// leader in peace. Switch G may leave nobody but the leader.
+func (n *Node) sources() []NodeID {
+	if n.cfg.Switches.CatchUp == FromLeader {
+		if n.leader == 0 {
+			return nil
+		}
+		return []NodeID{n.leader}
+	}
 	others := make([]NodeID, 0, len(n.members.ids))
 	for i, id := range n.members.ids {
 		if i != n.members.self && id != n.leader {
@@ -43,13 +61,7 @@ func (n *Node) request() {
 			others = append(others, n.leader)
 		}
 	}
-	if len(others) == 0 {
-		return
-	}
-	n.fetch.asked = n.chosen + 1
-	n.fetch.wait = 2 * n.cfg.HeartbeatTicks
-	n.send(Message{Kind: MsgCatchUp, To: others[n.fetch.tries%len(others)], Lo: n.fetch.asked})
-	n.fetch.tries++
+	return others
 }
 
 // handleCatchUp serves a page of chosen values, whatever this node's role is.

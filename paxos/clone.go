@@ -141,7 +141,7 @@ func (n *Node) appendOutbox(e *encoder) {
 
 func (n *Node) appendCandidacy(e *encoder) {
 	c := n.cand
-	e.num(uint64(c.promises), max(c.highest, n.chosen))
+	e.num(uint64(c.promises), uint64(c.no), max(c.highest, n.chosen))
 	for i, slot := range c.wanted {
 		if !c.promises.has(i) {
 			e.num(slot)
@@ -224,7 +224,7 @@ func (e *encoder) messages(ms []Message) {
 	for i := range ms {
 		m := &ms[i]
 		e.num(uint64(m.Kind), uint64(m.From), uint64(m.To), m.Ballot.Pack(), m.Promised.Pack(), uint64(m.Leader), m.Lo, m.Hi, m.Chosen,
-			m.ID, flag(m.Done), uint64(len(m.Entries)))
+			m.ID, flag(m.Done), m.Tip.Ballot.Pack(), m.Tip.Slot, uint64(len(m.Entries)))
 		e.entries(m.Entries...)
 	}
 }

@@ -15,15 +15,15 @@ func TestCloneKnowsEveryField(t *testing.T) {
 		// (election timers), now (only differences count), counters.
 		reflect.TypeFor[Node](): "cfg members rng role promised leader highest log acc chosen handed applied notice fetch " +
 			"attempt cand lead now elapsed timeout backoffs out counters",
-		// Left out: settled, settledBytes, keep (what is remembered), err (exploration
-		// ends there).
-		reflect.TypeFor[slotLog]():    "storage recent settled settledBytes keep dirty last err",
+		// Left out: settled, settledBytes, keep (what is remembered), whole (derived),
+		// err (exploration ends there).
+		reflect.TypeFor[slotLog]():    "storage recent settled settledBytes keep dirty last whole err",
 		reflect.TypeFor[record]():     "Entry token",
 		reflect.TypeFor[acceptance](): "ballot accepted durable again",
 		reflect.TypeFor[notice]():     "ballot chosen",
 		reflect.TypeFor[fetch]():      "target wait tries asked",
 		reflect.TypeFor[attempt]():    "id ballot yes no",
-		reflect.TypeFor[candidacy]():  "promises wanted best highest",
+		reflect.TypeFor[candidacy]():  "promises no wanted best highest",
 		// Left out: mask (one Config), contact (an election timer).
 		reflect.TypeFor[leadership]():   "ballot next barrier found flight mask matched contact unsent notified nextHeartbeat readState",
 		reflect.TypeFor[proposal]():     "votes sent",
@@ -31,7 +31,8 @@ func TestCloneKnowsEveryField(t *testing.T) {
 		reflect.TypeFor[pendingRead]():  "id slot round",
 		reflect.TypeFor[outbox]():       "now after reads next pending unsettled written durablePromise",
 		reflect.TypeFor[pendingToken](): "token promised entries",
-		reflect.TypeFor[Message]():      "Kind From To Ballot Promised Leader Lo Hi Chosen ID Done Entries",
+		reflect.TypeFor[Message]():      "Kind From To Ballot Promised Leader Tip Lo Hi Chosen ID Done Entries",
+		reflect.TypeFor[Tip]():          "Ballot Slot",
 		reflect.TypeFor[Entry]():        "Slot Ballot Value",
 		reflect.TypeFor[HardState]():    "Promised Chosen",
 	}

@@ -102,7 +102,7 @@ func (n *Node) flushAccepts() {
 	for rest := l.unsent; len(rest) > 0; {
 		page := rest[:pageLen(rest, n.cfg.MaxMessageBytes)]
 		rest = rest[len(page):]
-		m := Message{Kind: MsgAccept, From: n.cfg.ID, Ballot: l.ballot, Chosen: n.chosen, Entries: page}
+		m := Message{Kind: MsgAccept, From: n.cfg.ID, Ballot: l.ballot, Chosen: n.noticeOn(MsgAccept), Entries: page}
 		for i, id := range n.members.ids {
 			if m.To = id; i == n.members.self {
 				continue
@@ -113,7 +113,7 @@ func (n *Node) flushAccepts() {
 				n.out.after = append(n.out.after, m)
 			}
 		}
-		l.notified = n.chosen
+		l.notified = max(l.notified, m.Chosen)
 	}
 	l.unsent = nil
 }
@@ -127,15 +127,6 @@ func pageLen(entries []Entry, maxBytes int) int {
 		}
 	}
 	return len(entries)
-}
-
-// noticeDue reports whether followers should be told of the chosen prefix
-// though there is nothing else to send. This is the one place that decides when
-// a bare notice leaves (switch N): here, as soon as nothing is in flight; under
-// load notices ride on Accepts only.
-func (n *Node) noticeDue() bool {
-	l := n.lead
-	return n.chosen > l.notified && l.next == n.chosen+1 && len(n.members.ids) > 1
 }
 
 func (n *Node) flushNotice() {
@@ -254,7 +245,7 @@ func (n *Node) retransmit() {
 			continue
 		}
 		if es := n.missing(i, stale); len(es) > 0 {
-			n.send(Message{Kind: MsgAccept, To: id, Ballot: l.ballot, Chosen: n.chosen, Entries: es})
+			n.send(Message{Kind: MsgAccept, To: id, Ballot: l.ballot, Chosen: n.noticeOn(MsgAccept), Entries: es})
 		}
 	}
 }

@@ -32,6 +32,8 @@ type slotLog struct {
 	// dirty are the slots changed since the last Ready.
 	dirty []uint64
 	last  uint64
+	// whole is a slot up to which no slot is missing, as far as was looked.
+	whole uint64
 	// err is the first error of Storage. Nothing leaves the core after it.
 	err error
 }
@@ -60,6 +62,19 @@ func (l *slotLog) get(slot uint64) (Entry, bool) {
 		return Entry{}, false
 	}
 	return es[0], true
+}
+
+// prefix returns the end of the gap-free prefix; every slot through chosen is
+// part of it.
+func (l *slotLog) prefix(chosen uint64) uint64 {
+	l.whole = max(l.whole, chosen)
+	for l.whole < l.last {
+		if _, ok := l.get(l.whole + 1); !ok {
+			break
+		}
+		l.whole++
+	}
+	return l.whole
 }
 
 // put records e; it is durable once token is.

@@ -71,6 +71,9 @@ type Message struct {
 	Promised Ballot
 	// Leader is the live leader for which a MsgReject refuses, 0 = none.
 	Leader NodeID
+	// Tip is where the log of the sender of a MsgPrePrepare or MsgPrepare ends, if
+	// eligibility depends on it.
+	Tip Tip
 	// Lo and Hi bound slots.
 	Lo, Hi uint64
 	// Chosen is the end of the sender's contiguous known-chosen prefix.

@@ -71,7 +71,7 @@ func New(cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	m, err := newMembers(cfg.ID, cfg.Peers)
+	m, err := newMembers(cfg.ID, cfg.Peers, cfg.Phase1Quorum, cfg.Phase2Quorum)
 	if err != nil {
 		return nil, err
 	}

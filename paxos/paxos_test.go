@@ -115,7 +115,7 @@ func mustBreak(t *testing.T, rule int, f func()) {
 
 func TestQuorums(t *testing.T) {
 	for size, want := range map[int]int{1: 1, 2: 2, 3: 2, 4: 3, 5: 3, 6: 4, 7: 4} {
-		m, err := newMembers(1, config(1, size).Peers)
+		m, err := newMembers(1, config(1, size).Peers, 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +124,7 @@ func TestQuorums(t *testing.T) {
 		}
 	}
 	for _, bad := range [][]NodeID{{2, 3}, {1, 1, 2}, {0, 1}, {1, 1 << 16}, nil} {
-		if _, err := newMembers(1, bad); err == nil {
+		if _, err := newMembers(1, bad, 0, 0); err == nil {
 			t.Errorf("members %v: no error", bad)
 		}
 	}

@@ -10,6 +10,8 @@ type attempt struct {
 // candidacy is phase 1 of one ballot: collecting promises.
 type candidacy struct {
 	promises votes
+	// no are those who refuse without having promised more: this log is behind.
+	no votes
 	// wanted is the first slot of the page that each member owes.
 	wanted []uint64
 	// best holds, by slot, the highest-ballot entry that others reported.
@@ -44,7 +46,7 @@ func (n *Node) Campaign() {
 func (n *Node) nextBallot() Ballot { return Ballot{Round: n.highest.Round + 1, Node: n.cfg.ID} }
 
 func (n *Node) prePrepare() Message {
-	return Message{Kind: MsgPrePrepare, Ballot: n.attempt.ballot, ID: n.attempt.id}
+	return n.claim(Message{Kind: MsgPrePrepare, Ballot: n.attempt.ballot, ID: n.attempt.id})
 }
 
 func (n *Node) handlePrePromise(from int, m Message) {
@@ -76,7 +78,7 @@ func (n *Node) startCandidacy() {
 // prepareMissing asks everyone who owes a page for it.
 func (n *Node) prepareMissing() {
 	for i, id := range n.members.ids {
-		m := Message{Kind: MsgPrepare, To: id, Ballot: n.promised, Lo: n.cand.wanted[i]}
+		m := n.claim(Message{Kind: MsgPrepare, To: id, Ballot: n.promised, Lo: n.cand.wanted[i]})
 		if i != n.members.self && !n.cand.promises.has(i) && !n.waits(m) {
 			n.send(m)
 		}
@@ -140,7 +142,7 @@ func (n *Node) handlePromise(from int, m Message) {
 	c.wanted[from] = m.Hi
 	if !m.Done {
 		n.elapsed = 0 // many pages are progress, however long they take
-		n.send(Message{Kind: MsgPrepare, To: m.From, Ballot: n.promised, Lo: m.Hi})
+		n.send(n.claim(Message{Kind: MsgPrepare, To: m.From, Ballot: n.promised, Lo: m.Hi}))
 		return
 	}
 	n.promised1(from)
@@ -182,7 +184,17 @@ func (n *Node) handleReject(from int, m Message) {
 			return
 		}
 		n.counters.Rejections++
-	case Candidate, Leader:
+	case Candidate:
+		if m.Ballot != n.promised {
+			return
+		}
+		if !n.promised.Less(m.Promised) {
+			if n.cand.no.add(from); len(n.members.ids)-n.cand.no.count() >= n.members.phase1() {
+				return
+			}
+		}
+		n.counters.Rejections++
+	case Leader:
 		if m.Ballot != n.promised || !n.promised.Less(m.Promised) {
 			return
 		}

@@ -10,14 +10,15 @@ import (
 // members are the nodes of the cluster in ascending order; a member's position
 // is its bit in votes.
 type members struct {
-	ids  []NodeID
-	self int
+	ids    []NodeID
+	self   int
+	q1, q2 int
 }
 
 // maxMembers is the width of votes.
 const maxMembers = 64
 
-func newMembers(self NodeID, ids []NodeID) (members, error) {
+func newMembers(self NodeID, ids []NodeID, q1, q2 int) (members, error) {
 	m := members{ids: slices.Clone(ids)}
 	slices.Sort(m.ids)
 	if len(slices.Compact(slices.Clone(m.ids))) != len(m.ids) {
@@ -34,16 +35,36 @@ func newMembers(self NodeID, ids []NodeID) (members, error) {
 	if m.self = m.index(self); m.self < 0 {
 		return m, fmt.Errorf("paxos: node %d is not among its peers", self)
 	}
-	return m, nil
+	var err error
+	m.q1, m.q2, err = quorums(len(m.ids), q1, q2)
+	return m, err
 }
 
 // index returns the position of id, or -1.
 func (m *members) index(id NodeID) int { return slices.Index(m.ids, id) }
 
-// phase1 and phase2 are the sizes of the two quorums. Any two majorities
-// intersect, which is all that Paxos asks: phase1 + phase2 > N.
-func (m *members) phase1() int { return len(m.ids)/2 + 1 }
-func (m *members) phase2() int { return len(m.ids)/2 + 1 }
+// phase1 and phase2 are the sizes of the two quorums: those who elect, and those
+// who choose. All that Paxos asks of them is that they intersect.
+func (m *members) phase1() int { return m.q1 }
+func (m *members) phase2() int { return m.q2 }
+
+// quorums returns the sizes of the quorums of n members, given what was asked
+// for (0 = a majority), or why they would not do (rule 18).
+func quorums(n, q1, q2 int) (int, int, error) {
+	if q1 == 0 {
+		q1 = n/2 + 1
+	}
+	if q2 == 0 {
+		q2 = n/2 + 1
+	}
+	switch {
+	case q1 < 1 || q2 < 1 || q1 > n || q2 > n:
+		return 0, 0, fmt.Errorf("paxos: quorums of %d and %d; with %d members they are from 1 to %d", q1, q2, n, n)
+	case q1+q2 <= n:
+		return 0, 0, fmt.Errorf("paxos: rule 18: a phase-1 quorum of %d and a phase-2 quorum of %d of %d members need not intersect: a new leader may not hear of what was chosen", q1, q2, n)
+	}
+	return q1, q2, nil
+}
 
 // votes is a set of members.
 type votes uint64

@@ -65,7 +65,7 @@ func (n *Node) joinRound() {
 // flushRound sends the newest round if it has not left.
 func (n *Node) flushRound() {
 	if n.lead.roundOpen {
-		n.broadcast(Message{Kind: MsgReadConfirm, Ballot: n.lead.ballot, Chosen: n.chosen, ID: n.lead.round})
+		n.broadcast(Message{Kind: MsgReadConfirm, Ballot: n.lead.ballot, Chosen: n.noticeOn(MsgReadConfirm), ID: n.lead.round})
 		n.lead.roundOpen = false
 	}
 }

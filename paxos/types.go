@@ -80,6 +80,10 @@ type Config struct {
 	// leader without a quorum's contact step aside.
 	PrePrepare  bool
 	CheckQuorum bool
+	// Phase1Quorum and Phase2Quorum are how many members elect, and choose; 0 is a
+	// majority. Together they must exceed the number of members (rule 18).
+	Phase1Quorum, Phase2Quorum int
+	Switches                   Switches
 	// Seed feeds the jitter of elections and backoff.
 	Seed uint64
 }

@@ -22,6 +22,9 @@ func Open(cfg consensus.Config, deps engine.Deps) (consensus.Replica, error) {
 
 // NewCore opens the protocol over a recovered log.
 func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Core, error) {
+	if err := cfg.Limits.OwnCoreOnly(); err != nil {
+		return nil, fmt.Errorf("etcdraft: %w", err)
+	}
 	s, err := newStore(cfg, log)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func Open(cfg consensus.Config, deps Deps) (consensus.Replica, error) {
 }
 
 func open(cfg consensus.Config, deps Deps) (_ *Replica, err error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.Limits.OwnCoreOnly()); err != nil {
 		return nil, err
 	}
 	log, err := storage.Open(storage.Options{

@@ -30,6 +30,7 @@ const (
 	hasID
 	isDone
 	hasEntries
+	hasTip
 	// ownBallots: the entries have ballots of their own, else the message's.
 	ownBallots
 	allBits = 1<<iota - 1
@@ -54,6 +55,7 @@ func (b *body) bits() uint64 {
 	set(b.ID != 0, hasID)
 	set(b.Done, isDone)
 	set(len(b.Entries) > 0, hasEntries)
+	set(b.Tip != paxos.Tip{}, hasTip)
 	for i := range b.Entries {
 		if b.Entries[i].Ballot != b.Ballot {
 			bits |= ownBallots
@@ -90,6 +92,10 @@ func (b *body) Append(dst []byte) []byte {
 		if bits&f.bit != 0 {
 			dst = protowire.AppendVarint(dst, f.value)
 		}
+	}
+	if bits&hasTip != 0 {
+		dst = appendBallot(dst, b.Tip.Ballot)
+		dst = protowire.AppendVarint(dst, b.Tip.Slot)
 	}
 	if bits&hasEntries == 0 {
 		return dst
@@ -143,6 +149,9 @@ func decode(frame []byte) (paxos.Message, error) {
 		}
 	}
 	m.Done = bits&isDone != 0
+	if bits&hasTip != 0 {
+		m.Tip = paxos.Tip{Ballot: r.ballot(), Slot: r.varint()}
+	}
 	if bits&hasEntries != 0 {
 		m.Entries = r.entries(m.Ballot, bits&ownBallots != 0)
 	}

@@ -31,6 +31,7 @@ func drawMessage(t *rapid.T) paxos.Message {
 		Leader: paxos.NodeID(rapid.Uint64Range(0, maxNode).Draw(t, "leader")),
 		Lo:     number("lo"), Hi: number("hi"), Chosen: number("chosen"), ID: number("id"),
 		Done: rapid.Bool().Draw(t, "done"),
+		Tip:  paxos.Tip{Ballot: drawBallot(t, "tip"), Slot: number("tip's slot")},
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "entries") {
 		e := paxos.Entry{Slot: number("slot"), Ballot: m.Ballot, Value: rapid.SliceOf(rapid.Byte()).Draw(t, "value")}

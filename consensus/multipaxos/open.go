@@ -25,7 +25,10 @@ func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Cor
 	if err != nil {
 		return nil, err
 	}
-	pc := config(cfg.Limits)
+	pc, err := config(cfg.Limits)
+	if err != nil {
+		return nil, err
+	}
 	pc.ID, pc.HardState, pc.Storage, pc.Seed = paxos.NodeID(cfg.Self), hard, store{log}, cfg.Seed
 	for _, p := range cfg.Peers {
 		if p.ID > maxNode {
@@ -43,18 +46,21 @@ func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Cor
 // minMessageBytes is what one message may carry at least.
 const minMessageBytes = 1 << 20
 
-func config(l consensus.Limits) paxos.Config {
+func config(l consensus.Limits) (paxos.Config, error) {
+	s, err := switches(l.Switches)
 	return paxos.Config{
 		ElectionTicks: l.ElectionTicks, HeartbeatTicks: l.HeartbeatTicks,
 		Window: l.Window, MaxMessageBytes: max(l.BatchBytes, minMessageBytes),
 		LeaderDiskParallel: l.LeaderDiskParallel, PrePrepare: l.PreVote, CheckQuorum: l.CheckQuorum,
-	}
+		Phase1Quorum: l.Phase1Quorum, Phase2Quorum: l.Phase2Quorum, Switches: s,
+	}, err
 }
 
 // Effective says how l is translated for this backend.
 func Effective(l consensus.Limits) map[string]string {
-	c := config(l)
+	c, _ := config(l) // what is wrong with l, NewCore says
 	out := engine.Effective(l)
+	maps.Copy(out, effectiveSwitches(l))
 	maps.Copy(out, map[string]string{
 		"library":           "gfslab/paxos",
 		"pre_prepare":       fmt.Sprint(c.PrePrepare),

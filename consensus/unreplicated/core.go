@@ -56,6 +56,9 @@ const maxReplay = 4 << 20
 
 // NewCore opens the control over a recovered log.
 func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Core, error) {
+	if err := cfg.Limits.OwnCoreOnly(); err != nil {
+		return nil, fmt.Errorf("unreplicated: %w", err)
+	}
 	if len(cfg.Peers) != 1 {
 		return nil, fmt.Errorf("unreplicated: %d peers given; it runs alone", len(cfg.Peers))
 	}

@@ -20,9 +20,9 @@ func (v *Violation) Error() string {
 // monitors judge a cluster from what really happened - what reached which disk,
 // what left which node - and never from what a node believes.
 type monitors struct {
-	members int
-	now     int
-	step    uint64 // counts events, to order them within a tick
+	quorum int // of phase 2
+	now    int
+	step   uint64 // counts events, to order them within a tick
 	// values holds the one value of each slot and ballot.
 	values map[slotBallot]string
 	// votes are the nodes on whose disk a slot reached at a ballot.
@@ -74,8 +74,12 @@ type accepted struct {
 	ballot paxos.Ballot
 }
 
-func newMonitors(ids []paxos.NodeID) *monitors {
-	m := &monitors{members: len(ids), values: map[slotBallot]string{}, votes: map[slotBallot]uint64{}, nodes: map[paxos.NodeID]*observed{},
+func newMonitors(ids []paxos.NodeID, config paxos.Config) *monitors {
+	quorum := config.Phase2Quorum
+	if quorum == 0 {
+		quorum = len(ids)/2 + 1
+	}
+	m := &monitors{quorum: quorum, values: map[slotBallot]string{}, votes: map[slotBallot]uint64{}, nodes: map[paxos.NodeID]*observed{},
 		prepared: map[paxos.Ballot]use{}, proposed: map[string]bool{}}
 	for _, id := range ids {
 		m.nodes[id] = &observed{accepted: map[slotBallot]uint64{}, verified: map[slotBallot]uint64{}, history: map[uint64][]accepted{}}
@@ -181,7 +185,7 @@ func (m *monitors) count(k slotBallot, value string) {
 	for v := m.votes[k]; v != 0; v &= v - 1 {
 		n++
 	}
-	if n <= m.members/2 {
+	if n < m.quorum {
 		return
 	}
 	for uint64(len(m.chosen)) <= k.slot {

@@ -16,6 +16,8 @@ import (
 type Report struct {
 	Seed  uint64
 	Nodes int
+	// Mode is the protocol: the switches and the quorums, as %+v prints them.
+	Mode  string
 	Ticks int
 	// Proposals were taken by a leader; Acknowledged were applied by the life
 	// that proposed them.
@@ -44,7 +46,7 @@ func (r *Report) String() string {
 	} else if r.Stall != "" {
 		verdict = "STALL " + r.Stall
 	}
-	return fmt.Sprintf("seed %d: %d nodes, %d ticks, %d proposals, trace %016x: %s", r.Seed, r.Nodes, r.Ticks, r.Proposals, r.Trace, verdict)
+	return fmt.Sprintf("seed %d: %d nodes, %s, %d ticks, %d proposals, trace %016x: %s", r.Seed, r.Nodes, r.Mode, r.Ticks, r.Proposals, r.Trace, verdict)
 }
 
 // Run simulates one seed. It is deterministic.
@@ -68,6 +70,8 @@ func Run(seed uint64, opt Options) (report Report) {
 	}()
 	w = newWorld(seed, drawSwarm(seed), &report)
 	report.Nodes = len(w.peers)
+	c := w.swarm.config
+	report.Mode = fmt.Sprintf("%+v, quorums %d and %d", c.Switches, c.Phase1Quorum, c.Phase2Quorum)
 	for w.now < opt.Ticks || report.Proposals < opt.Proposals || report.Crashes < opt.Crashes || report.Partitions < opt.Partitions {
 		w.faults(opt)
 		w.tick()

@@ -62,6 +62,8 @@ func drawSwarm(seed uint64) swarm {
 		Window: pick(r, 1, 2, 4, 8, 32), MaxMessageBytes: pick(r, 1, 16, 64, 4096),
 		LeaderDiskParallel: r.IntN(2) == 0, PrePrepare: r.IntN(2) == 0, CheckQuorum: r.IntN(4) != 0,
 	}
+	mode := drawSwitches(seed, s.nodes)
+	s.config.Switches, s.config.Phase1Quorum, s.config.Phase2Quorum = mode.Switches, mode.Phase1Quorum, mode.Phase2Quorum
 	s.drop = pick(r, 0, 0, 0.02, 0.1, 0.25)
 	s.duplicate = pick(r, 0, 0, 0.02, 0.1)
 	s.delay = pick(r, 0, 1, 3, 10)

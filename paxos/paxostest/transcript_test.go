@@ -146,7 +146,7 @@ func (s *stage) cluster(t *testing.T, d *datadriven.TestData) {
 	for i := range scan(t, d, "nodes", 3) {
 		ids = append(ids, paxos.NodeID(i+1))
 	}
-	s.monitors = newMonitors(ids)
+	s.monitors = newMonitors(ids, paxos.Config{})
 	for _, id := range ids {
 		c := paxos.Config{ID: id, Peers: ids, HeartbeatTicks: 2, ElectionTicks: 10, Seed: uint64(id),
 			Window: scan(t, d, "window", 8), MaxMessageBytes: scan(t, d, "page", 4096),

@@ -38,7 +38,7 @@ func newWorld(seed uint64, s swarm, report *Report) *world {
 		ids = append(ids, paxos.NodeID(i+1))
 		w.cutLink = append(w.cutLink, make([]bool, w.swarm.nodes))
 	}
-	w.monitors = newMonitors(ids)
+	w.monitors = newMonitors(ids, s.config)
 	for _, id := range ids {
 		c := w.swarm.config
 		c.ID, c.Peers, c.Seed = id, ids, seed*31+uint64(id)
