@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -69,5 +70,38 @@ func TestAFailedOpenFreesTheListener(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A batch that the core was too busy to take is offered again. It counts as in
+// flight with its callers, but must not fill the window before its own turn.
+func TestABusyCoreIsAskedAgain(t *testing.T) {
+	cfg := consensus.Config{Self: 1, Limits: consensus.Matched2()}.WithDefaults()
+	core := &fakeCore{status: CoreStatus{Role: consensus.Leader, Term: 1}, refuse: ErrBusy}
+	queued := make(chan struct{}, 1)
+	r := &Replica{
+		cfg: cfg, core: core, inbox: newInbox(), applier: &applier{},
+		sched:    NewScheduler(SchedulerOptions{Node: 1, Core: core, Window: 1, ReadRetryTicks: 1}),
+		proposer: batch.New(batch.Options{Node: 1, Limits: cfg.Limits, Notify: func() { queued <- struct{}{} }}),
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	caller := make(chan error)
+	go func() {
+		_, err := r.proposer.Propose(ctx, []byte("command"))
+		caller <- err
+	}()
+	<-queued
+	r.turn(false)
+	if r.held.Data == nil {
+		t.Fatal("the batch is not held")
+	}
+	core.refuse = nil
+	r.turn(false)
+	if r.held.Data != nil || len(core.proposals) != 1 {
+		t.Errorf("%d batches were proposed; held: %v", len(core.proposals), r.held.Data != nil)
+	}
+	cancel()
+	if err := <-caller; !errors.Is(err, consensus.ErrUnknown) {
+		t.Errorf("the caller got %v", err)
 	}
 }

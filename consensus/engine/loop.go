@@ -105,11 +105,11 @@ func (r *Replica) propose() {
 		r.lostQueue(r.notLeader())
 		return
 	}
-	if !r.sched.Accepts(r.proposer.InFlight()) {
+	if !r.sched.Accepts(r.inFlight()) {
 		return
 	}
 	runtime.Gosched()
-	for r.sched.Accepts(r.proposer.InFlight()) {
+	for r.sched.Accepts(r.inFlight()) {
 		b := r.held
 		if r.held = (batch.Batch{}); b.Data == nil {
 			var ok bool
@@ -126,6 +126,17 @@ func (r *Replica) propose() {
 		}
 		r.run()
 	}
+}
+
+// inFlight is the number of batches that the core has taken and whose outcome is
+// open. The one that it was too busy to take is none of them: with a window of
+// one it would wait for itself.
+func (r *Replica) inFlight() int {
+	n := r.proposer.InFlight()
+	if r.held.Data != nil {
+		n--
+	}
+	return n
 }
 
 // startReads moves new readers into a round when none is being confirmed.

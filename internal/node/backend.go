@@ -25,14 +25,15 @@ type backend struct {
 	name      string
 	open      func(consensus.Config, engine.Deps) (consensus.Replica, error)
 	effective func(consensus.Limits) map[string]string
+	core      engine.Factory // nil where there is none
 }
 
 func backends() []backend {
 	return []backend{
-		{MultiPaxos, multipaxos.Open, multipaxos.Effective},
-		{EtcdRaft, etcdraft.Open, etcdraft.Effective},
-		{HashiRaft, openHashi, hashiraft.Effective},
-		{Unreplicated, unreplicated.Open, unreplicated.Effective},
+		{MultiPaxos, multipaxos.Open, multipaxos.Effective, multipaxos.NewCore},
+		{EtcdRaft, etcdraft.Open, etcdraft.Effective, etcdraft.NewCore},
+		{HashiRaft, openHashi, hashiraft.Effective, nil},
+		{Unreplicated, unreplicated.Open, unreplicated.Effective, unreplicated.NewCore},
 	}
 }
 
@@ -74,6 +75,16 @@ func OpenReplica(name string, cfg consensus.Config, d engine.Deps) (consensus.Re
 		return nil, err
 	}
 	return b.open(cfg, d)
+}
+
+// Core returns what opens the named backend's pure core, for a world that runs
+// cores without the engine's goroutines. hashiraft has none.
+func Core(name string) (engine.Factory, error) {
+	b, err := find(name)
+	if err == nil && b.core == nil {
+		err = fmt.Errorf("backend %q has no core that runs without goroutines of its own", name)
+	}
+	return b.core, err
 }
 
 // Effective returns the named backend's own translation of the limits, for the

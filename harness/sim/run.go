@@ -1,0 +1,123 @@
+package sim
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	composition "gfslab/internal/node"
+)
+
+// Backend names a core that can be simulated.
+type Backend string
+
+// The backends.
+const (
+	MultiPaxos Backend = "multipaxos"
+	EtcdRaft   Backend = "etcd-raft"
+)
+
+// Backends are all of them.
+func Backends() []Backend { return []Backend{MultiPaxos, EtcdRaft} }
+
+// product is the backend's name in package node.
+func (b Backend) product() string {
+	if b == EtcdRaft {
+		return composition.EtcdRaft
+	}
+	return string(b)
+}
+
+// Options are the bounds of a run. The zero value takes the defaults.
+type Options struct {
+	// Ticks and Proposals are the least that a run does before it is healed
+	// (1,500 and 200).
+	Ticks, Proposals int
+	// Crashes and Partitions are the least number of each (2 and 1).
+	Crashes, Partitions int
+}
+
+func (o Options) withDefaults() Options {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&o.Ticks, 1500)
+	def(&o.Proposals, 200)
+	def(&o.Crashes, 2)
+	def(&o.Partitions, 1)
+	return o
+}
+
+// Run simulates one seed. It is deterministic.
+func Run(b Backend, seed uint64, o Options) Report {
+	o = o.withDefaults()
+	sc := &Scenario{Backend: b, Seed: seed, Swarm: drawSwarm(seed, b)}
+	return run(sc, o, func(w *world) bool {
+		r := w.report
+		return w.ticks >= 20*o.Ticks ||
+			w.ticks >= o.Ticks && r.Proposals >= o.Proposals && r.Crashes >= o.Crashes && r.Partitions >= o.Partitions
+	})
+}
+
+// Replay runs a scenario. One that a Run has recorded gives the trace of that
+// run.
+func Replay(sc *Scenario) Report {
+	again := *sc
+	if again.Faults == nil {
+		again.Faults = []Fault{} // none is not the same as to be drawn
+	}
+	return run(&again, Options{}, func(w *world) bool { return w.ticks >= sc.Ticks })
+}
+
+func run(sc *Scenario, o Options, over func(*world) bool) (report Report) {
+	report = Report{Backend: sc.Backend, Seed: sc.Seed, Nodes: sc.Swarm.Nodes, options: o}
+	factory, err := composition.Core(sc.Backend.product())
+	if err != nil {
+		report.Violation = &Violation{Judge: "backend", Detail: err.Error()}
+		return report
+	}
+	defer useRandomness(newStream(sc.Seed, 'r'))()
+	w := newWorld(sc, factory, &report)
+	w.over = func() bool { return over(w) }
+	healed := 0
+	defer func() {
+		report.Ticks, report.Trace = w.ticks, w.trace
+		if healed == 0 {
+			healed = w.ticks + 1
+		}
+		report.Scenario = &Scenario{Backend: sc.Backend, Seed: sc.Seed, Swarm: sc.Swarm, Ticks: healed, Faults: w.faults}
+		if r := recover(); r != nil {
+			report.Violation = violationOf(r, w.ticks)
+		}
+	}()
+	w.open()
+	for !w.ended {
+		w.step()
+	}
+	healed = w.ticks
+	report.Stall = w.settle()
+	return report
+}
+
+// violationOf turns what a run panicked with into a violation: a judge's, or an
+// assertion of the product's own.
+func violationOf(r any, ticks int) *Violation {
+	switch r := r.(type) {
+	case *Violation:
+		return r
+	case string:
+		return &Violation{Judge: "assertion", Detail: r, Tick: ticks}
+	}
+	return &Violation{Judge: "panic", Detail: fmt.Sprintf("%v\n%s", r, debug.Stack()), Tick: ticks}
+}
+
+// useRandomness replaces the process-wide reader of crypto/rand, from which
+// etcd/raft draws its election timeouts, and returns how to put it back.
+func useRandomness(s stream) (restore func()) {
+	old := rand.Reader
+	rand.Reader = io.Reader(&s)
+	return func() { rand.Reader = old }
+}

@@ -1,0 +1,53 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+)
+
+// settle ends all faults and demands progress: one leader, fresh operations
+// acknowledged, fresh reads served, and every node at the same index. It returns
+// why that did not come about in time.
+func (w *world) settle() string {
+	w.settling = true
+	w.swarm.calm()
+	w.net.heal()
+	for _, n := range w.nodes {
+		n.paused, n.stalled = 0, 0
+		if !n.up {
+			n.start()
+		}
+	}
+	acked, reads := w.report.Acknowledged, w.report.Reads
+	healed := w.ticks
+	limit := healed + 2000 + 100*w.swarm.Limits.ElectionTicks + int(w.judge.appliedMax())/2
+	for w.ticks < limit {
+		for at := w.ticks; w.ticks == at; {
+			w.step()
+		}
+		if w.report.Acknowledged >= acked+10 && w.report.Reads >= reads+10 && w.quiet() {
+			return ""
+		}
+	}
+	var why strings.Builder
+	fmt.Fprintf(&why, "%d ticks after the heal: %d operations and %d reads", w.ticks-healed, w.report.Acknowledged-acked, w.report.Reads-reads)
+	for _, n := range w.nodes {
+		fmt.Fprintf(&why, "; %v", n)
+	}
+	return why.String()
+}
+
+// quiet reports whether all nodes follow one leader and none is far behind.
+func (w *world) quiet() bool {
+	first := w.nodes[0].sched.Status()
+	for _, n := range w.nodes {
+		st := n.sched.Status()
+		if st.Term != first.Term || st.Leader == 0 || st.Leader != first.Leader {
+			return false
+		}
+		if n.applied+uint64(8*w.swarm.Limits.Window+64) < w.judge.appliedMax() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,132 @@
+package sim
+
+import (
+	"fmt"
+
+	"gfslab/consensus"
+	"gfslab/consensus/engine"
+)
+
+// world is a cluster with its network, disks, clocks and clients.
+type world struct {
+	seed     uint64
+	backend  Backend
+	factory  engine.Factory
+	swarm    Swarm
+	founders consensus.Members
+	report   *Report
+	judge    *judge
+	trace    uint64
+
+	queue   queue
+	now     int64 // microseconds
+	ticks   int   // nominal ticks that have begun
+	nodes   []*node
+	clients []*client
+	net     *network
+
+	faultRng stream
+	// given are the faults to come of a replay; faults are those that happened.
+	given  []Fault
+	faults []Fault
+	// over says, at the beginning of a tick, that the part with faults has ended;
+	// nil during the part without.
+	over     func() bool
+	ended    bool
+	settling bool
+}
+
+func newWorld(sc *Scenario, factory engine.Factory, report *Report) *world {
+	w := &world{seed: sc.Seed, backend: sc.Backend, factory: factory, swarm: sc.Swarm, report: report,
+		faultRng: newStream(sc.Seed, 'f'), given: sc.Faults}
+	w.judge = newJudge(w)
+	var peers []consensus.Peer
+	for i := range w.swarm.Nodes {
+		peers = append(peers, consensus.Peer{ID: consensus.NodeID(i + 1), Addr: fmt.Sprintf("n%d", i+1)})
+	}
+	w.founders = consensus.Founders(peers)
+	w.net = newNetwork(w, len(peers))
+	for i, p := range peers {
+		n := newNode(w, i)
+		n.config = consensus.Config{Cluster: "sim", Self: p.ID, Peers: peers, Limits: w.swarm.Limits}.WithDefaults()
+		w.nodes = append(w.nodes, n)
+	}
+	return w
+}
+
+// open starts every node and client.
+func (w *world) open() {
+	for _, n := range w.nodes {
+		n.start()
+	}
+	for i := range w.swarm.Clients {
+		w.clients = append(w.clients, newClient(w, i))
+	}
+	w.queue.push(event{at: tick, kind: evFault})
+}
+
+// quorum is how many disks must hold an entry before it is applied.
+func (w *world) quorum() int {
+	if q := w.swarm.Limits.Phase2Quorum; q != 0 {
+		return q
+	}
+	return w.swarm.Nodes/2 + 1
+}
+
+// note adds to the trace.
+func (w *world) note(xs ...uint64) { w.trace = mix(w.trace, xs...) }
+
+// step lets the next event happen.
+func (w *world) step() {
+	e := w.queue.pop()
+	w.now = e.at
+	switch e.kind {
+	case evFault:
+		w.beginTick()
+	case evFrame:
+		w.net.arrive(&e)
+	case evRequest:
+		w.request(w.nodes[e.node], e.call)
+	case evReply:
+		e.call.client.reply(e.call)
+	case evClient:
+		if c := w.clients[e.from]; c.generation == e.life {
+			c.act()
+		}
+	default:
+		if n := w.nodes[e.node]; n.up && n.life == e.life {
+			n.happens(e.kind)
+		}
+	}
+}
+
+func (n *node) happens(k kind) {
+	switch k {
+	case evTick:
+		n.tick()
+	case evTurn:
+		n.turn()
+	case evWrote:
+		n.wrote()
+	case evApply:
+		n.apply()
+	}
+}
+
+// beginTick begins a nominal tick: time for faults.
+func (w *world) beginTick() {
+	w.ticks++
+	w.queue.push(event{at: w.now + tick, kind: evFault})
+	if w.settling {
+		return
+	}
+	if w.over() {
+		w.ended = true
+		return
+	}
+	if w.given != nil {
+		w.replayFaults()
+	} else {
+		w.drawFaults(w.report.options)
+	}
+}
