@@ -54,7 +54,7 @@ var units = []unit{
 	{path: "results/report", tree: true, may: []string{"results/rundir"}},
 	{path: "harness", tree: true, may: []string{
 		"internal/node", "client", "kv/client", "workloads", "internal/fault", "results/rundir",
-		"api", "master", "master/meta", "kv", "kv/store", "chunkserver", "consensus", "consensus/engine", "consensus/wire", "internal/disk", "paxos", "paxos/paxostest"}},
+		"api", "master", "master/meta", "kv", "kv/store", "chunkserver", "consensus", "consensus/storage", "consensus/batch", "consensus/engine", "consensus/wire", "internal/disk", "paxos", "paxos/paxostest"}},
 	{path: "cmd", tree: true, may: []string{
 		"internal/node", "api", "client", "kv/client", "harness", "results/report", "results/rundir", "paxos/paxostest", "workloads", "consensus"}},
 	{path: "internal/house"},
