@@ -21,7 +21,8 @@ type unit struct {
 var units = []unit{
 	{path: "paxos"},
 	{path: "consensus"},
-	{path: "master/meta", tree: true},
+	{path: "internal/cowtree"},
+	{path: "master/meta", tree: true, may: []string{"internal/cowtree"}},
 	{path: "kv/store"},
 	{path: "results/rundir"},
 	{path: "api", tree: true},

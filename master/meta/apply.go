@@ -34,22 +34,22 @@ func (s *State) applyOne(at position, raw []byte) []byte {
 		return r.encode(false)
 	}
 	s.time = max(s.time, cmd.StampNs)
-	var x *session
-	if cmd.Client != "" {
-		x = s.sessions.byClient[cmd.Client]
-		if x != nil && cmd.Seq == x.seq {
-			return x.reply.encode(true)
-		}
-		if x != nil && cmd.Seq < x.seq {
-			r := reply{code: Stale, index: at.index, offset: at.offset}
-			return r.encode(false)
-		}
+	if cmd.Client == "" {
+		r := s.execute(at, &cmd)
+		r.index, r.offset = at.index, at.offset
+		return r.encode(false)
+	}
+	x, found := s.loadSession(cmd.Client)
+	if found && cmd.Seq == x.seq {
+		return x.reply.encode(true)
+	}
+	if found && cmd.Seq < x.seq {
+		r := reply{code: Stale, index: at.index, offset: at.offset}
+		return r.encode(false)
 	}
 	r := s.execute(at, &cmd)
 	r.index, r.offset = at.index, at.offset
-	if cmd.Client != "" {
-		s.storeReply(x, cmd.Client, cmd.Seq, r)
-	}
+	s.storeReply(&x, found, cmd.Client, cmd.Seq, r)
 	return r.encode(false)
 }
 
@@ -78,7 +78,7 @@ func (s *State) execute(at position, cmd *metapb.Command) reply {
 // wellFormed reports whether cmd has an operation whose arguments make sense in
 // any state at all.
 func wellFormed(cmd *metapb.Command) bool {
-	if cmd.Client != "" && cmd.Seq == 0 {
+	if cmd.Client != "" && cmd.Seq == 0 || len(cmd.Client) > MaxClientBytes {
 		return false
 	}
 	switch op := cmd.Op.(type) {
@@ -123,14 +123,4 @@ func contains(names []string, name string) bool {
 		}
 	}
 	return false
-}
-
-// subset reports whether every name of a is in b.
-func subset(a, b []string) bool {
-	for _, name := range a {
-		if !contains(b, name) {
-			return false
-		}
-	}
-	return true
 }

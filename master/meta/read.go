@@ -1,6 +1,9 @@
 package meta
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Info describes a file or a directory.
 type Info struct {
@@ -10,7 +13,7 @@ type Info struct {
 	Chunks []uint64
 }
 
-// Chunk describes a chunk. Its slices must not be changed.
+// Chunk describes a chunk. The caller owns its slices.
 type Chunk struct {
 	Handle uint64
 	FileID uint64
@@ -38,11 +41,15 @@ func (s *State) Stat(path string) (Info, Code) {
 	if !ValidPath(path) {
 		return Info{}, Invalid
 	}
-	n := s.nodes[path]
-	if n == nil {
+	n, found := s.lookup(path)
+	if !found {
 		return Info{}, NotFound
 	}
-	return Info{ID: n.id, Directory: n.dir, Chunks: slices.Clone(n.chunks)}, OK
+	info := Info{ID: n.id, Directory: n.dir}
+	if !n.dir {
+		info.Chunks = s.handlesOf(nil, n.id)
+	}
+	return info, OK
 }
 
 // List returns the names in a directory in byte order, those of directories with
@@ -51,35 +58,39 @@ func (s *State) List(path string) ([]string, Code) {
 	if !ValidPath(path) {
 		return nil, Invalid
 	}
-	n := s.nodes[path]
+	n, found := s.lookup(path)
 	switch {
-	case n == nil:
+	case !found:
 		return nil, NotFound
 	case !n.dir:
 		return nil, NotDirectory
 	}
-	names := make([]string, 0, len(n.children))
-	for name, child := range n.children {
+	names := []string{}
+	s.eachChild(n.id, func(name []byte, child node) bool {
 		if child.dir {
-			name += "/"
+			names = append(names, string(name)+"/")
+		} else {
+			names = append(names, string(name))
 		}
-		names = append(names, name)
-	}
-	slices.Sort(names)
+		return true
+	})
+	slices.Sort(names) // "a/" is not where "a" was
 	return names, OK
 }
 
 // Chunk looks a chunk up by handle: OK, or NoChunk if it was never allocated or
 // its file is deleted (the description is still filled in if a lease lives on).
 func (s *State) Chunk(handle uint64) (Chunk, Code) {
-	c := s.chunks[handle]
-	if c == nil {
+	var room [8]byte
+	value, found := s.chunks.Get(idKey(room[:0], handle))
+	if !found {
 		return Chunk{Handle: handle}, NoChunk
 	}
+	c, _ := decodeChunk(handle, value)
 	if c.deleted {
-		return c.describe(), NoChunk
+		return s.describe(&c), NoChunk
 	}
-	return c.describe(), OK
+	return s.describe(&c), OK
 }
 
 // ChunkAt looks a chunk up by path and index: OK, NotFound, IsDirectory, Invalid
@@ -88,37 +99,48 @@ func (s *State) ChunkAt(path string, index uint32) (Chunk, Code) {
 	if !ValidPath(path) {
 		return Chunk{}, Invalid
 	}
-	n := s.nodes[path]
+	n, found := s.lookup(path)
 	switch {
-	case n == nil:
+	case !found:
 		return Chunk{}, NotFound
 	case n.dir:
 		return Chunk{}, IsDirectory
-	case uint64(index) >= uint64(len(n.chunks)):
+	}
+	handle := s.handleAt(n.id, index)
+	if handle == 0 {
 		return Chunk{}, NoChunk
 	}
-	return s.chunks[n.chunks[index]].describe(), OK
+	return s.Chunk(handle)
 }
 
 // Orphans returns the handles, in order, of chunks whose file is deleted but
 // whose lease has not ended.
 func (s *State) Orphans() []uint64 {
-	handles := make([]uint64, 0, len(s.orphans))
-	for handle := range s.orphans {
-		handles = append(handles, handle)
+	handles := make([]uint64, 0, s.orphans.Len())
+	for key := range s.orphans.From(nil) {
+		handles = append(handles, binary.BigEndian.Uint64(key))
 	}
-	slices.Sort(handles)
 	return handles
 }
 
 // Sizes returns the numbers of files and directories, chunks, and sessions.
 func (s *State) Sizes() (nodes, chunks, sessions int) {
-	return len(s.nodes), len(s.chunks), len(s.sessions.byClient)
+	return s.names.Len() + 1, s.chunks.Len(), s.sessions.Len()
 }
 
-func (c *chunk) describe() Chunk {
-	return Chunk{
-		Handle: c.handle, FileID: c.fileID, Index: c.slot, Version: c.version, Members: c.members,
-		Epoch: c.lease.epoch, Primary: c.lease.primary, Deleted: c.deleted,
+func (s *State) describe(c *chunk) Chunk {
+	out := Chunk{
+		Handle: c.handle, FileID: c.fileID, Index: c.slot, Version: c.version,
+		Epoch: c.lease.epoch, Deleted: c.deleted,
 	}
+	if c.lease.epoch != 0 {
+		out.Primary = s.servers[c.lease.primary]
+	}
+	if len(c.members) > 0 {
+		out.Members = make([]string, len(c.members))
+		for i, n := range c.members {
+			out.Members[i] = s.servers[n]
+		}
+	}
+	return out
 }

@@ -1,7 +1,9 @@
 package meta
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -131,7 +133,7 @@ func TestExactlyOnce(t *testing.T) {
 // TestSessionsAge: an unused session is dropped after the age, not before, and a
 // used one is not.
 func TestSessionsAge(t *testing.T) {
-	s := newState(10)
+	s := newState(10, 100)
 	apply := func(index uint64, client string, seq uint64) *metapb.Reply {
 		return decode(t, s.Apply(index, [][]byte{encode(t, &metapb.Command{
 			Client: client, Seq: seq, Op: &metapb.Command_Create{Create: &metapb.PathOp{Path: fmt.Sprint("/", client, seq)}},
@@ -234,5 +236,61 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Snapshot().Release()
+	}
+}
+
+// TestManyChunks: a file whose handles fill groups of every form of key, beside
+// files with ids just below and above its own.
+func TestManyChunks(t *testing.T) {
+	w := &world{t: t, s: New()}
+	allocate := func(path string, slot uint32) uint64 {
+		return w.do(&metapb.Command{Op: &metapb.Command_Allocate{Allocate: &metapb.AllocateOp{Path: path, ChunkIndex: slot}}}, OK).Handle
+	}
+	for _, p := range []string{"/a", "/b", "/c"} {
+		w.do(&metapb.Command{Op: &metapb.Command_Create{Create: &metapb.PathOp{Path: p}}}, OK)
+	}
+	const slots = 500*groupSlots + 3
+	var handles []uint64
+	first := allocate("/a", 0)
+	for i := range uint32(slots) {
+		if i == 20 {
+			allocate("/c", 0)
+		}
+		handles = append(handles, allocate("/b", i))
+	}
+	last := allocate("/c", 1)
+	check := func(s *State) {
+		t.Helper()
+		if info, _ := s.Stat("/b"); !slices.Equal(info.Chunks, handles) {
+			t.Fatalf("%d handles, want %d, or others", len(info.Chunks), len(handles))
+		}
+		for _, slot := range []uint32{0, 15, 16, 239*16 + 15, 240 * 16, 256 * 16, slots - 1} {
+			if c, code := s.ChunkAt("/b", slot); code != OK || c.Handle != handles[slot] || c.Index != slot {
+				t.Fatalf("chunk %d: %+v code %d, want handle %d", slot, c, code, handles[slot])
+			}
+		}
+		if _, code := s.ChunkAt("/b", slots); code != NoChunk {
+			t.Fatalf("beyond the end: code %d", code)
+		}
+	}
+	check(w.s)
+	var image bytes.Buffer
+	if _, err := w.s.Snapshot().WriteTo(&image); err != nil {
+		t.Fatal(err)
+	}
+	restored := New()
+	if err := restored.Restore(&image); err != nil {
+		t.Fatal(err)
+	}
+	check(restored)
+	w.do(&metapb.Command{Op: &metapb.Command_Delete{Delete: &metapb.PathOp{Path: "/b"}}}, OK)
+	if _, chunks, _ := w.s.Sizes(); chunks != 3 || w.s.extents.Len() != 2 {
+		t.Fatalf("%d chunks and %d extents are left, want 3 and 2", chunks, w.s.extents.Len())
+	}
+	if c, code := w.s.ChunkAt("/a", 0); code != OK || c.Handle != first {
+		t.Fatalf("the file before: %+v", c)
+	}
+	if c, code := w.s.ChunkAt("/c", 1); code != OK || c.Handle != last {
+		t.Fatalf("the file behind: %+v", c)
 	}
 }

@@ -17,6 +17,7 @@ type twin struct {
 	handles  uint64
 	time     int64
 	age      uint64
+	limit    int
 }
 
 type twinFile struct {
@@ -37,11 +38,12 @@ type twinChunk struct {
 
 type twinSession struct {
 	seq, last uint64
+	offset    uint32
 	reply     *metapb.Reply
 }
 
-func newTwin(age uint64) *twin {
-	return &twin{files: map[string]twinFile{"/": {id: 1, dir: true}}, sessions: map[string]twinSession{}, age: age}
+func newTwin(age uint64, limit int) *twin {
+	return &twin{files: map[string]twinFile{"/": {id: 1, dir: true}}, sessions: map[string]twinSession{}, age: age, limit: limit}
 }
 
 func (t *twin) apply(index uint64, offset uint32, cmd *metapb.Command) *metapb.Reply {
@@ -69,9 +71,22 @@ func (t *twin) apply(index uint64, offset uint32, cmd *metapb.Command) *metapb.R
 	r := t.execute(index, offset, cmd)
 	r.Index, r.Offset = index, offset
 	if cmd.Client != "" {
-		t.sessions[cmd.Client] = twinSession{seq: cmd.Seq, last: index, reply: r}
+		if !known && len(t.sessions) == t.limit {
+			delete(t.sessions, t.oldest())
+		}
+		t.sessions[cmd.Client] = twinSession{seq: cmd.Seq, last: index, offset: offset, reply: r}
 	}
 	return r
+}
+
+// oldest is the client whose session was not used for longest.
+func (t *twin) oldest() (client string) {
+	for name, s := range t.sessions {
+		if o := t.sessions[client]; client == "" || s.last < o.last || s.last == o.last && s.offset < o.offset {
+			client = name
+		}
+	}
+	return client
 }
 
 func clean(p string) bool {
@@ -82,7 +97,7 @@ func clean(p string) bool {
 }
 
 func (t *twin) sensible(cmd *metapb.Command) bool {
-	if cmd.Op == nil || cmd.Client != "" && cmd.Seq == 0 {
+	if cmd.Op == nil || cmd.Client != "" && cmd.Seq == 0 || len(cmd.Client) > 255 {
 		return false
 	}
 	distinct := func(names []string) bool {
