@@ -68,6 +68,13 @@ func common(a, b []byte) int {
 // its predecessor than key does lies on the same side of key as that one.
 func find(page, key []byte) (e entry, found bool, match int) {
 	for at := 0; at < len(page); at = e.end {
+		// Most entries are passed by on their heads alone, which are three bytes.
+		for at+3 < len(page) && int(page[at]) > match && page[at]|page[at+1]|page[at+2] < 0x80 {
+			at += 3 + int(page[at+1]) + int(page[at+2])
+		}
+		if at >= len(page) {
+			break
+		}
 		e = parse(page, at)
 		switch {
 		case e.shared > match:
