@@ -9,6 +9,9 @@ type acceptance struct {
 	accepted spans // durable once every token handed out is
 	durable  spans
 	again    []uint64 // durable slots whose acknowledgement seems lost
+	// match is the slot through which this log is known to be the leader's, if old
+	// slots are kept.
+	match uint64
 }
 
 func (a *acceptance) reset(b Ballot) { *a = acceptance{ballot: b} }
@@ -43,7 +46,7 @@ func (n *Node) handlePrePrepare(m Message) {
 		n.reject(m, n.leader)
 		return
 	}
-	if !n.promised.Less(m.Ballot) || !n.eligible(&m) {
+	if !n.below(n.promised, m.Ballot) || !n.eligible(&m) {
 		n.reject(m, 0)
 		return
 	}
@@ -52,11 +55,11 @@ func (n *Node) handlePrePrepare(m Message) {
 
 // handlePrepare promises, and reports one page of what was accepted.
 func (n *Node) handlePrepare(m Message) {
-	if m.Ballot.Less(n.promised) || n.promised.Less(m.Ballot) && !n.eligible(&m) {
-		n.reject(m, 0)
-		return
-	}
-	if n.promised.Less(m.Ballot) {
+	if n.promised != m.Ballot {
+		if !n.below(n.promised, m.Ballot) || !n.eligible(&m) {
+			n.reject(m, 0)
+			return
+		}
 		n.setPromised(m.Ballot)
 		n.becomeFollower(0)
 	}
@@ -68,6 +71,10 @@ func (n *Node) handlePrepare(m Message) {
 		return
 	}
 	n.elapsed = 0
+	if !n.cfg.Switches.transfers() {
+		n.send(Message{Kind: MsgPromise, To: m.From, Ballot: m.Ballot, Lo: m.Lo, Hi: m.Lo, Chosen: n.chosen, Done: true})
+		return
+	}
 	// Every accepted slot is reported, chosen and applied ones included (rule 5):
 	// the candidate may know less than this node.
 	es, next := n.log.read(m.Lo, n.log.last+1, n.cfg.MaxMessageBytes)
@@ -76,13 +83,14 @@ func (n *Node) handlePrepare(m Message) {
 }
 
 // follow prepares for a message of the owner of m.Ballot as a leader. It
-// reports false, and refuses, if a higher ballot is promised.
+// reports false, and refuses, if a higher ballot is promised. Whoever gave the vote
+// of a round to another candidate follows the one that was elected.
 func (n *Node) follow(m Message) bool {
-	if m.Ballot.Less(n.promised) {
+	if n.below(m.Ballot, n.promised) {
 		n.reject(m, 0)
 		return false
 	}
-	if n.promised.Less(m.Ballot) {
+	if n.promised != m.Ballot {
 		n.setPromised(m.Ballot)
 	}
 	if n.role != Follower || n.leader != m.From {
@@ -134,7 +142,7 @@ func (n *Node) put(e Entry) {
 // about to be persisted, extend. The message leaves after them; so the whole
 // range is durable then (rule 14).
 func (n *Node) acknowledge(entries []Entry) {
-	if n.role != Follower || n.leader == 0 {
+	if n.role != Follower || n.leader == 0 || n.keeps() {
 		return
 	}
 	var told span

@@ -6,6 +6,7 @@ type fetch struct {
 	wait   int    // ticks until the next request, 0 = none is out
 	tries  int    // requests in a row that taught nothing
 	asked  uint64 // the first slot of the request that is out
+	seen   uint64 // the chosen prefix when progress was seen last
 }
 
 func (f *fetch) see(chosen uint64) { f.target = max(f.target, chosen) }
@@ -13,6 +14,10 @@ func (f *fetch) see(chosen uint64) { f.target = max(f.target, chosen) }
 // tickFetch asks for what is missing. Waiting for a tick lets Accepts that are
 // merely late arrive.
 func (n *Node) tickFetch() {
+	if n.keeps() && n.leader != 0 && n.chosen != n.fetch.seen {
+		// The leader sends by itself what this log lacks, as long as it can.
+		n.fetch.seen, n.fetch.wait = n.chosen, 2*n.cfg.HeartbeatTicks
+	}
 	if n.fetch.wait > 0 {
 		n.fetch.wait--
 		return

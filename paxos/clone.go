@@ -41,6 +41,7 @@ func (n *Node) Clone(storage Storage) *Node {
 		l.unsent = slices.Clone(l.unsent)
 		l.reads = slices.Clone(l.reads)
 		l.acked = slices.Clone(l.acked)
+		l.streams = slices.Clone(l.streams)
 		c.lead = &l
 	}
 	return &c
@@ -80,6 +81,7 @@ func (n *Node) AppendState(dst []byte, f Future) []byte {
 	e.spans(n.acc.accepted)
 	e.spans(n.acc.durable)
 	e.slots(n.acc.again)
+	e.num(n.acc.match)
 	n.appendLog(&e)
 	n.appendOutbox(&e)
 	switch {
@@ -101,7 +103,10 @@ func (n *Node) appendFetch(e *encoder) {
 	if f.wait == 0 {
 		f.asked = 0
 	}
-	e.num(f.target, uint64(f.wait), uint64(f.tries), f.asked)
+	if !n.keeps() {
+		f.seen = 0
+	}
+	e.num(f.target, uint64(f.wait), uint64(f.tries), f.asked, f.seen)
 }
 
 // appendLog encodes what Storage does not hold yet; a durable entry that is
@@ -124,6 +129,7 @@ func (n *Node) appendLog(e *encoder) {
 }
 
 func (n *Node) appendOutbox(e *encoder) {
+	e.num(n.out.truncate)
 	e.messages(n.out.now)
 	e.messages(n.out.after)
 	e.num(uint64(len(n.out.reads)))
@@ -152,6 +158,10 @@ func (n *Node) appendCandidacy(e *encoder) {
 
 func (n *Node) appendLeadership(e *encoder) {
 	l := n.lead
+	e.num(l.first)
+	for _, s := range l.streams {
+		e.num(s.sent, s.from, min(n.now-s.since, 2*uint64(n.cfg.HeartbeatTicks)), s.quiet-min(n.now, s.quiet))
+	}
 	e.num(l.ballot.Pack(), l.next, max(l.barrier, n.chosen), l.notified, l.nextHeartbeat-min(n.now, l.nextHeartbeat))
 	e.found(l.found, l.next)
 	for s := n.chosen + 1; s < l.next; s++ {

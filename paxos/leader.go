@@ -19,7 +19,11 @@ type leadership struct {
 	// unsent are the entries that no Accept carried yet.
 	unsent []Entry
 	// notified is the chosen prefix that every follower was told of.
-	notified      uint64
+	notified uint64
+	// first is this leader's first own slot, and streams is by member, if old slots
+	// are kept.
+	first         uint64
+	streams       []stream
 	nextHeartbeat uint64
 	readState
 }
@@ -49,6 +53,9 @@ func (n *Node) becomeLeader() {
 	}
 	l.acked = make([]uint64, len(n.members.ids))
 	n.lead = l
+	if n.keeps() {
+		n.startKept()
+	}
 	n.heartbeat()
 	n.recover()
 }
@@ -99,6 +106,10 @@ func (n *Node) proposeNext(value []byte) uint64 {
 // Ready (more if MaxMessageBytes asks for it).
 func (n *Node) flushAccepts() {
 	l := n.lead
+	if n.keeps() {
+		n.streamAll()
+		return
+	}
 	for rest := l.unsent; len(rest) > 0; {
 		page := rest[:pageLen(rest, n.cfg.MaxMessageBytes)]
 		rest = rest[len(page):]
@@ -146,6 +157,10 @@ func (n *Node) handleReply(from int, m Message) {
 	if m.Kind != MsgAccepted {
 		n.confirmRound(from, m.ID)
 	}
+	if n.keeps() {
+		n.streamReply(from, m)
+		return
+	}
 	if m.Lo != 0 {
 		n.vote(from, m.Lo, m.Hi)
 		n.advanceChosen()
@@ -155,6 +170,9 @@ func (n *Node) handleReply(from int, m Message) {
 // vote counts member i for every slot of [lo, hi] in flight, at this ballot.
 func (n *Node) vote(i int, lo, hi uint64) {
 	l := n.lead
+	if n.keeps() {
+		return // see countKept
+	}
 	if i == n.members.self {
 		r, ok := n.acc.durable.find(lo)
 		if !ok || r.hi < hi || n.acc.ballot != l.ballot {
@@ -175,8 +193,14 @@ func (n *Node) vote(i int, lo, hi uint64) {
 // votes, and uses the room in the window.
 func (n *Node) advanceChosen() {
 	l, before := n.lead, n.chosen
-	for n.chosen+1 < l.next && l.flight[(n.chosen+1)&l.mask].votes.count() >= n.members.phase2() {
-		n.markChosen(n.chosen + 1)
+	if n.keeps() {
+		for through := n.countKept(); n.chosen < through; {
+			n.markChosen(n.chosen + 1)
+		}
+	} else {
+		for n.chosen+1 < l.next && l.flight[(n.chosen+1)&l.mask].votes.count() >= n.members.phase2() {
+			n.markChosen(n.chosen + 1)
+		}
 	}
 	if n.chosen > before {
 		n.releaseReads()
@@ -225,6 +249,10 @@ func (n *Node) heartbeat() {
 // members that answer at all. One message a peer bounds what an outage costs.
 func (n *Node) retransmit() {
 	l := n.lead
+	if n.keeps() {
+		n.restream()
+		return
+	}
 	var stale []Entry
 	size := 0
 	for s := n.chosen + 1; s < l.next; s++ {

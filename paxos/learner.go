@@ -24,8 +24,11 @@ func (n *Node) learnNotice(b Ballot, chosen uint64) {
 // must not be taken for the chosen value (rule 12): it is fetched instead.
 func (n *Node) advanceNotice() {
 	for s := n.chosen + 1; s <= n.notice.chosen; s++ {
-		e, ok := n.log.get(s)
-		if !ok || e.Ballot.Less(n.notice.ballot) {
+		if n.keeps() {
+			if s > n.acc.match || n.acc.ballot != n.notice.ballot {
+				return // this log may not be the leader's there
+			}
+		} else if e, ok := n.log.get(s); !ok || e.Ballot.Less(n.notice.ballot) {
 			return
 		}
 		n.markChosen(s)
@@ -40,12 +43,20 @@ func (n *Node) learn(e Entry) {
 		return
 	}
 	old, ok := n.log.get(e.Slot)
+	if ok && n.keeps() && old.Ballot != e.Ballot {
+		// Not what was chosen, whatever its ballot: it and all behind it is lost.
+		if n.role != Follower {
+			n.becomeFollower(0)
+		}
+		n.truncate(e.Slot)
+		ok = false
+	}
 	if ok && !old.Ballot.Less(e.Ballot) {
 		if !bytes.Equal(old.Value, e.Value) {
 			n.broken(7, "slot %d is chosen at or below %v, and %v has another value", e.Slot, e.Ballot, old.Ballot)
 		}
 	} else {
-		if n.promised.Less(e.Ballot) {
+		if n.below(n.promised, e.Ballot) {
 			n.setPromised(e.Ballot)
 			n.becomeFollower(0)
 		}

@@ -2,6 +2,7 @@ package paxos
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -82,6 +83,14 @@ func (l *slotLog) put(e Entry, token uint64) {
 	l.recent[e.Slot] = record{e, token}
 	l.dirty = append(l.dirty, e.Slot)
 	l.last = max(l.last, e.Slot)
+}
+
+// truncate drops every slot from the given one on.
+func (l *slotLog) truncate(from uint64) {
+	gone := func(slot uint64) bool { return slot >= from }
+	maps.DeleteFunc(l.recent, func(slot uint64, _ record) bool { return gone(slot) })
+	l.dirty = slices.DeleteFunc(l.dirty, gone)
+	l.last, l.whole = from-1, min(l.whole, from-1)
 }
 
 // takeDirty returns the entries changed since it was last called, by slot.

@@ -19,8 +19,8 @@ const (
 	// MsgPromise reports every slot accepted in [Lo, Hi). Done says that nothing
 	// was accepted at or above Hi. Entries at or below Chosen are chosen.
 	MsgPromise
-	// MsgAccept asks to accept Entries, all at Ballot. It carries the notice
-	// Chosen.
+	// MsgAccept asks to accept Entries, all at Ballot unless old slots are kept. It
+	// carries the notice Chosen.
 	MsgAccept
 	// MsgAccepted says that every slot of [Lo, Hi], both included, is durable at
 	// Ballot on the sender (rule 14). Behind a hole a range of its own is sent.
@@ -46,10 +46,14 @@ const (
 	// MsgCatchUpReply carries the chosen Entries from slot Lo on, contiguous, and
 	// the sender's Chosen. Their ballots are those at which the sender holds them.
 	MsgCatchUpReply
+	// MsgBehind answers a MsgAccept at Ballot if, with old slots kept, the sender does
+	// not hold the entry in slot Lo, the Accept's Tip. Through Chosen it surely holds
+	// what the leader does.
+	MsgBehind
 )
 
 var kindNames = [...]string{"", "PrePrepare", "PrePromise", "Prepare", "Promise", "Accept", "Accepted", "Reject", "Chosen",
-	"Heartbeat", "HeartbeatReply", "ReadConfirm", "ReadConfirmReply", "CatchUp", "CatchUpReply"}
+	"Heartbeat", "HeartbeatReply", "ReadConfirm", "ReadConfirmReply", "CatchUp", "CatchUpReply", "Behind"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && k != 0 {
@@ -72,7 +76,8 @@ type Message struct {
 	// Leader is the live leader for which a MsgReject refuses, 0 = none.
 	Leader NodeID
 	// Tip is where the log of the sender of a MsgPrePrepare or MsgPrepare ends, if
-	// eligibility depends on it.
+	// eligibility depends on it; of a MsgAccept, with old slots kept, it is the entry
+	// before the first.
 	Tip Tip
 	// Lo and Hi bound slots.
 	Lo, Hi uint64

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 )
 
 // Errors of the methods of Node.
@@ -71,8 +72,11 @@ func New(cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	m, err := newMembers(cfg.ID, cfg.Peers, cfg.Phase1Quorum, cfg.Phase2Quorum)
+	m, err := newMembers(cfg.ID, cfg.Peers, cfg.Phase1Quorum, cfg.Phase2Quorum, cfg.Unsafe)
 	if err != nil {
+		return nil, err
+	}
+	if err := cfg.Switches.Safe(len(m.ids), m.q1); err != nil && !cfg.Unsafe {
 		return nil, err
 	}
 	n := &Node{
@@ -86,6 +90,9 @@ func New(cfg Config) (*Node, error) {
 	n.out.durablePromise = cfg.HardState.Promised
 	if n.log.last < n.chosen {
 		return nil, fmt.Errorf("paxos: slot %d is known chosen, but the log ends at %d", n.chosen, n.log.last)
+	}
+	if n.keeps() && n.log.prefix(n.chosen) < n.log.last && !cfg.Unsafe {
+		return nil, fmt.Errorf("paxos: slot %d is missing, and the log goes on to %d: it was written with other switches", n.log.whole+1, n.log.last)
 	}
 	n.acc.recover(n)
 	n.resetTimeout()
@@ -139,6 +146,8 @@ func (n *Node) Step(m Message) error {
 		n.handlePromise(from, m)
 	case MsgAccepted, MsgHeartbeatReply, MsgReadConfirmReply:
 		n.handleReply(from, m)
+	case MsgBehind:
+		n.handleBehind(from, m)
 	case MsgReject:
 		n.handleReject(from, m)
 	case MsgCatchUp:
@@ -172,8 +181,9 @@ func (n *Node) stepOwner(m Message) error {
 		n.handlePrepare(m)
 		return n.log.err
 	}
-	for _, e := range m.Entries {
-		if e.Ballot != m.Ballot || e.Slot == 0 {
+	for i, e := range m.Entries {
+		kept := n.keeps() && !m.Ballot.Less(e.Ballot) && e.Slot == m.Tip.Slot+uint64(i)+1
+		if e.Slot == 0 || e.Ballot != m.Ballot && !kept {
 			return fmt.Errorf("%w: entry %d at %v in an Accept at %v", ErrMalformed, e.Slot, e.Ballot, m.Ballot)
 		}
 	}
@@ -182,8 +192,12 @@ func (n *Node) stepOwner(m Message) error {
 	}
 	switch m.Kind {
 	case MsgAccept:
+		if n.keeps() {
+			n.appendKept(m)
+			break
+		}
 		for _, e := range m.Entries {
-			if n.diskBehind() || e.Slot > n.chosen+MaxAhead {
+			if n.diskBehind() || e.Slot > n.chosen+MaxAhead || !n.takes(e.Slot) {
 				break // as if the rest were lost
 			}
 			n.accept(e)
@@ -221,8 +235,13 @@ func (n *Node) see(b Ballot) {
 
 // setPromised raises the promise. It is durable with the coming token.
 func (n *Node) setPromised(b Ballot) {
-	if !n.promised.Less(b) {
+	if n.below(b, n.promised) || b == n.promised {
 		n.broken(1, "the promise would fall from %v to %v", n.promised, b)
+	}
+	if b.Round == n.promised.Round {
+		// What speaks of the vote that is given up must not leave: it will never be
+		// durable.
+		n.out.after = slices.DeleteFunc(n.out.after, func(m Message) bool { return m.Ballot == n.promised })
 	}
 	n.promised = b
 	n.see(b)

@@ -3,6 +3,7 @@ package paxos
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -61,6 +62,9 @@ func flush(n *Node) (sent []Message, reads []Read) {
 	disk := n.cfg.Storage.(store)
 	for n.HasReady() {
 		rd := n.Ready()
+		if rd.TruncateFrom != 0 {
+			maps.DeleteFunc(disk, func(slot uint64, _ Entry) bool { return slot >= rd.TruncateFrom })
+		}
 		for _, e := range rd.Entries {
 			disk[e.Slot] = e
 		}
@@ -115,7 +119,7 @@ func mustBreak(t *testing.T, rule int, f func()) {
 
 func TestQuorums(t *testing.T) {
 	for size, want := range map[int]int{1: 1, 2: 2, 3: 2, 4: 3, 5: 3, 6: 4, 7: 4} {
-		m, err := newMembers(1, config(1, size).Peers, 0, 0)
+		m, err := newMembers(1, config(1, size).Peers, 0, 0, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +128,7 @@ func TestQuorums(t *testing.T) {
 		}
 	}
 	for _, bad := range [][]NodeID{{2, 3}, {1, 1, 2}, {0, 1}, {1, 1 << 16}, nil} {
-		if _, err := newMembers(1, bad, 0, 0); err == nil {
+		if _, err := newMembers(1, bad, 0, 0, false); err == nil {
 			t.Errorf("members %v: no error", bad)
 		}
 	}

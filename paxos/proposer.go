@@ -10,7 +10,8 @@ type attempt struct {
 // candidacy is phase 1 of one ballot: collecting promises.
 type candidacy struct {
 	promises votes
-	// no are those who refuse without having promised more: this log is behind.
+	// no are those who refuse without having promised more: this log is behind, or
+	// their vote is given away.
 	no votes
 	// wanted is the first slot of the page that each member owes.
 	wanted []uint64
@@ -127,7 +128,7 @@ func (n *Node) handlePromise(from int, m Message) {
 			// lacks the slot before - the peer learned between two pages - it is a
 			// report like any other.
 			n.learn(e)
-		} else if best, ok := c.best[e.Slot]; !ok || best.Ballot.Less(e.Ballot) {
+		} else if best, ok := c.best[e.Slot]; !n.keeps() && (!ok || best.Ballot.Less(e.Ballot)) {
 			c.best[e.Slot] = e
 		}
 	}
@@ -188,21 +189,21 @@ func (n *Node) handleReject(from int, m Message) {
 		if m.Ballot != n.promised {
 			return
 		}
-		if !n.promised.Less(m.Promised) {
+		if !n.below(n.promised, m.Promised) {
 			if n.cand.no.add(from); len(n.members.ids)-n.cand.no.count() >= n.members.phase1() {
 				return
 			}
 		}
 		n.counters.Rejections++
 	case Leader:
-		if m.Ballot != n.promised || !n.promised.Less(m.Promised) {
+		if m.Ballot != n.promised || !n.below(n.promised, m.Promised) {
 			return
 		}
 		n.counters.Rejections++
 	default:
 		return
 	}
-	if m.Leader == 0 {
+	if m.Leader == 0 && !n.split(&m) {
 		n.backoffs++
 	}
 	n.becomeFollower(0)

@@ -18,7 +18,7 @@ type members struct {
 // maxMembers is the width of votes.
 const maxMembers = 64
 
-func newMembers(self NodeID, ids []NodeID, q1, q2 int) (members, error) {
+func newMembers(self NodeID, ids []NodeID, q1, q2 int, unsafe bool) (members, error) {
 	m := members{ids: slices.Clone(ids)}
 	slices.Sort(m.ids)
 	if len(slices.Compact(slices.Clone(m.ids))) != len(m.ids) {
@@ -36,7 +36,7 @@ func newMembers(self NodeID, ids []NodeID, q1, q2 int) (members, error) {
 		return m, fmt.Errorf("paxos: node %d is not among its peers", self)
 	}
 	var err error
-	m.q1, m.q2, err = quorums(len(m.ids), q1, q2)
+	m.q1, m.q2, err = quorums(len(m.ids), q1, q2, unsafe)
 	return m, err
 }
 
@@ -50,7 +50,7 @@ func (m *members) phase2() int { return m.q2 }
 
 // quorums returns the sizes of the quorums of n members, given what was asked
 // for (0 = a majority), or why they would not do (rule 18).
-func quorums(n, q1, q2 int) (int, int, error) {
+func quorums(n, q1, q2 int, unsafe bool) (int, int, error) {
 	if q1 == 0 {
 		q1 = n/2 + 1
 	}
@@ -60,7 +60,7 @@ func quorums(n, q1, q2 int) (int, int, error) {
 	switch {
 	case q1 < 1 || q2 < 1 || q1 > n || q2 > n:
 		return 0, 0, fmt.Errorf("paxos: quorums of %d and %d; with %d members they are from 1 to %d", q1, q2, n, n)
-	case q1+q2 <= n:
+	case q1+q2 <= n && !unsafe:
 		return 0, 0, fmt.Errorf("paxos: rule 18: a phase-1 quorum of %d and a phase-2 quorum of %d of %d members need not intersect: a new leader may not hear of what was chosen", q1, q2, n)
 	}
 	return q1, q2, nil

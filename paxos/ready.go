@@ -5,6 +5,8 @@ type outbox struct {
 	now   []Message // leave at once
 	after []Message // leave once everything handed out for persisting is durable
 	reads []Read
+	// truncate is the TruncateFrom of the next Ready.
+	truncate uint64
 
 	next           uint64 // the token of the next Ready that persists something
 	pending        []pendingToken
@@ -112,6 +114,7 @@ func (n *Node) persist(rd *Ready) {
 	rd.Token = n.out.next
 	n.out.next++
 	rd.Entries = n.log.takeDirty()
+	rd.TruncateFrom, n.out.truncate = n.out.truncate, 0
 	if hs := (HardState{Promised: n.promised, Chosen: n.chosen}); hs != n.out.written {
 		rd.HardState = &hs
 		n.out.written = hs

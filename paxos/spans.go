@@ -28,6 +28,16 @@ func (s spans) last() span {
 	return s[len(s)-1]
 }
 
+// truncate removes every slot from the given one on.
+func (s *spans) truncate(from uint64) {
+	for len(*s) > 0 && (*s)[len(*s)-1].lo >= from {
+		*s = (*s)[:len(*s)-1]
+	}
+	if last := len(*s) - 1; last >= 0 {
+		(*s)[last].hi = min((*s)[last].hi, from-1)
+	}
+}
+
 // add puts slot into the set.
 func (s *spans) add(slot uint64) {
 	i := len(*s)

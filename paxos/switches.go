@@ -1,11 +1,24 @@
 package paxos
 
+import (
+	"errors"
+	"fmt"
+)
+
 // Switches lead step by step from Multi-Paxos, the zero value, to Raft. All
 // nodes of a cluster run with the same ones, over its whole life.
 type Switches struct {
 	Eligibility Eligibility
+	Number      Number
+	OldSlots    OldSlots
+	Acceptance  Acceptance
 	Notice      NoticeMode
 	CatchUp     CatchUpMode
+}
+
+// RaftMode is the far end: Raft's elections and log, notices as they were.
+func RaftMode() Switches {
+	return Switches{Eligibility: UpToDate, Number: OneVote, OldSlots: Kept, Acceptance: Contiguous, CatchUp: FromLeader}
 }
 
 // Eligibility says whom a node lets lead (switch E).
@@ -17,6 +30,40 @@ const (
 	// UpToDate refuses a candidate whose Tip is below the node's own. It only
 	// refuses: safety does not rest on it.
 	UpToDate
+)
+
+// Number says how the numbers of leaders are kept apart (switch T).
+type Number uint8
+
+const (
+	// Partitioned ballots belong to one node each; of two in one round the higher
+	// node's outbids the other.
+	Partitioned Number = iota
+	// OneVote a round is all that a node gives: promises compare by round only, so
+	// of two candidates in one round at most one leads, and perhaps neither. The
+	// promise is the vote, and as durable.
+	OneVote
+)
+
+// OldSlots says what becomes of the slots that a new leader finds (switch C).
+type OldSlots uint8
+
+const (
+	// Reproposed slots are accepted anew at the new leader's ballot.
+	Reproposed OldSlots = iota
+	// Kept slots stay at their ballot; see keep.go.
+	Kept
+)
+
+// Acceptance says in which order an acceptor takes slots (switch O).
+type Acceptance uint8
+
+const (
+	// AnyOrder leaves gaps to be filled later.
+	AnyOrder Acceptance = iota
+	// Contiguous takes nothing behind a gap: it is as good as lost until the gap is
+	// filled. With old slots kept, the entry before must be the leader's, too.
+	Contiguous
 )
 
 // NoticeMode says how followers learn what is chosen (switch N).
@@ -42,6 +89,50 @@ const (
 	// FromLeader asks nobody but the leader.
 	FromLeader
 )
+
+// Safe returns why the switches with a phase-1 quorum of q1 (0 = a majority) of n
+// members can lose what was chosen, nil if they cannot. For each reason a transcript
+// in paxostest/testdata, unsafe_*.txt, shows that it happens.
+func (s Switches) Safe(n, q1 int) error {
+	if q1 == 0 {
+		q1 = n/2 + 1
+	}
+	switch {
+	case s.OldSlots == Kept && s.Acceptance == AnyOrder:
+		return errors.New("paxos: rule 14: old slots kept need contiguous acceptance: they are chosen with a slot behind them, and to have that would not mean to have them")
+	case s.OldSlots == Kept && s.Eligibility == AnyNode:
+		return errors.New("paxos: rule 6: old slots kept need up-to-date candidates: a leader that adopts nothing may lack what was chosen")
+	case s.Number == OneVote && 2*q1 <= n:
+		return fmt.Errorf("paxos: rule 13: one vote a term needs phase-1 quorums that intersect each other: %d of %d can elect two leaders in one term", q1, n)
+	}
+	return nil
+}
+
+// transfers reports whether Promises carry values. In Raft mode they need not: only
+// who has them all can lead.
+func (s Switches) transfers() bool {
+	return s.Number != OneVote || s.OldSlots != Kept || s.Acceptance != Contiguous
+}
+
+// below reports whether a promise of c forbids what is asked at b.
+func (n *Node) below(b, c Ballot) bool {
+	if n.cfg.Switches.Number == OneVote {
+		return b.Round < c.Round
+	}
+	return b.Less(c)
+}
+
+// split reports whether the rejection m of a candidate says no more than that the
+// vote of its round went to another: the next round is as good as any, and comes
+// after a timeout like any other.
+func (n *Node) split(m *Message) bool {
+	return n.cfg.Switches.Number == OneVote && n.role == Candidate && m.Promised.Round == n.promised.Round
+}
+
+// takes reports whether switch O lets this node accept slot.
+func (n *Node) takes(slot uint64) bool {
+	return n.cfg.Switches.Acceptance == AnyOrder || slot <= n.log.prefix(n.chosen)+1
+}
 
 // Tip is the last entry of the prefix of a log that has no gap; the zero Tip is
 // that of an empty log.

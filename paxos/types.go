@@ -37,7 +37,8 @@ type Entry struct {
 
 // HardState is what must be durable before a node speaks of it.
 type HardState struct {
-	// Promised is the highest ballot promised, or used by this node itself.
+	// Promised is the highest ballot promised, or used by this node itself; with one
+	// vote a term it is the vote too.
 	Promised Ballot
 	// Chosen is the end of the contiguous known-chosen prefix. It need not be
 	// the newest: it is only a hint that saves work after a restart.
@@ -84,6 +85,9 @@ type Config struct {
 	// majority. Together they must exceed the number of members (rule 18).
 	Phase1Quorum, Phase2Quorum int
 	Switches                   Switches
+	// Unsafe is for tests only: New takes switches and quorums that lose what was
+	// chosen, to show that they do.
+	Unsafe bool
 	// Seed feeds the jitter of elections and backoff.
 	Seed uint64
 }
@@ -96,8 +100,11 @@ type Ready struct {
 	// Token is 0 when there is nothing to persist.
 	Token     uint64
 	HardState *HardState // nil: unchanged
-	// Entries replace what the log holds at their slots.
-	Entries []Entry
+	// TruncateFrom drops that slot and all above, before Entries, which replace what
+	// the log holds at their slots. 0: nothing is dropped. It all becomes durable at
+	// once or not at all.
+	TruncateFrom uint64
+	Entries      []Entry
 	// SendNow may leave at once; SendAfterPersist only after Token, and every
 	// earlier token, is durable. It is empty when Token is 0.
 	SendNow          []Message

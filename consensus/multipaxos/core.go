@@ -80,6 +80,7 @@ func (c *core) Ready(out *engine.Ready) {
 	if rd.HardState != nil {
 		out.Persist.HardState = encodeHardState(rd.HardState)
 	}
+	out.Persist.TruncateFrom = rd.TruncateFrom
 	out.Persist.Entries = appendEntries(out.Persist.Entries, rd.Entries)
 	out.SendNow = appendMessages(out.SendNow, rd.SendNow)
 	out.SendAfterPersist = appendMessages(out.SendAfterPersist, rd.SendAfterPersist)

@@ -26,3 +26,24 @@ func backend() consensustest.Backend {
 func TestSuiteVirtual(t *testing.T) { consensustest.Run(t, backend(), consensustest.Virtual) }
 
 func TestSuiteReal(t *testing.T) { consensustest.Run(t, backend(), consensustest.Real) }
+
+// switched is the backend with another protocol: the core's switches.
+func switched(name string, s consensus.Switches) consensustest.Backend {
+	b := backend()
+	b.Name, b.Limits = "multipaxos, "+name, consensus.Matched2()
+	b.Limits.Switches = s
+	return b
+}
+
+func TestSuiteVirtualRaftMode(t *testing.T) {
+	consensustest.Run(t, switched("Raft mode", consensus.RaftMode()), consensustest.Virtual)
+}
+
+func TestSuiteVirtualUpToDate(t *testing.T) {
+	consensustest.Run(t, switched("up-to-date leaders", consensus.Switches{Eligibility: "up-to-date", CatchUp: "leader"}), consensustest.Virtual)
+}
+
+func TestSuiteVirtualVoteContiguous(t *testing.T) {
+	s := consensus.Switches{Number: "vote", Acceptance: "contiguous", Notice: "piggyback"}
+	consensustest.Run(t, switched("votes, contiguous", s), consensustest.Virtual)
+}

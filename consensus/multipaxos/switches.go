@@ -18,6 +18,9 @@ type names[T any] []struct {
 
 var (
 	eligibilities = names[paxos.Eligibility]{{"any", paxos.AnyNode}, {"up-to-date", paxos.UpToDate}}
+	numbers       = names[paxos.Number]{{"partitioned", paxos.Partitioned}, {"vote", paxos.OneVote}}
+	oldSlots      = names[paxos.OldSlots]{{"re-propose", paxos.Reproposed}, {"keep", paxos.Kept}}
+	acceptances   = names[paxos.Acceptance]{{"any", paxos.AnyOrder}, {"contiguous", paxos.Contiguous}}
 	notices       = names[paxos.NoticeMode]{{"idle", paxos.NoticeIdle}, {"eager", paxos.NoticeEager},
 		{"piggyback", paxos.NoticePiggyback}, {"heartbeat", paxos.NoticeHeartbeat}}
 	catchUps = names[paxos.CatchUpMode]{{"any", paxos.FromAny}, {"leader", paxos.FromLeader}}
@@ -40,9 +43,12 @@ func (ns names[T]) parse(key, name string) (T, error) {
 
 // switches translates s, or says which names it does not know.
 func switches(s consensus.Switches) (paxos.Switches, error) {
-	var errs [3]error
+	var errs [6]error
 	var out paxos.Switches
 	out.Eligibility, errs[0] = eligibilities.parse("eligibility", s.Eligibility)
+	out.Number, errs[3] = numbers.parse("number", s.Number)
+	out.OldSlots, errs[4] = oldSlots.parse("old_slots", s.OldSlots)
+	out.Acceptance, errs[5] = acceptances.parse("acceptance", s.Acceptance)
 	out.Notice, errs[1] = notices.parse("notice", s.Notice)
 	out.CatchUp, errs[2] = catchUps.parse("catch_up", s.CatchUp)
 	return out, errors.Join(errs[:]...)
@@ -65,6 +71,9 @@ func effectiveSwitches(l consensus.Limits) map[string]string {
 	}
 	return map[string]string{
 		"switch_eligibility": or(s.Eligibility, eligibilities[0].name),
+		"switch_number":      or(s.Number, numbers[0].name),
+		"switch_old_slots":   or(s.OldSlots, oldSlots[0].name),
+		"switch_acceptance":  or(s.Acceptance, acceptances[0].name),
 		"switch_notice":      or(s.Notice, notices[0].name),
 		"switch_catch_up":    or(s.CatchUp, catchUps[0].name),
 		"phase1_quorum":      quorum(l.Phase1Quorum),

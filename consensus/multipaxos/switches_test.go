@@ -22,6 +22,9 @@ func TestSwitchesAreTranslated(t *testing.T) {
 		other []string
 	}{
 		{"eligibility", &l.Switches.Eligibility, "any", []string{"up-to-date"}},
+		{"number", &l.Switches.Number, "partitioned", []string{"vote"}},
+		{"old_slots", &l.Switches.OldSlots, "re-propose", []string{"keep"}},
+		{"acceptance", &l.Switches.Acceptance, "any", []string{"contiguous"}},
 		{"notice", &l.Switches.Notice, "idle", []string{"eager", "piggyback", "heartbeat"}},
 		{"catch_up", &l.Switches.CatchUp, "any", []string{"leader"}},
 	} {

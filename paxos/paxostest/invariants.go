@@ -20,9 +20,11 @@ func (v *Violation) Error() string {
 // monitors judge a cluster from what really happened - what reached which disk,
 // what left which node - and never from what a node believes.
 type monitors struct {
-	quorum int // of phase 2
-	now    int
-	step   uint64 // counts events, to order them within a tick
+	quorum   int // of phase 2
+	switches paxos.Switches
+	leads    map[uint64]paxos.NodeID // by round
+	now      int
+	step     uint64 // counts events, to order them within a tick
 	// values holds the one value of each slot and ballot.
 	values map[slotBallot]string
 	// votes are the nodes on whose disk a slot reached at a ballot.
@@ -64,6 +66,7 @@ type observed struct {
 	// step; verified shortens the check of cumulative acknowledgements.
 	accepted map[slotBallot]uint64
 	verified map[slotBallot]uint64
+	voted    map[paxos.Ballot]uint64 // with old slots kept: through which slot
 	// reported is the highest ballot on disk by slot and step, newest last.
 	history map[uint64][]accepted
 	highest uint64
@@ -79,10 +82,10 @@ func newMonitors(ids []paxos.NodeID, config paxos.Config) *monitors {
 	if quorum == 0 {
 		quorum = len(ids)/2 + 1
 	}
-	m := &monitors{quorum: quorum, values: map[slotBallot]string{}, votes: map[slotBallot]uint64{}, nodes: map[paxos.NodeID]*observed{},
+	m := &monitors{quorum: quorum, switches: config.Switches, leads: map[uint64]paxos.NodeID{}, values: map[slotBallot]string{}, votes: map[slotBallot]uint64{}, nodes: map[paxos.NodeID]*observed{},
 		prepared: map[paxos.Ballot]use{}, proposed: map[string]bool{}}
 	for _, id := range ids {
-		m.nodes[id] = &observed{accepted: map[slotBallot]uint64{}, verified: map[slotBallot]uint64{}, history: map[uint64][]accepted{}}
+		m.nodes[id] = &observed{accepted: map[slotBallot]uint64{}, verified: map[slotBallot]uint64{}, voted: map[paxos.Ballot]uint64{}, history: map[uint64][]accepted{}}
 	}
 	return m
 }
@@ -95,7 +98,7 @@ func (m *monitors) fail(monitor, format string, args ...any) {
 // restarted: a new life begins on what the disk holds.
 func (m *monitors) restarted(p *peer) {
 	o := m.nodes[p.id]
-	if p.disk.hardState.Promised.Less(o.durable) {
+	if m.below(p.disk.hardState.Promised, o.durable) {
 		m.fail("promise-monotone", "node %d restarts with promise %v, and %v was durable", p.id, p.disk.hardState.Promised, o.durable)
 	}
 	o.promised, o.chosen, o.applied = p.disk.hardState.Promised, 0, 0
@@ -107,14 +110,14 @@ func (m *monitors) handed(p *peer, rd paxos.Ready) {
 	m.step++
 	o := m.nodes[p.id]
 	if rd.HardState != nil {
-		if rd.HardState.Promised.Less(o.promised) {
+		if m.below(rd.HardState.Promised, o.promised) {
 			m.fail("promise-monotone", "node %d lowers its promise from %v to %v", p.id, o.promised, rd.HardState.Promised)
 		}
 		o.promised = rd.HardState.Promised
 	}
 	for _, e := range rd.Entries {
 		m.oneValue(p.id, e)
-		if !e.Ballot.Less(o.promised) {
+		if m.keeps() || !m.below(e.Ballot, o.promised) {
 			continue
 		}
 		// Only a chosen value, learned from a peer, may be written below the promise.
@@ -162,10 +165,14 @@ func (m *monitors) durable(p *peer, w write) {
 	m.step++
 	o := m.nodes[p.id]
 	if w.hardState != nil {
-		if w.hardState.Promised.Less(o.durable) {
+		if m.below(w.hardState.Promised, o.durable) {
 			m.fail("promise-monotone", "the durable promise of node %d falls from %v to %v", p.id, o.durable, w.hardState.Promised)
 		}
 		o.durable = w.hardState.Promised
+	}
+	if m.keeps() {
+		m.votesThrough(p, o, w)
+		return
 	}
 	for _, e := range w.entries {
 		k := slotBallot{e.Slot, e.Ballot}
@@ -206,7 +213,7 @@ func (m *monitors) sent(p *peer, msg paxos.Message) {
 	o := m.nodes[p.id]
 	switch msg.Kind {
 	case paxos.MsgPrepare:
-		if o.durable.Less(msg.Ballot) {
+		if !m.covers(o.durable, msg.Ballot) {
 			m.fail("durable-before-speak", "node %d sends Prepare at %v; durable is %v", p.id, msg.Ballot, o.durable)
 		}
 		if u, ok := m.prepared[msg.Ballot]; !ok {
@@ -215,17 +222,22 @@ func (m *monitors) sent(p *peer, msg paxos.Message) {
 			m.fail("ballot-unique", "node %d uses ballot %v in two lives", p.id, msg.Ballot)
 		}
 	case paxos.MsgPromise:
-		if o.durable.Less(msg.Ballot) {
+		if !m.covers(o.durable, msg.Ballot) {
 			m.fail("durable-before-speak", "node %d sends Promise at %v; durable is %v", p.id, msg.Ballot, o.durable)
 		}
-		m.promiseComplete(p, o, msg)
+		if !m.keeps() {
+			m.promiseComplete(p, o, msg)
+		}
 	case paxos.MsgAccepted, paxos.MsgHeartbeatReply:
 		m.acknowledged(p, o, msg)
+	case paxos.MsgHeartbeat:
+		m.oneLeader(msg)
 	case paxos.MsgAccept:
+		m.oneLeader(msg)
 		for _, e := range msg.Entries {
 			m.oneValue(p.id, e)
-			if c := m.choice(e.Slot); c.known && c.ballot.Less(e.Ballot) && c.value != string(e.Value) {
-				m.fail("adopt-chosen", "node %d proposes %q in slot %d at %v; %q was chosen at %v", p.id, e.Value, e.Slot, e.Ballot, c.value, c.ballot)
+			if c := m.choice(e.Slot); c.known && m.below(c.ballot, msg.Ballot) && c.value != string(e.Value) {
+				m.fail("adopt-chosen", "node %d proposes %q in slot %d at %v; %q was chosen at %v", p.id, e.Value, e.Slot, msg.Ballot, c.value, c.ballot)
 			}
 		}
 	case paxos.MsgCatchUpReply:
@@ -241,6 +253,10 @@ func (m *monitors) sent(p *peer, msg paxos.Message) {
 // (rules 2 and 14).
 func (m *monitors) acknowledged(p *peer, o *observed, msg paxos.Message) {
 	if msg.Lo == 0 {
+		return
+	}
+	if m.keeps() {
+		m.acknowledgedKept(p, o, msg)
 		return
 	}
 	at := slotBallot{msg.Lo, msg.Ballot}

@@ -30,6 +30,7 @@ type write struct {
 	token     uint64
 	due       int // the tick at which it is durable
 	hardState *paxos.HardState
+	truncate  uint64
 	entries   []paxos.Entry
 	after     []paxos.Message
 }
@@ -80,7 +81,7 @@ func (p *peer) drain() {
 		rd := p.node.Ready()
 		p.world.handed(p, rd)
 		if rd.Token != 0 {
-			p.writes = append(p.writes, write{rd.Token, p.world.writeDelay(p), rd.HardState, rd.Entries, rd.SendAfterPersist})
+			p.writes = append(p.writes, write{rd.Token, p.world.writeDelay(p), rd.HardState, rd.TruncateFrom, rd.Entries, rd.SendAfterPersist})
 		}
 		for _, m := range rd.SendNow {
 			p.world.sent(p, m)
@@ -129,6 +130,11 @@ type disk struct {
 func (d *disk) write(w write) {
 	if w.hardState != nil {
 		d.hardState = *w.hardState
+	}
+	if w.truncate != 0 && w.truncate <= d.last {
+		if d.entries, d.last = d.entries[:w.truncate], w.truncate-1; d.last < d.first {
+			d.first, d.last = 0, 0
+		}
 	}
 	for _, e := range w.entries {
 		for uint64(len(d.entries)) <= e.Slot {

@@ -14,14 +14,21 @@ func drawSwitches(seed uint64, nodes int) (c paxos.Config) {
 	if r.IntN(4) == 0 {
 		return c
 	}
-	c.Switches = paxos.Switches{
-		Eligibility: pick(r, paxos.AnyNode, paxos.UpToDate),
-		Notice:      pick(r, paxos.NoticeIdle, paxos.NoticeEager, paxos.NoticePiggyback, paxos.NoticeHeartbeat),
-		CatchUp:     pick(r, paxos.FromAny, paxos.FromLeader),
-	}
 	if r.IntN(3) == 0 {
 		c.Phase1Quorum = 1 + r.IntN(nodes)
 		c.Phase2Quorum = nodes + 1 - c.Phase1Quorum
 	}
-	return c
+	for {
+		c.Switches = paxos.Switches{
+			Eligibility: pick(r, paxos.AnyNode, paxos.UpToDate),
+			Number:      pick(r, paxos.Partitioned, paxos.OneVote),
+			OldSlots:    pick(r, paxos.Reproposed, paxos.Kept),
+			Acceptance:  pick(r, paxos.AnyOrder, paxos.Contiguous),
+			Notice:      pick(r, paxos.NoticeIdle, paxos.NoticeEager, paxos.NoticePiggyback, paxos.NoticeHeartbeat),
+			CatchUp:     pick(r, paxos.FromAny, paxos.FromLeader),
+		}
+		if c.Switches.Safe(nodes, c.Phase1Quorum) == nil {
+			return c
+		}
+	}
 }

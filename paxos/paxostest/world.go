@@ -21,6 +21,7 @@ type world struct {
 	// cutLink[a][b]: what a sends to b is lost.
 	cutLink [][]bool
 	calm    bool // no fault any more
+	idle    bool // no proposal any more
 	report  *Report
 	trace   uint64
 	nextID  uint64
@@ -124,7 +125,7 @@ func (w *world) clients(p *peer) {
 	if !p.up || p.node.Status().Role != paxos.Leader {
 		return
 	}
-	if w.calm || w.chance(w.swarm.propose) {
+	if !w.idle && (w.calm || w.chance(w.swarm.propose)) {
 		for range 1 + w.rng.IntN(w.swarm.burst) {
 			w.propose(p)
 		}
