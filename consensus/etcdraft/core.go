@@ -16,11 +16,12 @@ import (
 
 // core is raft.RawNode as an engine.Core.
 type core struct {
-	id       uint64
-	parallel bool // the leader sends entries before its own write
-	node     *raft.RawNode
-	store    *store
-	status   engine.CoreStatus
+	id            uint64
+	parallel      bool // the leader sends entries before its own write
+	electionTicks int
+	node          *raft.RawNode
+	store         *store
+	status        engine.CoreStatus
 
 	// Writing: the newest token and index handed out, the term and vote that
 	// the writes handed out so far carry, and a hard state not worth a write.
@@ -38,9 +39,21 @@ type core struct {
 	// library holds such reads back in larger clusters only: alone, after a
 	// restart, it would answer with a commit index that is behind what was
 	// acknowledged before.
-	single    bool
 	early     []uint64
 	committed uint64
+
+	// Membership: the configurations; the index that was last reported applied,
+	// and the one that must be before the library takes another change; a change
+	// was proposed and is not yet in a Ready.
+	configs  configs
+	applied  uint64
+	barrier  uint64
+	changing bool
+
+	receiving receiving
+	sent      []sent
+	resigned  bool // see Resign
+	err       error
 
 	// reads counts the reads that were confirmed in this leadership; heard are the
 	// peers of whom an answer that confirms none was taken since the last tick. See
@@ -54,13 +67,13 @@ type answer struct {
 	messages []*pb.Message
 }
 
-func newCore(cfg consensus.Config, s *store, node *raft.RawNode) *core {
-	c := &core{id: uint64(cfg.Self), parallel: cfg.Limits.LeaderDiskParallel, node: node, store: s, heard: map[uint64]bool{}}
-	_, c.last = s.log.Bounds()
-	c.single = len(cfg.Peers) == 1
-	if s.hard != nil {
-		c.term, c.vote = s.hard.GetTerm(), s.hard.GetVote()
+func newCore(cfg consensus.Config, s *store, m consensus.Members, applied uint64, node *raft.RawNode) *core {
+	c := &core{
+		id: uint64(cfg.Self), parallel: cfg.Limits.LeaderDiskParallel, electionTicks: cfg.Limits.ElectionTicks,
+		node: node, store: s, heard: map[uint64]bool{},
+		configs: configs{m}, applied: applied, term: s.durable.term, vote: s.durable.vote,
 	}
+	c.last, _ = s.LastIndex()
 	b := node.BasicStatus()
 	c.observe(&b.SoftState, b.HardState)
 	return c
@@ -69,6 +82,7 @@ func newCore(cfg consensus.Config, s *store, node *raft.RawNode) *core {
 // Tick implements engine.Core.
 func (c *core) Tick() {
 	clear(c.heard)
+	c.ageSnapshots()
 	c.node.Tick()
 }
 
@@ -86,13 +100,19 @@ func (c *core) Step(from consensus.NodeID, frame []byte) error {
 	switch m.GetType() {
 	case pb.MsgApp, pb.MsgAppResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
 		pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgTimeoutNow:
+	case pb.MsgSnap:
+		return c.stepSnapshot(m)
 	default:
 		return fmt.Errorf("%w: %v", errKind, m.GetType())
 	}
 	if m.GetType() == pb.MsgHeartbeatResp && c.repeats(m) {
 		return nil
 	}
-	return c.node.Step(m)
+	err := c.node.Step(m)
+	if m.GetType() == pb.MsgAppResp && len(c.sent) > 0 {
+		c.answered(m)
+	}
+	return err
 }
 
 // repeats reports whether a heartbeat's answer is one of many that say the same.
@@ -116,6 +136,9 @@ func (c *core) repeats(m *pb.Message) bool {
 
 // Propose implements engine.Core.
 func (c *core) Propose(data []byte) error {
+	if c.resigned {
+		return engine.ErrNotLeader
+	}
 	err := c.node.Propose(data)
 	switch {
 	case err == nil:
@@ -126,14 +149,12 @@ func (c *core) Propose(data []byte) error {
 	return engine.ErrNotLeader
 }
 
-func (c *core) leads() bool { return c.node.BasicStatus().RaftState == raft.StateLeader }
-
 // ReadIndex implements engine.Core. A follower would forward the question to
 // its leader, so it is not asked.
 func (c *core) ReadIndex(id uint64) {
 	switch {
-	case !c.leads():
-	case c.single && c.committed != c.node.BasicStatus().GetTerm():
+	case !c.leads() || c.resigned:
+	case alone(c.configs.newest()) && c.committed != c.node.BasicStatus().GetTerm():
 		c.early = append(c.early, id)
 	default:
 		c.node.ReadIndex(binary.BigEndian.AppendUint64(nil, id))
@@ -150,10 +171,16 @@ func (c *core) askEarly() {
 }
 
 // HasReady implements engine.Core.
-func (c *core) HasReady() bool { return c.node.HasReady() }
+func (c *core) HasReady() bool { return c.node.HasReady() || c.receiving.want.From != 0 }
 
 // Ready implements engine.Core.
 func (c *core) Ready(out *engine.Ready) {
+	if r := &c.receiving; r.want.From != 0 {
+		out.Fetch, r.fetching, r.want = r.want, r.want.From, engine.Fetch{}
+	}
+	if !c.node.HasReady() {
+		return
+	}
 	rd := c.node.Ready()
 	led := c.status.Role == consensus.Leader
 	term := c.status.Term
@@ -169,12 +196,19 @@ func (c *core) Ready(out *engine.Ready) {
 			c.persist(m, out)
 		case m.GetTo() == raft.LocalApplyThread:
 			c.apply(m, out)
+		case !c.speaks(m):
+		case m.GetType() == pb.MsgSnap:
+			c.sentSnapshot(m)
+			out.SendAfterPersist = append(out.SendAfterPersist, message(m))
 		case m.GetType() == pb.MsgApp && !c.parallel:
 			// Those without entries too: overtaking, they would be refused.
 			out.SendAfterPersist = append(out.SendAfterPersist, message(m))
 		default:
 			out.SendNow = append(out.SendNow, message(m))
 		}
+	}
+	if !led && c.status.Role == consensus.Leader {
+		c.barrier, c.changing, c.sent = c.last, false, nil
 	}
 	if len(c.early) > 0 {
 		c.askEarly()
@@ -192,10 +226,13 @@ func (c *core) persist(m *pb.Message, out *engine.Ready) {
 	if m.Term != nil { // the message carries a hard state
 		c.lazy = encodeHardState(m.GetTerm(), m.GetVote(), m.GetCommit())
 	}
-	if len(m.Entries) > 0 || m.Term != nil && (m.GetTerm() != c.term || m.GetVote() != c.vote) {
+	if m.Snapshot != nil || len(m.Entries) > 0 || m.Term != nil && (m.GetTerm() != c.term || m.GetVote() != c.vote) {
 		out.Persist.HardState, c.lazy = c.lazy, nil
 		if m.Term != nil {
 			c.term, c.vote = m.GetTerm(), m.GetVote()
+		}
+		if m.Snapshot != nil {
+			c.restore(m.Snapshot, out)
 		}
 		if len(m.Entries) > 0 {
 			c.write(m.Entries, out)
@@ -222,6 +259,9 @@ func (c *core) write(entries []*pb.Entry, out *engine.Ready) {
 	}
 	for _, e := range entries {
 		out.Persist.Entries = append(out.Persist.Entries, entry(e))
+		if e.GetType() == pb.EntryConfChangeV2 {
+			c.barrier, c.changing = e.GetIndex(), false
+		}
 	}
 	c.last = entries[len(entries)-1].GetIndex()
 	c.store.keep(entries)
@@ -230,21 +270,34 @@ func (c *core) write(entries []*pb.Entry, out *engine.Ready) {
 func (c *core) apply(m *pb.Message, out *engine.Ready) {
 	for _, e := range m.Entries {
 		out.Apply = append(out.Apply, entry(e))
+		if e.GetType() == pb.EntryConfChangeV2 {
+			c.change(e, out)
+		}
 	}
 	c.committed = m.Entries[len(m.Entries)-1].GetTerm()
 	c.applying = append(c.applying, answer{m.Entries[len(m.Entries)-1].GetIndex(), m.Responses})
 }
 
+// entry is an entry in the log's form: the mark takes the place of the type.
 func entry(e *pb.Entry) storage.Entry {
-	return storage.Entry{Index: e.GetIndex(), Stamp: e.GetTerm(), Data: e.GetData()}
+	data := e.GetData()
+	if e.GetType() == pb.EntryConfChangeV2 {
+		data = append([]byte{engine.ConfigMark}, data...)
+	}
+	return storage.Entry{Index: e.GetIndex(), Stamp: e.GetTerm(), Data: data}
 }
 
 // Persisted implements engine.Core.
-func (c *core) Persisted(token uint64) { c.answers = c.deliver(c.answers, token) }
+func (c *core) Persisted(token uint64) {
+	c.installed(token)
+	c.answers = c.deliver(c.answers, token)
+	c.resume()
+}
 
 // Applied implements engine.Core.
 func (c *core) Applied(index uint64) {
 	c.store.forget(index)
+	c.applied = max(c.applied, index)
 	c.applying = c.deliver(c.applying, index)
 }
 
@@ -268,6 +321,7 @@ func (c *core) deliver(answers []answer, at uint64) []answer {
 func (c *core) observe(soft *raft.SoftState, hard *pb.HardState) {
 	if soft != nil {
 		c.status.Leader = consensus.NodeID(soft.Lead)
+		c.resigned = c.resigned && soft.RaftState == raft.StateLeader
 		switch soft.RaftState {
 		case raft.StateLeader:
 			c.status.Role = consensus.Leader
@@ -281,6 +335,15 @@ func (c *core) observe(soft *raft.SoftState, hard *pb.HardState) {
 		c.status.Term, c.status.Committed = hard.GetTerm(), hard.GetCommit()
 	}
 }
+
+func (c *core) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// Err implements engine.Failer.
+func (c *core) Err() error { return c.err }
 
 // Status implements engine.Core.
 func (c *core) Status() engine.CoreStatus { return c.status }

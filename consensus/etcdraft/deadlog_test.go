@@ -18,7 +18,7 @@ func TestTheLibraryOutlivesItsLogForAMoment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := NewCore(testConfig(1), log, engine.Start{})
+	made, err := NewCore(testConfig(1), log, founded(testConfig(1)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,21 +21,29 @@ func Open(cfg consensus.Config, deps engine.Deps) (consensus.Replica, error) {
 }
 
 // NewCore opens the protocol over a recovered log.
-func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Core, error) {
+func NewCore(cfg consensus.Config, log *storage.Log, start engine.Start) (engine.Core, error) {
 	if err := cfg.Limits.OwnCoreOnly(); err != nil {
 		return nil, fmt.Errorf("etcdraft: %w", err)
 	}
-	s, err := newStore(cfg, log)
+	m := start.Founders
+	if start.Snapshot.Index > 0 {
+		var err error
+		if m, err = decodeMembers(start.Snapshot.Data); err != nil {
+			return nil, fmt.Errorf("etcdraft: the snapshot through %d: %w", start.Snapshot.Index, err)
+		}
+	}
+	s, err := newStore(m, start.Snapshot, log)
 	if err != nil {
 		return nil, err
 	}
 	rc := config(cfg.Limits)
 	rc.ID, rc.Storage, rc.Logger = uint64(cfg.Self), s, logger{cfg.Logger, cfg.Self}
+	rc.Applied = start.Snapshot.Index
 	node, err := raft.NewRawNode(&rc)
 	if err != nil {
 		return nil, fmt.Errorf("etcdraft: %w", err)
 	}
-	return newCore(cfg, s, node), nil
+	return newCore(cfg, s, m, start.Snapshot.Index, node), nil
 }
 
 // Bounds that Limits does not name: bytes of entries in one message, and of
@@ -46,6 +54,10 @@ const (
 )
 
 func config(l consensus.Limits) raft.Config {
+	reads := raft.ReadOnlySafe
+	if l.ReadMode == consensus.ReadLease {
+		reads = raft.ReadOnlyLeaseBased
+	}
 	return raft.Config{
 		ElectionTick: l.ElectionTicks, HeartbeatTick: l.HeartbeatTicks,
 		AsyncStorageWrites:        true,
@@ -54,7 +66,8 @@ func config(l consensus.Limits) raft.Config {
 		MaxInflightMsgs:           max(l.Window, 2),
 		CheckQuorum:               l.CheckQuorum,
 		PreVote:                   l.PreVote,
-		ReadOnlyOption:            raft.ReadOnlySafe,
+		ReadOnlyOption:            reads,
+		StepDownOnRemoval:         true,
 		DisableProposalForwarding: true,
 	}
 }
@@ -63,13 +76,21 @@ func config(l consensus.Limits) raft.Config {
 func Effective(l consensus.Limits) map[string]string {
 	c := config(l)
 	out := engine.Effective(l)
+	reads := "ReadOnlySafe"
+	if c.ReadOnlyOption == raft.ReadOnlyLeaseBased {
+		reads = "ReadOnlyLeaseBased: a leader that heard from a quorum within an election timeout, in ticks; max_clock_drift has no effect"
+	}
 	maps.Copy(out, map[string]string{
 		"library":                     "go.etcd.io/raft/v3 v3.7.0, RawNode",
 		"MaxSizePerMsg":               fmt.Sprint(c.MaxSizePerMsg),
 		"MaxInflightMsgs":             fmt.Sprint(c.MaxInflightMsgs),
 		"MaxCommittedSizePerReady":    fmt.Sprint(c.MaxCommittedSizePerReady),
 		"AsyncStorageWrites":          "true",
-		"ReadOnlyOption":              "ReadOnlySafe",
+		"ReadOnlyOption":              reads,
+		"StepDownOnRemoval":           "true",
+		"membership":                  "one node: a simple change; more: a joint configuration, left by itself",
+		"snapshot_transfer":           "MsgSnap without the state; the receiver pulls the file",
+		"resignation":                 "the library has none: TransferLeader to the best voter, then silence",
 		"election_jitter":             "the library's own, from crypto/rand; Config.Seed has no effect",
 		"hard_state_with_commit_only": "not synced; travels with the next write",
 	})

@@ -2,7 +2,6 @@ package etcdraft
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 
@@ -10,6 +9,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"gfslab/consensus"
+	"gfslab/consensus/engine"
 	"gfslab/consensus/storage"
 )
 
@@ -19,6 +19,12 @@ type store struct {
 	log  *storage.Log
 	hard *pb.HardState
 	conf *pb.ConfState
+	// durable is what the log says of term and vote.
+	durable struct{ term, vote uint64 }
+	// floor is the entry before the first one; the library must know its term.
+	floor mark
+	// snapshot is the newest one, without its state; nil if there is none.
+	snapshot *pb.Snapshot
 	// recent holds the library's own structures of entries that were written
 	// but not yet applied, so that applying one does not build it anew. The
 	// bytes are the log's in any case.
@@ -27,24 +33,74 @@ type store struct {
 
 const maxRecent = 4096
 
-func newStore(cfg consensus.Config, log *storage.Log) (*store, error) {
-	s := &store{log: log, conf: &pb.ConfState{}}
-	for _, p := range cfg.Peers {
-		s.conf.Voters = append(s.conf.Voters, uint64(p.ID))
+// mark is the place of an entry.
+type mark struct{ index, stamp uint64 }
+
+func newStore(m consensus.Members, snapshot storage.SnapshotMeta, log *storage.Log) (*store, error) {
+	s := &store{log: log, conf: confState(m)}
+	if snapshot.Index > 0 {
+		s.offer(snapshot, m)
 	}
+	s.floor = s.findFloor(mark{snapshot.Index, snapshot.Stamp})
 	data := log.HardState()
-	if data == nil {
+	if data == nil && snapshot.Index == 0 {
 		return s, nil
 	}
-	hard, err := decodeHardState(data)
-	if err != nil {
-		return nil, err
+	hard := &pb.HardState{Term: new(uint64(0)), Vote: new(uint64(0)), Commit: new(uint64(0))}
+	if data != nil {
+		var err error
+		if hard, err = decodeHardState(data); err != nil {
+			return nil, err
+		}
 	}
-	if _, last := log.Bounds(); hard.GetCommit() > last {
+	s.durable.term, s.durable.vote = hard.GetTerm(), hard.GetVote()
+	if last, _ := s.LastIndex(); hard.GetCommit() > last {
 		return nil, fmt.Errorf("etcdraft: the hard state says that %d is committed, but the log ends at %d", hard.GetCommit(), last)
+	}
+	// The commit index is written late, and a fetched snapshot may be durable before
+	// the term in which it came: the snapshot vouches for both.
+	hard.Commit = new(max(hard.GetCommit(), snapshot.Index))
+	if hard.GetTerm() < snapshot.Stamp {
+		hard.Term, hard.Vote = new(snapshot.Stamp), new(uint64(0))
 	}
 	s.hard = hard
 	return s, nil
+}
+
+// findFloor finds the entry before the first one in a log that was opened. Of
+// the entry through which the log was cut nobody knows the term, unless a
+// snapshot ends there; then the first entry left serves.
+func (s *store) findFloor(snapshot mark) mark {
+	cut := s.log.Compacted()
+	_, last := s.log.Bounds()
+	if cut == 0 && (last >= snapshot.index || snapshot.index == 0) {
+		return mark{}
+	}
+	if stamp, ok := s.log.Stamp(cut + 1); ok && cut < snapshot.index && last >= snapshot.index {
+		return mark{cut + 1, stamp}
+	}
+	return snapshot
+}
+
+// offer makes a snapshot the one that the library tells others of.
+func (s *store) offer(snapshot storage.SnapshotMeta, m consensus.Members) {
+	s.snapshot = &pb.Snapshot{Metadata: &pb.SnapshotMetadata{
+		Index: new(snapshot.Index), Term: new(snapshot.Stamp), ConfState: confState(m),
+	}}
+}
+
+// compact tells that the log drops everything through index, which is not above
+// a snapshot.
+func (s *store) compact(index uint64, snapshot mark) {
+	if index <= s.floor.index {
+		return
+	}
+	if stamp, ok := s.log.Stamp(index); ok {
+		s.floor = mark{index, stamp}
+	} else {
+		s.floor = snapshot
+	}
+	s.forget(s.floor.index)
 }
 
 const hardStateBytes = 24
@@ -101,6 +157,9 @@ func (s *store) forget(applied uint64) {
 
 // Entries implements raft.Storage.
 func (s *store) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
+	if lo <= s.floor.index {
+		return nil, raft.ErrCompacted
+	}
 	if len(s.recent) > 0 {
 		first := s.recent[0].GetIndex()
 		if lo >= first && hi <= first+uint64(len(s.recent)) {
@@ -147,6 +206,9 @@ func (s *store) read(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 		b := &room[i]
 		b.term, b.index = e.Stamp, e.Index
 		b.entry.Term, b.entry.Index, b.entry.Data = &b.term, &b.index, e.Data
+		if len(e.Data) > 0 && e.Data[0] == engine.ConfigMark {
+			b.entry.Type, b.entry.Data = pb.EntryConfChangeV2.Enum(), e.Data[1:]
+		}
 		out[i] = &b.entry
 	}
 	return out, nil
@@ -154,8 +216,11 @@ func (s *store) read(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 
 // Term implements raft.Storage.
 func (s *store) Term(i uint64) (uint64, error) {
-	if i == 0 {
-		return 0, nil
+	switch {
+	case i == s.floor.index:
+		return s.floor.stamp, nil
+	case i < s.floor.index:
+		return 0, raft.ErrCompacted
 	}
 	if stamp, ok := s.log.Stamp(i); ok {
 		return stamp, nil
@@ -166,14 +231,16 @@ func (s *store) Term(i uint64) (uint64, error) {
 // LastIndex implements raft.Storage.
 func (s *store) LastIndex() (uint64, error) {
 	_, last := s.log.Bounds()
-	return last, nil
+	return max(last, s.floor.index), nil
 }
 
-// FirstIndex implements raft.Storage: nothing is compacted while snapshots are
-// off.
-func (s *store) FirstIndex() (uint64, error) { return 1, nil }
-
-var errNoSnapshots = errors.New("etcdraft: snapshots are off")
+// FirstIndex implements raft.Storage.
+func (s *store) FirstIndex() (uint64, error) { return s.floor.index + 1, nil }
 
 // Snapshot implements raft.Storage.
-func (s *store) Snapshot() (*pb.Snapshot, error) { return nil, errNoSnapshots }
+func (s *store) Snapshot() (*pb.Snapshot, error) {
+	if s.snapshot == nil {
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	return s.snapshot, nil
+}

@@ -39,6 +39,10 @@ func testConfig(n consensus.NodeID) consensus.Config {
 	return cfg
 }
 
+func founded(cfg consensus.Config) engine.Start {
+	return engine.Start{Founders: consensus.Founders(cfg.Peers)}
+}
+
 // TestEntriesFromMemoryAndFromTheLogAgree writes, overwrites, applies and reads
 // at random. What the store answers, from its own list or from the log, must be
 // what was written last, in any case without a hole and within the size.
@@ -46,7 +50,7 @@ func TestEntriesFromMemoryAndFromTheLogAgree(t *testing.T) {
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		log := openLog(t)
-		s, err := newStore(testConfig(3), log)
+		s, err := newStore(consensus.Founders(testConfig(3).Peers), storage.SnapshotMeta{}, log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,13 +109,13 @@ func TestHardStateBeyondTheLogIsRefused(t *testing.T) {
 	if err := log.Commit(&storage.Batch{HardState: encodeHardState(3, 2, 1)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newStore(testConfig(3), log); err == nil {
+	if _, err := newStore(consensus.Founders(testConfig(3).Peers), storage.SnapshotMeta{}, log); err == nil {
 		t.Fatal("entry 1 is committed but not there, and nobody minds")
 	}
 	if err := log.Commit(&storage.Batch{HardState: encodeHardState(3, 2, 0)}); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newStore(testConfig(3), log)
+	s, err := newStore(consensus.Founders(testConfig(3).Peers), storage.SnapshotMeta{}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +129,7 @@ func TestHardStateBeyondTheLogIsRefused(t *testing.T) {
 // that it is committed: one write, and the news rides on the next one.
 func TestACommitIndexAloneIsNotWritten(t *testing.T) {
 	log := openLog(t)
-	c, err := NewCore(testConfig(3), log, engine.Start{})
+	c, err := NewCore(testConfig(3), log, founded(testConfig(3)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,12 +193,12 @@ func TestACommitIndexAloneIsNotWritten(t *testing.T) {
 }
 
 func TestStepRefusesWhatNoPeerSends(t *testing.T) {
-	c, err := NewCore(testConfig(3), openLog(t), engine.Start{})
+	c, err := NewCore(testConfig(3), openLog(t), founded(testConfig(3)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, m := range map[string]*pb.Message{
-		"a snapshot":             {Type: pb.MsgSnap.Enum(), From: new(uint64(2)), To: new(uint64(1))},
+		"an empty snapshot":      {Type: pb.MsgSnap.Enum(), From: new(uint64(2)), To: new(uint64(1))},
 		"a forwarded proposal":   {Type: pb.MsgProp.Enum(), From: new(uint64(2)), To: new(uint64(1))},
 		"a forwarded read":       {Type: pb.MsgReadIndex.Enum(), From: new(uint64(2)), To: new(uint64(1))},
 		"a local message":        {Type: pb.MsgHup.Enum(), From: new(uint64(2)), To: new(uint64(1))},

@@ -20,7 +20,7 @@ func TestAnswersThatRepeatDoNotRepeatTheLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := NewCore(testConfig(3), log, engine.Start{})
+	made, err := NewCore(testConfig(3), log, founded(testConfig(3)))
 	if err != nil {
 		t.Fatal(err)
 	}
