@@ -154,6 +154,9 @@ const (
 	EventSnapshot
 	// EventMembers: the configuration Members, made at Index, is in effect here.
 	EventMembers
+	// EventStalled: the leader of Term gives the lead up because a write to its log
+	// has been under way for an election timeout.
+	EventStalled
 )
 
 // Event tells an observer what a replica does. Observers are called from the

@@ -6,6 +6,25 @@ import (
 	"gfslab/consensus"
 )
 
+func readMode(m consensus.ReadMode) string {
+	switch m {
+	case consensus.ReadLinearizable:
+		return string(m) + ", concurrent readers share a round"
+	case consensus.ReadLease:
+		return string(m) + ", answered without a message while the lease lasts"
+	case consensus.ReadLog:
+		return string(m) + ", concurrent readers share an empty entry"
+	}
+	return string(m) + ", on any replica"
+}
+
+func snapshotEvery(n uint64) string {
+	if n == 0 {
+		return "0: off"
+	}
+	return fmt.Sprintf("at indexes that are multiples of %d", n)
+}
+
 // Effective says how the engine translates l; backends add what is theirs.
 func Effective(l consensus.Limits) map[string]string {
 	entries := l.BatchEntries
@@ -23,10 +42,11 @@ func Effective(l consensus.Limits) map[string]string {
 		"election_ticks":       fmt.Sprintf("%d to %d, drawn anew each time", l.ElectionTicks, 2*l.ElectionTicks-1),
 		"heartbeat_ticks":      fmt.Sprint(l.HeartbeatTicks),
 		"leader_disk_parallel": fmt.Sprint(l.LeaderDiskParallel),
-		"snapshot_every":       fmt.Sprint(l.SnapshotEvery),
+		"snapshot_every":       snapshotEvery(l.SnapshotEvery),
+		"trailing_entries":     fmt.Sprint(l.TrailingEntries),
 		"pre_vote":             fmt.Sprint(l.PreVote),
 		"check_quorum":         fmt.Sprint(l.CheckQuorum),
-		"read_mode":            string(l.ReadMode) + ", concurrent readers share a round",
+		"read_mode":            readMode(l.ReadMode),
 		"forwarding":           "off",
 	}
 }

@@ -31,7 +31,7 @@ func TestAFailingCoreAnswersAReaderOnce(t *testing.T) {
 	core := &failingCore{fakeCore{status: CoreStatus{Role: consensus.Leader, Term: 1}}}
 	r := &Replica{
 		cfg: cfg, core: core, inbox: newInbox(), applier: &applier{},
-		sched:    NewScheduler(SchedulerOptions{Node: 1, Core: core, Window: 1, ReadRetryTicks: 1}),
+		sched:    NewScheduler(SchedulerOptions{Node: 1, Core: core, Window: 1, ElectionTicks: 1}),
 		proposer: batch.New(batch.Options{Node: 1, Limits: cfg.Limits}),
 	}
 	rd := r.readers.get()
@@ -59,8 +59,8 @@ func TestAFailedOpenFreesTheListener(t *testing.T) {
 		Peers: []consensus.Peer{{ID: 1, Addr: "n1:1"}, {ID: 2, Addr: "n2:1"}},
 	}
 	refused := errors.New("refused")
-	_, err = Open(cfg, Deps{FS: disk.FS(faultdisk.NewMem(1)), Dir: "log", Network: network, Listener: l}, "none",
-		func(consensus.Config, *storage.Log, Start) (Core, error) { return nil, refused })
+	_, err = Open(cfg, Deps{FS: disk.FS(faultdisk.NewMem(1)), Dir: "log", Network: network, Listener: l}, Protocol{Name: "none",
+		Open: func(consensus.Config, *storage.Log, Start) (Core, error) { return nil, refused }})
 	if !errors.Is(err, refused) {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestABusyCoreIsAskedAgain(t *testing.T) {
 	queued := make(chan struct{}, 1)
 	r := &Replica{
 		cfg: cfg, core: core, inbox: newInbox(), applier: &applier{},
-		sched:    NewScheduler(SchedulerOptions{Node: 1, Core: core, Window: 1, ReadRetryTicks: 1}),
+		sched:    NewScheduler(SchedulerOptions{Node: 1, Core: core, Window: 1, ElectionTicks: 1}),
 		proposer: batch.New(batch.Options{Node: 1, Limits: cfg.Limits, Notify: func() { queued <- struct{}{} }}),
 	}
 	ctx, cancel := context.WithCancel(t.Context())

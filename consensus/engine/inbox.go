@@ -26,10 +26,19 @@ type input struct {
 	writeErr error
 	applied  uint64
 	readers  []*reader
+	rare     []rare
+}
+
+// rare is what happens seldom: a step of a snapshot, or a call of a method
+// that is not on the path of commands and reads. do runs on the loop; drop runs
+// instead when the replica speaks no more, or for ever closes, with the reason.
+type rare struct {
+	do   func()
+	drop func(reason error)
 }
 
 func (in *input) reset() {
-	in.frames, in.readers = clearSlice(in.frames), clearSlice(in.readers)
+	in.frames, in.readers, in.rare = clearSlice(in.frames), clearSlice(in.readers), clearSlice(in.rare)
 	in.bytes, in.wrote, in.writeErr, in.applied = 0, false, nil, 0
 }
 
@@ -91,6 +100,21 @@ func (b *inbox) read(r *reader) bool {
 	closed := b.closed
 	if !closed {
 		b.in.readers = append(b.in.readers, r)
+	}
+	b.mu.Unlock()
+	if !closed {
+		b.poke()
+	}
+	return !closed
+}
+
+// later lets the loop do something; it reports false when the inbox is closed.
+// After true either do or drop will run.
+func (b *inbox) later(do func(), drop func(error)) bool {
+	b.mu.Lock()
+	closed := b.closed
+	if !closed {
+		b.in.rare = append(b.in.rare, rare{do, drop})
 	}
 	b.mu.Unlock()
 	if !closed {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -39,6 +40,7 @@ func (r *Replica) loop(ticker func(time.Duration) (<-chan time.Time, func())) {
 // turn handles what has come in, then cuts batches while there is room.
 func (r *Replica) turn(ticked bool) {
 	r.fx.Reset()
+	r.sched.SetTime(time.Since(r.opened))
 	if r.in.wrote {
 		if r.in.writeErr != nil {
 			r.die(r.in.writeErr)
@@ -57,6 +59,13 @@ func (r *Replica) turn(ticked bool) {
 	}
 	if r.in.applied != 0 {
 		r.sched.Applied(r.in.applied)
+		r.stale.applied(r.in.applied)
+	}
+	for i, rare := range r.in.rare {
+		r.in.rare[i].drop = nil // refuse must not drop it again
+		if rare.do(); r.dead {
+			return
+		}
 	}
 	r.run()
 	r.startReads()
@@ -77,21 +86,62 @@ func (r *Replica) run() {
 		r.count(e.Kind)
 		r.cfg.Observe(e)
 	}
-	if r.transport != nil {
-		for _, m := range r.fx.Send {
-			r.transport.Send(m.To, m.Body.Size(), m.Body.Append)
-		}
-	}
+	r.send()
 	if r.fx.Write != nil {
 		r.writes <- r.fx.Write // has room: one write is out at a time
 	}
-	if len(r.fx.Apply) > 0 {
-		r.applier.push(r.fx.Apply)
+	if err := r.apply(); err != nil {
+		r.die(err)
+		return
 	}
+	r.transferFiles()
+	r.answer()
 	if n := len(r.fx.ReadsDone); n > 0 {
 		r.readers.done(r.fx.ReadsDone[n-1], r.applier.applied.Load())
 	}
 	r.fx.Reset()
+}
+
+// apply queues what concerns the state machine, all at once: the applier may be
+// beyond the index of a capture that comes later.
+func (r *Replica) apply() error {
+	if r.fx.Restore == nil && r.fx.Capture == 0 {
+		if len(r.fx.Apply) > 0 {
+			r.applier.push(r.fx.Apply)
+		}
+		return nil
+	}
+	var orders []order
+	if meta := r.fx.Restore; meta != nil {
+		file, err := r.restore(meta)
+		if err != nil {
+			return err
+		}
+		orders = append(orders, order{at: meta.Index, restore: file})
+	}
+	if at := r.fx.Capture; at != 0 {
+		orders = append(orders, order{at: at})
+	}
+	r.applier.push(r.fx.Apply, orders...)
+	return nil
+}
+
+// send hands messages to the transport, which encodes them at once.
+func (r *Replica) send() {
+	if r.transport == nil {
+		return
+	}
+	if r.fx.Peers != nil {
+		if err := r.transport.SetPeers(r.fx.Peers); err != nil {
+			r.warn("engine: not all members can be reached", err)
+		}
+	}
+	for _, m := range r.fx.Send {
+		r.sending = m.Body
+		r.transport.Send(m.To, FrameSize(m.Body), r.frame)
+	}
+	r.sent += uint64(len(r.fx.Send))
+	r.sending = nil
 }
 
 // propose cuts the queue into entries. It first lets the callers run that are
@@ -153,7 +203,9 @@ func (r *Replica) startReads() {
 	if round, ok := r.sched.BeginRead(); ok {
 		r.readers.begin(round)
 		r.rounds.Add(1)
+		sent := r.sent
 		r.run()
+		r.readMessages.Add(r.sent - sent)
 	}
 }
 
@@ -180,6 +232,10 @@ func (r *Replica) publish() {
 	r.hint.Store(uint64(s.Leader))
 	r.mu.Lock()
 	r.status = s
+	r.snapshot, r.first = r.sched.Snapshot().Index, r.sched.Compacted()+1
+	if at := r.sched.Members(); at.Index != r.members.Index || r.members.MaxID == 0 {
+		r.members = at
+	}
 	r.mu.Unlock()
 }
 
@@ -193,8 +249,9 @@ func (r *Replica) die(err error) {
 	r.failed = err
 	r.status.Role, r.status.Leader = consensus.Follower, 0
 	r.mu.Unlock()
-	r.cfg.Logger.Error("engine: the log has failed, the replica falls silent", "node", uint64(r.cfg.Self), "error", err)
+	r.cfg.Logger.Error("engine: the replica cannot go on and falls silent", "node", uint64(r.cfg.Self), "error", err)
 	r.lostLead(r.notLeader())
+	r.dismiss(fmt.Errorf("engine: the replica has fallen silent: %w", err))
 }
 
 // refuse sends away those that came while or after the replica died.
@@ -202,6 +259,16 @@ func (r *Replica) refuse() {
 	r.readers.waiting = append(r.readers.waiting, r.in.readers...)
 	r.readers.fail(r.notLeader())
 	r.proposer.FailQueued(r.notLeader())
+	r.dropRare(r.Err())
+}
+
+func (r *Replica) dropRare(reason error) {
+	for _, rare := range r.in.rare {
+		if rare.drop != nil {
+			rare.drop(reason)
+		}
+	}
+	r.in.rare = clearSlice(r.in.rare)
 }
 
 // end finishes every caller when the replica closes.
@@ -211,6 +278,8 @@ func (r *Replica) end(err error) {
 	r.inbox.take(&r.in)
 	r.readers.waiting = append(r.readers.waiting, r.in.readers...)
 	r.readers.fail(err)
+	r.dropRare(err)
+	r.dismiss(err)
 	if r.held.Data != nil {
 		r.proposer.Fail(r.held.Seq, err)
 	}

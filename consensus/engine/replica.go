@@ -32,38 +32,49 @@ type Deps struct {
 	Ticker func(d time.Duration) (ticks <-chan time.Time, stop func())
 }
 
-// Factory opens a protocol over a recovered log.
+// Factory opens a core over a recovered log.
 type Factory func(cfg consensus.Config, log *storage.Log, start Start) (Core, error)
 
-// Replica is a core at work. It implements consensus.Replica.
+// Replica is a core at work. It implements consensus.Replica and all that is
+// optional beside it.
 type Replica struct {
 	cfg       consensus.Config
 	log       *storage.Log
+	recovered Recovered
 	sched     *Scheduler
 	proposer  *batch.Proposer
-	transport *wire.Transport // nil in a cluster of one
+	transport *wire.Transport // nil if it runs alone
 	inbox     *inbox
 	applier   *applier
+	files     *files
 	readers   readers
+	stale     staleReaders
 	writes    chan *storage.Batch // room for one; closed by the loop
 	core      Core
+	opened    time.Time // what SetTime counts from
 
-	leading   atomic.Bool
-	hint      atomic.Uint64
-	campaigns atomic.Uint64
-	leads     atomic.Uint64
-	rounds    atomic.Uint64
-	badFrames atomic.Uint64
+	leading atomic.Bool
+	hint    atomic.Uint64
+	totals
 
-	mu     sync.Mutex
-	status CoreStatus
-	failed error // why the replica has stopped speaking
+	mu       sync.Mutex
+	status   CoreStatus
+	members  consensus.Members
+	snapshot uint64 // index of the newest on disk
+	first    uint64 // the lowest index that the log may hold
+	failed   error  // why the replica has stopped speaking
 
 	// The loop's own.
-	in   input
-	fx   Effects
-	held batch.Batch // cut, but the core was busy
-	dead bool
+	in           input
+	fx           Effects
+	held         batch.Batch // cut, but the core was busy
+	dead         bool
+	fetched      *storage.SnapshotFile // not yet handed to the state machine
+	snapshotting []snapshotWaiter
+	changing     chan ChangeEnd
+	transferring chan TransferEnd
+	sending      Body                // what frame encodes
+	frame        func([]byte) []byte // made once
 
 	stop     chan struct{}
 	stopOnce sync.Once
@@ -73,22 +84,26 @@ type Replica struct {
 }
 
 var (
-	_ consensus.Replica    = (*Replica)(nil)
-	_ consensus.TermReader = (*Replica)(nil)
+	_ consensus.Replica     = (*Replica)(nil)
+	_ consensus.TermReader  = (*Replica)(nil)
+	_ consensus.Membership  = (*Replica)(nil)
+	_ consensus.Transferrer = (*Replica)(nil)
+	_ consensus.Snapshotter = (*Replica)(nil)
+	_ consensus.StaleReader = (*Replica)(nil)
 )
 
-// Open recovers the log in deps.Dir and starts the replica. protocol names the
-// backend: a directory that another protocol, cluster or node wrote is refused.
-// It owns deps.Listener from here on, also when it fails.
-func Open(cfg consensus.Config, deps Deps, protocol string, open Factory) (*Replica, error) {
-	r, err := recoverAndStart(cfg, deps, protocol, open)
+// Open recovers the log in deps.Dir and starts the replica. A directory that
+// another protocol, cluster or node wrote is refused. It owns deps.Listener from
+// here on, also when it fails.
+func Open(cfg consensus.Config, deps Deps, p Protocol) (*Replica, error) {
+	r, err := recoverAndStart(cfg, deps, p)
 	if err != nil && deps.Listener != nil {
 		_ = deps.Listener.Close() // perhaps closed already
 	}
 	return r, err
 }
 
-func recoverAndStart(cfg consensus.Config, deps Deps, protocol string, open Factory) (*Replica, error) {
+func recoverAndStart(cfg consensus.Config, deps Deps, p Protocol) (*Replica, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
@@ -99,38 +114,29 @@ func recoverAndStart(cfg consensus.Config, deps Deps, protocol string, open Fact
 	if err != nil {
 		return nil, fmt.Errorf("engine: node %d: %w", cfg.Self, err)
 	}
-	r, err := start(cfg, deps, protocol, open, log)
+	r, err := start(cfg, deps, p, log)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("engine: node %d: %w", cfg.Self, err), log.Close())
 	}
 	return r, nil
 }
 
-func start(cfg consensus.Config, deps Deps, protocol string, open Factory, log *storage.Log) (*Replica, error) {
-	if err := identify(cfg, protocol, log); err != nil {
-		return nil, err
-	}
-	core, err := open(cfg, log, Start{Founders: consensus.Founders(cfg.Peers)})
+func start(cfg consensus.Config, deps Deps, p Protocol, log *storage.Log) (*Replica, error) {
+	recovered, err := Recover(cfg, log, p)
 	if err != nil {
 		return nil, err
 	}
-	nonce := rand.Uint64()
-	r := &Replica{
-		cfg: cfg, log: log, core: core, inbox: newInbox(),
-		writes: make(chan *storage.Batch, 1), stop: make(chan struct{}), closed: make(chan struct{}),
+	core, err := p.Open(cfg, log, recovered.Start)
+	if err != nil {
+		return nil, err
 	}
-	r.sched = NewScheduler(SchedulerOptions{
-		Node: cfg.Self, Core: core, FirstRead: nonce >> 1, Window: cfg.Limits.Window, ReadRetryTicks: cfg.Limits.ElectionTicks,
-	})
-	r.proposer = batch.New(batch.Options{Node: uint64(cfg.Self), Nonce: nonce, Limits: cfg.Limits, Notify: r.inbox.poke})
-	r.applier = &applier{
-		node: cfg.Self, machine: cfg.StateMachine, proposer: r.proposer, observe: cfg.Observe,
-		done: r.inbox.appliedTo, wake: make(chan struct{}, 1),
+	if at := recovered.Snapshot; at.Index > 0 {
+		cfg.Observe(consensus.Event{Kind: consensus.EventRestored, Node: cfg.Self, Term: at.Stamp, Index: at.Index})
 	}
-	r.publish()
-	if len(cfg.Peers) > 1 {
+	r := newReplica(cfg, log, core, recovered)
+	if !p.Alone && (deps.Network != nil || len(cfg.Peers) > 1) {
 		r.transport, err = wire.NewTransport(wire.TransportOptions{
-			Cluster: cfg.Cluster, Self: cfg.Self, Peers: cfg.Peers, Listener: deps.Listener, Network: deps.Network,
+			Cluster: cfg.Cluster, Self: cfg.Self, Peers: r.sched.Peers(), Listener: deps.Listener, Network: deps.Network,
 			Seed: cfg.Seed, Logger: cfg.Logger, Handler: r.inbox.frame,
 		})
 		if err != nil {
@@ -145,23 +151,34 @@ func start(cfg consensus.Config, deps Deps, protocol string, open Factory, log *
 	}
 	r.tasks.Go(r.write)
 	r.tasks.Go(r.applier.run)
+	r.tasks.Go(r.files.run)
 	r.tasks.Go(func() { r.loop(ticker) })
 	return r, nil
 }
 
-// identity is the stable key that names the owner of a log.
-const identity = "engine.identity"
-
-func identify(cfg consensus.Config, protocol string, log *storage.Log) error {
-	want := fmt.Sprintf("%s/%s/%d", protocol, cfg.Cluster, cfg.Self)
-	got, ok := log.Stable(identity)
-	switch {
-	case !ok:
-		return log.Commit(&storage.Batch{Stable: []storage.KV{{Key: identity, Value: []byte(want)}}})
-	case string(got) != want:
-		return fmt.Errorf("the log belongs to %q, not to %q", got, want)
+func newReplica(cfg consensus.Config, log *storage.Log, core Core, recovered Recovered) *Replica {
+	nonce := rand.Uint64()
+	r := &Replica{
+		cfg: cfg, log: log, core: core, recovered: recovered, inbox: newInbox(), opened: time.Now(),
+		writes: make(chan *storage.Batch, 1), stop: make(chan struct{}), closed: make(chan struct{}),
 	}
-	return nil
+	r.frame = func(dst []byte) []byte { return AppendFrame(dst, r.sending) }
+	r.sched = NewScheduler(SchedulerOptions{
+		Node: cfg.Self, Core: core, FirstRead: nonce >> 1, Window: cfg.Limits.Window, ElectionTicks: cfg.Limits.ElectionTicks,
+		ReadMode: cfg.Limits.ReadMode, SnapshotEvery: cfg.Limits.SnapshotEvery, TrailingEntries: cfg.Limits.TrailingEntries,
+		Recovered: recovered, Peers: cfg.Peers,
+	})
+	r.proposer = batch.New(batch.Options{Node: uint64(cfg.Self), Nonce: nonce, Limits: cfg.Limits, Notify: r.inbox.poke})
+	r.files = &files{io: NewSnapshotIO(log), wake: make(chan struct{}, 1)}
+	r.applier = &applier{
+		node: cfg.Self, machine: cfg.StateMachine, proposer: r.proposer, observe: cfg.Observe,
+		done: r.inbox.appliedTo, captured: r.captured, wake: make(chan struct{}, 1),
+		failed: func(err error) { r.inbox.later(func() { r.die(err) }, func(error) {}) },
+		stamp:  recovered.Snapshot.Stamp, replay: replay{last: recovered.LastEntry},
+	}
+	r.applier.applied.Store(recovered.Snapshot.Index)
+	r.publish()
+	return r
 }
 
 // write commits one batch at a time.
@@ -187,12 +204,16 @@ func (r *Replica) ReadBarrier(ctx context.Context) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+	if r.cfg.Limits.ReadMode == consensus.ReadStale {
+		return r.ReadStale(ctx, 0)
+	}
 	if !r.leading.Load() {
 		if r.isClosing() {
 			return 0, consensus.ErrClosed
 		}
 		return 0, r.notLeader()
 	}
+	r.reads.Add(1)
 	rd := r.readers.get()
 	if !r.inbox.read(rd) {
 		r.readers.put(rd)
@@ -222,7 +243,7 @@ func (r *Replica) Err() error {
 }
 
 // Close implements consensus.Replica. It waits for the write and the
-// application under way.
+// application under way; a snapshot that is being written is given up.
 func (r *Replica) Close() error {
 	r.stopOnce.Do(func() {
 		r.inbox.close() // first: what the loop takes last is then complete
@@ -231,8 +252,10 @@ func (r *Replica) Close() error {
 			r.closeErr = r.transport.Close()
 		}
 		r.applier.stop()
+		r.files.stop()
 		r.tasks.Wait()
-		r.closeErr = errors.Join(r.closeErr, r.log.Close())
+		r.dropFile()
+		r.closeErr = errors.Join(r.closeErr, r.files.io.Close(), r.log.Close())
 		close(r.closed)
 	})
 	<-r.closed

@@ -141,7 +141,7 @@ func randomWrites(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	core := &fakeCore{rng: rng, log: map[uint64]storage.Entry{}}
 	disk := &fakeDisk{log: map[uint64]storage.Entry{}}
-	s := NewScheduler(SchedulerOptions{Node: 1, Core: core, Window: 10, ReadRetryTicks: 5})
+	s := NewScheduler(SchedulerOptions{Node: 1, Core: core, Window: 10, ElectionTicks: 5})
 	var fx Effects
 	var applied uint64
 	durable := func() uint64 {
@@ -308,7 +308,7 @@ func TestEventsAndLossOfTheLead(t *testing.T) {
 
 func TestReadRounds(t *testing.T) {
 	core := &fakeCore{status: CoreStatus{Role: consensus.Leader, Term: 1}}
-	s := NewScheduler(SchedulerOptions{Node: 1, Core: core, FirstRead: 100, ReadRetryTicks: 3})
+	s := NewScheduler(SchedulerOptions{Node: 1, Core: core, FirstRead: 100, ElectionTicks: 3})
 	var fx Effects
 	expect := func(what string, want ...uint64) {
 		t.Helper()

@@ -55,6 +55,19 @@ func snapshotInfo(name string, f disk.File) (SnapshotInfo, error) {
 // ReadAt implements io.ReaderAt.
 func (s *SnapshotFile) ReadAt(p []byte, off int64) (int, error) { return s.f.ReadAt(p, off) }
 
+// Check reads the whole file and compares it with its checksum.
+func (s *SnapshotFile) Check() error {
+	_, _, err := openSnapshot(snapshotName(s.Info.SnapshotMeta, s.Info.Fetched), s.f)
+	return err
+}
+
+// Body returns a reader of what the state machine wrote. It reads through its
+// own position; the file must stay open meanwhile.
+func (s *SnapshotFile) Body() (io.Reader, error) {
+	_, body, err := readSnapshotHead(snapshotName(s.Info.SnapshotMeta, s.Info.Fetched), s.f, s.Info.Size-trailerBytes)
+	return body, err
+}
+
 // Close closes the file.
 func (s *SnapshotFile) Close() error { return s.f.Close() }
 
@@ -103,32 +116,42 @@ func (r *SnapshotReceiver) Append(p []byte) error {
 // Size is the number of bytes put together.
 func (r *SnapshotReceiver) Size() int64 { return r.size }
 
-// Commit checks the whole file, and makes it durable and the newest snapshot. A
-// file that is damaged, or is not what was announced, is an error that wraps
-// ErrCorrupt, and is removed; an index below the newest snapshot's one that
-// wraps ErrSuperseded.
-func (r *SnapshotReceiver) Commit() (SnapshotMeta, error) {
-	meta, err := r.finish()
+// Commit checks the whole file, makes it durable and the newest snapshot, and
+// returns it open. A file that is damaged, or is not what was announced, is an
+// error that wraps ErrCorrupt or ErrFormat, and is removed; an index below the
+// newest snapshot's one that wraps ErrSuperseded.
+func (r *SnapshotReceiver) Commit() (*SnapshotFile, error) {
+	file, err := r.finish()
 	if err != nil {
-		return SnapshotMeta{}, errors.Join(err, r.Abort())
+		return nil, errors.Join(err, r.Abort())
 	}
-	return meta, r.l.publish(r.file, snapshotName(meta, true))
+	if err := r.l.publish(r.file, snapshotName(file.Info.SnapshotMeta, true)); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
-func (r *SnapshotReceiver) finish() (SnapshotMeta, error) {
+// finish opens the file anew, so that what is checked is what can be read.
+func (r *SnapshotReceiver) finish() (*SnapshotFile, error) {
 	if err := r.l.syncFile(r.file.f); err != nil {
-		return SnapshotMeta{}, err
+		return nil, err
 	}
 	name := snapshotName(r.info.SnapshotMeta, true)
 	f, err := r.l.opts.FS.Open(r.file.path)
 	if err != nil {
-		return SnapshotMeta{}, err
+		return nil, err
 	}
-	meta, _, err := openSnapshot(name, f)
-	if err == nil && (r.size != r.info.Size || meta.Index != r.info.Index || meta.Stamp != r.info.Stamp) {
+	info := SnapshotInfo{}
+	if _, _, err = openSnapshot(name, f); err == nil {
+		info, err = snapshotInfo(name, f)
+	}
+	if w := r.info; err == nil && (r.size != w.Size || info.Index != w.Index || info.Stamp != w.Stamp || info.CRC != w.CRC) {
 		err = &CorruptionError{File: name, Reason: "the snapshot is not the one that was announced"}
 	}
-	return meta, errors.Join(err, f.Close())
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &SnapshotFile{Info: info, f: f}, nil
 }
 
 // Abort gives the file up.

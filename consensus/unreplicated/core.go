@@ -12,7 +12,7 @@ import (
 
 // Open starts the replica on the log in deps.Dir.
 func Open(cfg consensus.Config, deps engine.Deps) (consensus.Replica, error) {
-	r, err := engine.Open(cfg, deps, "unreplicated", NewCore)
+	r, err := engine.Open(cfg, deps, engine.Protocol{Name: "unreplicated", Alone: true, Open: NewCore})
 	if err != nil {
 		return nil, err
 	}

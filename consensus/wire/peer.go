@@ -18,6 +18,7 @@ const (
 	firstBackoff = 5 * time.Millisecond
 	lastBackoff  = 200 * time.Millisecond
 	dialTime     = 500 * time.Millisecond
+	farewellTime = 100 * time.Millisecond
 	// keepBuffer is the largest buffer kept for reuse.
 	keepBuffer = 4 << 20
 )
@@ -32,6 +33,9 @@ type peer struct {
 	rng     *rand.Rand // used by run only
 	wake    chan struct{}
 	alive   chan struct{}
+	// done ends with the transport, or when it ceases to be a peer.
+	done   context.Context
+	cancel context.CancelFunc
 
 	mu       sync.Mutex
 	queue    []byte // whole messages, in order
@@ -40,9 +44,10 @@ type peer struct {
 }
 
 func newPeer(t *Transport, p consensus.Peer, n Network, limit int, seed uint64) *peer {
+	done, cancel := context.WithCancel(t.done)
 	return &peer{
-		t: t, id: p.ID, addr: p.Addr, network: n, limit: limit,
-		rng:  rand.New(rand.NewPCG(seed, uint64(t.id.self)<<32^uint64(p.ID))),
+		done: done, cancel: cancel, t: t, id: p.ID, addr: p.Addr, network: n, limit: limit,
+		rng:  rand.New(rand.NewPCG(seed, uint64(t.id.Load().self)<<32^uint64(p.ID))),
 		wake: make(chan struct{}, 1), alive: make(chan struct{}, 1),
 	}
 }
@@ -52,7 +57,7 @@ func newPeer(t *Transport, p consensus.Peer, n Network, limit int, seed uint64) 
 func (p *peer) add(size int, encode func([]byte) []byte) bool {
 	p.mu.Lock()
 	start := len(p.queue)
-	if p.t.done.Err() != nil || start > 0 && start+lengthBytes+size > p.limit {
+	if p.done.Err() != nil || start > 0 && start+lengthBytes+size > p.limit {
 		p.mu.Unlock()
 		return false
 	}
@@ -109,7 +114,8 @@ func (p *peer) poke() {
 func (p *peer) run() {
 	backoff := firstBackoff
 	reported := false
-	for p.t.done.Err() == nil {
+	defer p.cancel()
+	for p.done.Err() == nil {
 		c, err := p.dial()
 		if err != nil {
 			p.discard() // what waits is old by now; protocols send anew
@@ -118,7 +124,7 @@ func (p *peer) run() {
 				p.t.log.Warn("a peer refused us", "peer", uint64(p.id), "addr", p.addr, "err", err)
 				reported = true
 			}
-			pause(p.t.done, p.alive, backoff/2+time.Duration(p.rng.Int64N(int64(backoff/2))))
+			pause(p.done, p.alive, backoff/2+time.Duration(p.rng.Int64N(int64(backoff/2))))
 			backoff = min(2*backoff, lastBackoff)
 			continue
 		}
@@ -135,7 +141,7 @@ func (p *peer) discard() {
 }
 
 func (p *peer) dial() (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(p.t.done, dialTime)
+	ctx, cancel := context.WithTimeout(p.done, dialTime)
 	defer cancel()
 	c, err := p.network.Dial(ctx, p.addr)
 	if err != nil {
@@ -144,7 +150,7 @@ func (p *peer) dial() (net.Conn, error) {
 	if !p.t.conns.add(c) {
 		return nil, net.ErrClosed
 	}
-	if err := greet(c, hello{kind: kindMessages, from: p.t.id.self, to: p.id, cluster: p.t.id.cluster}); err != nil {
+	if err := greet(c, hello{kind: kindMessages, from: p.t.id.Load().self, to: p.id, cluster: p.t.id.Load().cluster}); err != nil {
 		p.t.conns.remove(c)
 		return nil, err
 	}
@@ -168,6 +174,10 @@ func (p *peer) serve(c net.Conn) {
 		case <-p.wake:
 		case <-ended:
 			return
+		case <-p.done.Done():
+			p.farewell(c)
+			<-ended
+			return
 		}
 		buf, messages := p.take()
 		if len(buf) == 0 {
@@ -185,4 +195,13 @@ func (p *peer) serve(c net.Conn) {
 		p.t.count.bytes.Add(uint64(len(buf)))
 		p.give(buf)
 	}
+}
+
+// farewell sends a former peer what already waited for it (that it is no member
+// any more, say), and closes.
+func (p *peer) farewell(c net.Conn) {
+	if buf, n := p.take(); n > 0 && p.t.done.Err() == nil && c.SetWriteDeadline(time.Now().Add(farewellTime)) == nil {
+		_, _ = c.Write(buf) // it may be gone
+	}
+	_ = c.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"gfslab/consensus"
 )
@@ -49,9 +50,8 @@ type TransportOptions struct {
 // Transport sends messages to the other replicas of a cluster and receives
 // theirs: one outgoing connection a peer, kept open, and one incoming.
 type Transport struct {
-	id       identity
 	listener net.Listener
-	peers    map[consensus.NodeID]*peer
+	opts     TransportOptions
 	maxFrame int
 	handler  func(consensus.NodeID, []byte)
 	log      *slog.Logger
@@ -61,6 +61,10 @@ type Transport struct {
 	stop     context.CancelFunc
 	done     context.Context
 	tasks    sync.WaitGroup
+
+	// id and peers are replaced as a whole, never changed.
+	id    atomic.Pointer[identity]
+	peers atomic.Pointer[map[consensus.NodeID]*peer]
 
 	mu       sync.Mutex
 	incoming map[consensus.NodeID]*incoming
@@ -97,21 +101,67 @@ func NewTransport(o TransportOptions) (*Transport, error) {
 	}
 	done, stop := context.WithCancel(context.Background())
 	t := &Transport{
-		id: id, listener: o.Listener, peers: map[consensus.NodeID]*peer{},
+		listener: o.Listener, opts: o,
 		maxFrame: o.MaxFrameBytes, handler: o.Handler, log: o.Logger,
 		slots: make(chan struct{}, handshakes), done: done, stop: stop,
 		incoming: map[consensus.NodeID]*incoming{},
 	}
-	for _, p := range o.Peers {
-		if p.ID != o.Self {
-			t.peers[p.ID] = newPeer(t, p, o.Network, o.QueueBytes, o.Seed)
+	t.id.Store(&id)
+	t.peers.Store(&map[consensus.NodeID]*peer{})
+	t.dial(o.Peers)
+	t.tasks.Go(t.accept)
+	return t, nil
+}
+
+// SetPeers says whom to talk to from now on: new ones are dialed, the
+// connections of the others are closed, and their handshakes refused. A peer
+// whose address is another is dialed there. It does not block, and belongs to
+// the goroutine that sends.
+func (t *Transport) SetPeers(peers []consensus.Peer) error {
+	old := t.id.Load()
+	id, err := newIdentity(old.kind, old.cluster, old.self, peers)
+	if err != nil || t.done.Err() != nil {
+		return err
+	}
+	t.id.Store(&id)
+	t.dial(peers)
+	return nil
+}
+
+// dial runs a peer for each of peers, and ends those of all others.
+func (t *Transport) dial(peers []consensus.Peer) {
+	self := t.id.Load().self
+	before := *t.peers.Load()
+	after := map[consensus.NodeID]*peer{}
+	for _, p := range peers {
+		if p.ID == self {
+			continue
+		}
+		after[p.ID] = before[p.ID]
+		if old := before[p.ID]; old == nil || old.addr != p.Addr {
+			after[p.ID] = newPeer(t, p, t.opts.Network, t.opts.QueueBytes, t.opts.Seed)
+			t.tasks.Go(after[p.ID].run)
 		}
 	}
-	t.tasks.Go(t.accept)
-	for _, p := range t.peers {
-		t.tasks.Go(p.run)
+	t.peers.Store(&after)
+	for id, p := range before {
+		if after[id] != p {
+			p.cancel()
+		}
+		if after[id] == nil {
+			t.hangUp(id)
+		}
 	}
-	return t, nil
+}
+
+// hangUp closes what a former peer dialed to us.
+func (t *Transport) hangUp(id consensus.NodeID) {
+	t.mu.Lock()
+	in := t.incoming[id]
+	t.mu.Unlock()
+	if in != nil {
+		_ = in.conn.Close()
+	}
 }
 
 func newIdentity(k kind, cluster string, self consensus.NodeID, peers []consensus.Peer) (identity, error) {
@@ -134,7 +184,7 @@ func newIdentity(k kind, cluster string, self consensus.NodeID, peers []consensu
 // means that the message was dropped: unknown peer, full queue, too large, or
 // closed. True promises nothing about delivery.
 func (t *Transport) Send(to consensus.NodeID, size int, encode func(dst []byte) []byte) bool {
-	p := t.peers[to]
+	p := (*t.peers.Load())[to]
 	if p == nil || !p.add(size, encode) {
 		t.count.dropped.Add(1)
 		return false
@@ -175,7 +225,7 @@ func (t *Transport) accept() {
 		}
 		t.tasks.Go(func() {
 			defer t.conns.remove(c)
-			from, err := t.id.receive(c)
+			from, err := t.id.Load().receive(c)
 			<-t.slots
 			if err != nil {
 				logRefused(t.done, t.log, c, err)
@@ -199,7 +249,11 @@ func (t *Transport) receive(from consensus.NodeID, c net.Conn) {
 		_ = before.conn.Close()
 		<-before.done // one handler call a peer at a time, in order
 	}
-	t.peers[from].poke() // it is alive: dial it now rather than after the backoff
+	if p := (*t.peers.Load())[from]; p != nil {
+		p.poke() // it is alive: dial it now rather than after the backoff
+	} else {
+		return // it ceased to be a peer while it shook hands
+	}
 	f := frameReader{r: c, max: t.maxFrame}
 	for {
 		m, err := f.next()

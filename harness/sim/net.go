@@ -40,7 +40,7 @@ func (n *network) send(from *node, m engine.Message) {
 		w.fail("addressee", "node %d sends to node %d", from.number(), m.To)
 	}
 	l := &n.links[from.index][to]
-	frame := m.Body.Append(make([]byte, 0, m.Body.Size()))
+	frame := engine.AppendFrame(make([]byte, 0, engine.FrameSize(m.Body)), m.Body)
 	w.report.Messages++
 	if l.cut {
 		if w.swarm.Held && len(l.held) < maxHeld {

@@ -95,7 +95,7 @@ func (n *node) start() {
 		w.fail("restart", "node %d: %v", n.number(), err)
 	}
 	n.sched = engine.NewScheduler(engine.SchedulerOptions{
-		Node: n.id, Core: n.core, FirstRead: nonce.next() >> 1, Window: cfg.Limits.Window, ReadRetryTicks: cfg.Limits.ElectionTicks,
+		Node: n.id, Core: n.core, FirstRead: nonce.next() >> 1, Window: cfg.Limits.Window, ElectionTicks: cfg.Limits.ElectionTicks,
 	})
 	n.fx, n.in, n.awake, n.writing, n.applies, n.working, n.applied = engine.Effects{}, input{}, false, nil, nil, false, 0
 	n.pipe, n.readers = pipeline{nonce: nonce.next(), open: map[uint64]*flight{}}, readers{}
