@@ -31,7 +31,7 @@ func Schedule(p rundir.Plan, heartbeat time.Duration) []nemesis.Step {
 // window on the run's clock. Everything is healed when it returns, also when
 // ctx has ended.
 func (r *run) breakAndHeal(ctx context.Context, began int64) ([]*injected, error) {
-	limits, err := LimitsOf(r.plan.Setting)
+	limits, err := PlanLimits(r.plan)
 	if err != nil {
 		return nil, err
 	}

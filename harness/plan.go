@@ -123,6 +123,9 @@ func ValidatePlan(p rundir.Plan) error {
 	oneOf("workload", p.Workload, workloads.Names())
 	oneOf("fault", p.Fault, nemesis.Names())
 	oneOf("setting", p.Setting, Settings())
+	if _, err := PlanLimits(p); err != nil && slices.Contains(Settings(), p.Setting) {
+		errs = append(errs, fmt.Errorf("limits: %w", err))
+	}
 	oneOf("tier", p.Tier, []string{"local", "virtual"})
 	oneOf("arrival", p.Arrival, []string{"closed", "open"})
 	check(p.Replicas >= 1 && p.Replicas <= 9, "replicas is %d; it must be 1 to 9", p.Replicas)

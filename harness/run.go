@@ -104,7 +104,7 @@ func (r *run) now() int64 { return int64(time.Since(r.start)) }
 
 // record runs the plan and seals the directory.
 func (r *run) record(ctx context.Context) (err error) {
-	limits, err := LimitsOf(r.plan.Setting)
+	limits, err := PlanLimits(r.plan)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (r *run) manifest() (*rundir.Writer, error) {
 	if err := os.MkdirAll(r.o.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	limits, err := LimitsOf(r.plan.Setting)
+	limits, err := PlanLimits(r.plan)
 	if err != nil {
 		return nil, err
 	}

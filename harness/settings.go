@@ -1,9 +1,12 @@
 package harness
 
 import (
+	"cmp"
 	"fmt"
+	"time"
 
 	"gfslab/consensus"
+	"gfslab/results/rundir"
 )
 
 // Settings names the published settings of the limits.
@@ -24,4 +27,51 @@ func LimitsOf(setting string) (consensus.Limits, error) {
 		return l, nil
 	}
 	return consensus.Limits{}, fmt.Errorf("setting %q is unknown; it must be one of %v", setting, Settings())
+}
+
+// PlanLimits returns the limits of a plan: its setting's, and what differs.
+func PlanLimits(p rundir.Plan) (consensus.Limits, error) {
+	l, err := LimitsOf(p.Setting)
+	if err != nil {
+		return l, err
+	}
+	return Differ(l, p.Limits)
+}
+
+// Differ returns the limits with what d sets, or every contradiction in them.
+func Differ(l consensus.Limits, d rundir.Limits) (consensus.Limits, error) {
+	l.ReadMode = cmp.Or(consensus.ReadMode(d.ReadMode), l.ReadMode)
+	l.SnapshotEvery = cmp.Or(d.SnapshotEvery, l.SnapshotEvery)
+	l.TrailingEntries = cmp.Or(d.TrailingEntries, l.TrailingEntries)
+	l.Tick = cmp.Or(time.Duration(d.Tick), l.Tick)
+	l.ElectionTicks = cmp.Or(d.ElectionTicks, l.ElectionTicks)
+	l.HeartbeatTicks = cmp.Or(d.HeartbeatTicks, l.HeartbeatTicks)
+	l.BatchEntries = cmp.Or(d.BatchEntries, l.BatchEntries)
+	l.BatchBytes = cmp.Or(d.BatchBytes, l.BatchBytes)
+	l.Window = cmp.Or(d.Window, l.Window)
+	l.MaxClockDrift = cmp.Or(d.MaxClockDrift, l.MaxClockDrift)
+	l.Phase1Quorum = cmp.Or(d.Phase1Quorum, l.Phase1Quorum)
+	l.Phase2Quorum = cmp.Or(d.Phase2Quorum, l.Phase2Quorum)
+	for _, b := range []struct {
+		name, value string
+		field       *bool
+	}{
+		{"leader_disk_parallel", d.LeaderDiskParallel, &l.LeaderDiskParallel},
+		{"pre_vote", d.PreVote, &l.PreVote},
+		{"check_quorum", d.CheckQuorum, &l.CheckQuorum},
+	} {
+		switch b.value {
+		case "":
+		case "on", "off":
+			*b.field = b.value == "on"
+		default:
+			return l, fmt.Errorf("%s is %q; it must be on or off", b.name, b.value)
+		}
+	}
+	if s := (consensus.Switches{
+		Eligibility: d.Eligibility, Number: d.Number, OldSlots: d.OldSlots, Acceptance: d.Acceptance, Notice: d.Notice, CatchUp: d.CatchUp,
+	}); s != (consensus.Switches{}) {
+		l.Switches = s
+	}
+	return l, l.Validate()
 }

@@ -42,6 +42,8 @@ type Plan struct {
 	RecordBytes int `toml:"record_bytes" json:"record_bytes"`
 	// CheckTimeout bounds each checker.
 	CheckTimeout Duration `toml:"check_timeout" json:"check_timeout"`
+	// Limits differ from the setting's.
+	Limits Limits `toml:"limits,omitempty" json:"limits,omitzero"`
 }
 
 // Duration is a time.Duration written as text ("150ms").
