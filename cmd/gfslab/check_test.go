@@ -13,7 +13,7 @@ import (
 // that was seen decides the exit code.
 func TestCheckGoesOnAfterADamagedDirectory(t *testing.T) {
 	good := filepath.Join(t.TempDir(), "good")
-	if code, out, errs := call(t, "run", "--workload", "append", "--backend", "multipaxos", "--duration", "800ms", "--out", good); code != 0 {
+	if code, out, errs := invoke(t, "run", "--workload", "append", "--backend", "multipaxos", "--duration", "800ms", "--out", good); code != 0 {
 		t.Fatalf("exit %d\n%s%s", code, out, errs)
 	}
 	bad, cut := filepath.Join(t.TempDir(), "bad"), filepath.Join(t.TempDir(), "cut")
@@ -44,7 +44,7 @@ func TestCheckGoesOnAfterADamagedDirectory(t *testing.T) {
 		"check " + cut + " " + good:             exitInfrastructure,
 		"check " + good + " " + cut + " " + bad: exitInvalid,
 	} {
-		code, out, errs := call(t, strings.Fields(line)...)
+		code, out, errs := invoke(t, strings.Fields(line)...)
 		if code != want || strings.Contains(line, bad) && !strings.Contains(out, "node cs2") || strings.Contains(line, cut) && !strings.Contains(errs, "not sealed") {
 			t.Errorf("%s: exit %d, want %d\n%s%s", line, code, want, out, errs)
 		}

@@ -14,8 +14,8 @@ import (
 	"gfslab/results/rundir"
 )
 
-// call runs one command line.
-func call(t *testing.T, args ...string) (code int, stdout, stderr string) {
+// invoke runs one command line.
+func invoke(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code = execute(t.Context(), args, &out, &errs)
@@ -105,7 +105,7 @@ func TestUsage(t *testing.T) {
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Chdir(t.TempDir())
-			code, stdout, stderr := call(t, strings.Fields(line)...)
+			code, stdout, stderr := invoke(t, strings.Fields(line)...)
 			if code != exitUsage || !strings.Contains(stderr, want) || stdout != "" {
 				t.Errorf("exit code %d, want %d; said %q, want %q; printed %q", code, exitUsage, stderr, want, stdout)
 			}
@@ -133,14 +133,14 @@ func TestHelpAndCompletion(t *testing.T) {
 		if line == "" {
 			args = []string{}
 		}
-		if code, stdout, stderr := call(t, args...); code != 0 || !strings.Contains(stdout, want) {
+		if code, stdout, stderr := invoke(t, args...); code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("%q: exit code %d, printed %q (%s), want %q", line, code, stdout, stderr, want)
 		}
 	}
 }
 
 func TestPlanPrintAndValidate(t *testing.T) {
-	code, text, stderr := call(t, "plan", "print", "--backend", "etcdraft", "--fault-for", "321ms", "--seed", "9")
+	code, text, stderr := invoke(t, "plan", "print", "--backend", "etcdraft", "--fault-for", "321ms", "--seed", "9")
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -155,7 +155,7 @@ func TestPlanPrintAndValidate(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, stdout, stderr := call(t, "plan", "validate", file); code != 0 || stdout != file+": fine\n" {
+	if code, stdout, stderr := invoke(t, "plan", "validate", file); code != 0 || stdout != file+": fine\n" {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
 }
@@ -177,7 +177,7 @@ func TestFlagsOverlayThePlanFile(t *testing.T) {
 		if err := os.WriteFile(file, []byte(x.file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		code, text, stderr := call(t, append([]string{"plan", "print", "--plan", file}, strings.Fields(x.flags)...)...)
+		code, text, stderr := invoke(t, append([]string{"plan", "print", "--plan", file}, strings.Fields(x.flags)...)...)
 		if code != 0 {
 			t.Errorf("%q with %s: exit code %d: %s", x.file, x.flags, code, stderr)
 			continue
@@ -194,7 +194,7 @@ func TestReplayCommandRepeatsThePlan(t *testing.T) {
 	p.Backend, p.Workload, p.Fault, p.Arrival, p.Rate, p.Seed = node.HashiRaft, "append", "crash-leader", "open", 123.5, 77
 	p.FaultRepeat, p.FaultEvery, p.Duration, p.RecordBytes = 3, rundir.Duration(2e9), rundir.Duration(8e9), 999
 	args := strings.Fields(harness.ReplayCommand(p))
-	code, text, stderr := call(t, append([]string{"plan", "print"}, args[2:]...)...)
+	code, text, stderr := invoke(t, append([]string{"plan", "print"}, args[2:]...)...)
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}

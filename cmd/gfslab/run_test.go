@@ -16,7 +16,7 @@ var short = []string{"run", "--backend", "etcdraft", "--warm-up", "50ms", "--dur
 
 func TestRunAndCheck(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
-	code, stdout, stderr := call(t, append(short, "--out", dir)...)
+	code, stdout, stderr := invoke(t, append(short, "--out", dir)...)
 	// On a machine that is busy with other things the history may be too thin.
 	verdict := map[int]string{exitValid: "verdict: valid\n", exitUnknown: "verdict: unknown\n"}[code]
 	if verdict == "" || !strings.HasSuffix(stdout, verdict) {
@@ -28,16 +28,16 @@ func TestRunAndCheck(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, rundir.VerdictFile)); err != nil {
 		t.Fatal(err)
 	}
-	if again, stdout, stderr := call(t, "check", dir); again != code || !strings.HasSuffix(stdout, verdict) {
+	if again, stdout, stderr := invoke(t, "check", dir); again != code || !strings.HasSuffix(stdout, verdict) {
 		t.Errorf("check: exit code %d, the run's was %d: %s%s", again, code, stdout, stderr)
 	}
-	if code, _, stderr := call(t, append(short, "--out", dir)...); code != exitUsage || !strings.Contains(stderr, "exists already") {
+	if code, _, stderr := invoke(t, append(short, "--out", dir)...); code != exitUsage || !strings.Contains(stderr, "exists already") {
 		t.Errorf("a second run into the same directory: exit code %d: %s", code, stderr)
 	}
 	if err := os.WriteFile(filepath.Join(dir, rundir.OpsFile), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := call(t, "check", dir); code != exitInfrastructure || !strings.Contains(stderr, "damaged") {
+	if code, _, stderr := invoke(t, "check", dir); code != exitInfrastructure || !strings.Contains(stderr, "damaged") {
 		t.Errorf("check of a damaged directory: exit code %d: %s", code, stderr)
 	}
 }
@@ -101,12 +101,12 @@ func TestInterruptedBenchReportsOnWholeRuns(t *testing.T) {
 // for trials that went wrong.
 func TestFailoversWithoutTheirBinary(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "failovers")
-	code, _, stderr := call(t, "failovers", "--n", "1", "--out", out)
+	code, _, stderr := invoke(t, "failovers", "--n", "1", "--out", out)
 	if code != exitInfrastructure || !strings.Contains(stderr, "gfslab-virtual") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	bench := filepath.Join(t.TempDir(), "bench")
-	code, _, stderr = call(t, "bench", "--out", bench)
+	code, _, stderr = invoke(t, "bench", "--out", bench)
 	if code != exitInfrastructure || !strings.Contains(stderr, "gfslab-virtual") {
 		t.Errorf("bench: exit code %d: %s", code, stderr)
 	}

@@ -48,6 +48,7 @@ var units = []unit{
 	{path: "client", tree: true, may: []string{"api"}},
 	{path: "kv", may: []string{"consensus", "kv/store", "api", "internal/serving"}},
 	{path: "kv/client", may: []string{"api", "client"}},
+	{path: "kv/bench", may: []string{"client", "kv/client"}},
 
 	{path: "internal/node", tree: true, may: []string{
 		"consensus", "consensus/engine", "consensus/wire", "consensus/multipaxos", "consensus/etcdraft", "consensus/hashiraft", "consensus/unreplicated",
@@ -57,7 +58,7 @@ var units = []unit{
 		"internal/node", "client", "kv/client", "workloads", "internal/fault", "results/rundir",
 		"api", "master", "master/meta", "kv", "kv/store", "chunkserver", "consensus", "consensus/storage", "consensus/batch", "consensus/engine", "consensus/wire", "internal/disk", "paxos", "paxos/paxostest"}},
 	{path: "cmd", tree: true, may: []string{
-		"internal/node", "api", "client", "kv/client", "harness", "results/report", "results/rundir", "paxos/paxostest", "workloads", "consensus"}},
+		"internal/node", "api", "client", "kv/client", "kv/bench", "harness", "results/report", "results/rundir", "paxos/paxostest", "workloads", "consensus"}},
 	{path: "internal/house"},
 }
 

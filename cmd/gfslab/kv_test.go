@@ -1,0 +1,137 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gfslab/consensus"
+	"gfslab/internal/node"
+)
+
+// freeAddresses returns loopback addresses that nobody listens at.
+func freeAddresses(t *testing.T, n int) []string {
+	t.Helper()
+	var out []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // held until all are known, so that they differ
+		out = append(out, l.Addr().String())
+	}
+	return out
+}
+
+// startKV runs three nodes in this process, each behind one address, and returns
+// the flag that names two of them.
+func startKV(t *testing.T, backend string) (endpoints string) {
+	t.Helper()
+	addresses, dir := freeAddresses(t, 3), t.TempDir()
+	var peers []consensus.Peer
+	for i, addr := range addresses {
+		peers = append(peers, consensus.Peer{ID: consensus.NodeID(i + 1), Addr: addr})
+	}
+	for _, p := range peers {
+		n, err := node.ServeKV(node.KVDaemon{
+			Backend: backend, Cluster: "test", Self: p.ID, Peers: peers, Dir: filepath.Join(dir, fmt.Sprint(p.ID)),
+			Limits: consensus.Matched3(), Seed: uint64(p.ID), Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return "--endpoints=" + addresses[0] + "," + addresses[1]
+}
+
+func TestKVCommands(t *testing.T) {
+	for _, backend := range node.Replicated() {
+		t.Run(backend, func(t *testing.T) {
+			t.Parallel()
+			endpoints := startKV(t, backend)
+			for _, step := range []struct {
+				line, out string
+				code      int
+			}{
+				{"kv put color green", "ok (revision", 0},
+				{"kv get color", "green", 0},
+				{"kv cas color green blue", "ok", 0},
+				{"kv cas color green red", "nothing was changed", exitNo},
+				{"kv cas --create color red", "nothing was changed", exitNo},
+				{"kv get color --json", `"value": "blue"`, 0},
+				{"kv delete color", "ok", 0},
+				{"kv delete color", "no such key", exitNo},
+				{"kv get color", "no such key", exitNo},
+				{"kv put x", "usage: gfslab kv put KEY VALUE", exitUsage},
+				{"kv bench --seconds 0.3 --warm-up 0.1 --clients 4", "writes", 0},
+				{"kv bench --read-ratio 2", "read ratio is 2", exitUsage},
+			} {
+				code, out, errOut := invoke(t, append(strings.Fields(step.line), endpoints)...)
+				if code != step.code || !strings.Contains(out+errOut, step.out) {
+					t.Errorf("%s: exit %d, want %d with %q\n%s%s", step.line, code, step.code, step.out, out, errOut)
+				}
+			}
+			code, out, errOut := invoke(t, "cluster", "status", endpoints, "--json")
+			var rows []struct {
+				Status struct{ Role string }
+			}
+			if err := json.Unmarshal([]byte(out), &rows); err != nil || code != 0 || len(rows) < 2 {
+				t.Fatalf("status: exit %d, %v\n%s%s", code, err, out, errOut)
+			}
+			if code, out, _ := invoke(t, "cluster", "status", endpoints); code != 0 || !strings.Contains(out, "backend "+backend) {
+				t.Errorf("status: exit %d\n%s", code, out)
+			}
+		})
+	}
+}
+
+func TestKVWithoutACluster(t *testing.T) {
+	nobody := "--endpoints=" + freeAddresses(t, 1)[0]
+	for line, want := range map[string]string{
+		"kv get x":             "no endpoint answers",
+		"cluster transfer":     "no endpoint answers",
+		"cluster status":       "no endpoint answers",
+		"cluster snapshot":     "does not answer",
+		"cluster remove 1":     "no endpoint answers",
+		"cluster add 4=a:1":    "no endpoint answers",
+		"kv bench --seconds 1": "no endpoint answers",
+	} {
+		code, out, errOut := invoke(t, append(strings.Fields(line), nobody, "--timeout=200ms")...)
+		if code != exitInfrastructure || !strings.Contains(errOut, want) {
+			t.Errorf("%s: exit %d, want %q\n%s%s", line, code, want, out, errOut)
+		}
+	}
+}
+
+func TestKVUsage(t *testing.T) {
+	for line, want := range map[string]string{
+		"kv serve --id 1 --peers 1=a:1":                                   "--data is missing",
+		"kv serve --peers 1=a:1 --data d":                                 "--id is missing",
+		"kv serve --id 2 --peers 1=a:1 --data d":                          "node 2 is not among the peers",
+		"kv serve --id 1 --peers one --data d":                            "want id=host:port",
+		"kv serve --id 1 --peers 1=a:1 --data d --limit nonsense=1":       "unknown key",
+		"kv serve --id 1 --peers 1=a:1 --data d --limit read_mode=wild":   "read mode",
+		"kv serve --id 1 --peers 1=a:1 --data d --limit election_ticks=2": "election ticks is 2",
+		"kv serve --config /nonexistent.toml":                             "nonexistent",
+		"kv up":                                                           "--data is missing",
+		"kv up --data d --nodes 10":                                       "must be 1 to 9",
+		"cluster add 4":                                                   "want id=host:port",
+		"cluster remove x":                                                "is not a node's id",
+		"cluster replace 1 4@nowhere":                                     "want id=host:port",
+	} {
+		code, out, errOut := invoke(t, strings.Fields(line)...)
+		if code != exitUsage || !strings.Contains(errOut, want) {
+			t.Errorf("%s: exit %d, want %q\n%s%s", line, code, want, out, errOut)
+		}
+	}
+}
