@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -19,6 +18,7 @@ type fsm struct {
 	self     consensus.NodeID
 	machine  consensus.StateMachine
 	proposer *batch.Proposer
+	roster   *roster
 	observe  func(consensus.Event)
 	applied  progress
 	// completed is called after each entry: there may be room in the window.
@@ -28,7 +28,7 @@ type fsm struct {
 	entries, commands atomic.Uint64
 }
 
-var _ raft.FSM = (*fsm)(nil)
+var _ raft.ConfigurationStore = (*fsm)(nil)
 
 // Apply implements raft.FSM. No-ops, barriers and configurations do not come
 // here.
@@ -47,6 +47,14 @@ func (f *fsm) Apply(l *raft.Log) any {
 	f.proposer.Complete(l.Index, &f.decoded, results)
 	f.completed()
 	return nil
+}
+
+// StoreConfiguration implements raft.ConfigurationStore.
+func (f *fsm) StoreConfiguration(index uint64, configuration raft.Configuration) {
+	m := f.roster.applied(index, configuration)
+	f.applied.reach(index)
+	f.observe(consensus.Event{Kind: consensus.EventMembers, Node: f.self, Index: index, Members: &m})
+	f.completed()
 }
 
 // Snapshot implements raft.FSM.
@@ -88,67 +96,4 @@ func (s fsmSnapshot) Persist(sink raft.SnapshotSink) error {
 		return err
 	}
 	return sink.Close()
-}
-
-// progress is an index that rises, and those who wait for it.
-type progress struct {
-	index atomic.Uint64
-
-	mu      sync.Mutex
-	waiting []target
-}
-
-type target struct {
-	index   uint64
-	reached chan struct{}
-}
-
-func (p *progress) load() uint64 { return p.index.Load() }
-
-func (p *progress) reach(index uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if index <= p.index.Load() {
-		return
-	}
-	p.index.Store(index)
-	rest := p.waiting[:0]
-	for _, t := range p.waiting {
-		if t.index <= index {
-			close(t.reached)
-			continue
-		}
-		rest = append(rest, t)
-	}
-	clear(p.waiting[len(rest):])
-	p.waiting = rest
-}
-
-// await returns a channel that closes once index is reached, nil if it is. A
-// caller that gives up must say so to forget.
-func (p *progress) await(index uint64) chan struct{} {
-	if p.index.Load() >= index {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.index.Load() >= index {
-		return nil
-	}
-	t := target{index, make(chan struct{})}
-	p.waiting = append(p.waiting, t)
-	return t.reached
-}
-
-func (p *progress) forget(reached chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, t := range p.waiting {
-		if t.reached == reached {
-			last := len(p.waiting) - 1
-			p.waiting[i], p.waiting[last] = p.waiting[last], target{}
-			p.waiting = p.waiting[:last]
-			return
-		}
-	}
 }

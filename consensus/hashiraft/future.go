@@ -33,13 +33,25 @@ func (w waiter) field(f raft.Future) (reflect.Value, error) {
 
 // wait returns the future's error, raft.ErrRaftShutdown at the latest when
 // over is closed. Only one goroutine may wait for a future.
-func (w waiter) wait(f raft.Future) error {
+func (w waiter) wait(f raft.Future) error { return w.waitUntil(f, w.over) }
+
+// refused reports whether the library has answered the future before it took
+// it in, and the answer.
+func (w waiter) refused(f raft.Future) (error, bool) {
+	if reflect.ValueOf(f).Kind() == reflect.Pointer {
+		return nil, false
+	}
+	return f.Error(), true
+}
+
+// waitUntil is wait with an end of its own.
+func (w waiter) waitUntil(f raft.Future, over chan struct{}) error {
 	ch, err := w.field(f)
 	if err != nil {
 		return err
 	}
 	if ch.IsValid() {
-		ch.Set(reflect.ValueOf(w.over))
+		ch.Set(reflect.ValueOf(over))
 	}
 	return f.Error()
 }

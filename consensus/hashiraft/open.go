@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -61,7 +62,7 @@ func open(cfg consensus.Config, deps Deps) (_ *Replica, err error) {
 			err = errors.Join(err, closeAll())
 		}
 	}()
-	st := &store{log: log}
+	st := newStore(log, cfg.Limits)
 	owner := fmt.Sprintf("hashiraft/%s/%d", cfg.Cluster, cfg.Self)
 	if err := st.prepare(owner, configuration(cfg.Peers)); err != nil {
 		return nil, err
@@ -74,9 +75,12 @@ func open(cfg consensus.Config, deps Deps) (_ *Replica, err error) {
 		return nil, err
 	}
 	r := newReplica(cfg, log, st, conns)
+	if err := st.founders(); err != nil {
+		return nil, err
+	}
 	t := r.transport()
-	closeAll = func() error { return errors.Join(t.Close(), log.Close()) }
 	if err := r.start(t); err != nil {
+		closeAll = func() error { return errors.Join(t.Close(), r.Close()) }
 		return nil, err
 	}
 	return r, nil
@@ -85,17 +89,23 @@ func open(cfg consensus.Config, deps Deps) (_ *Replica, err error) {
 func newReplica(cfg consensus.Config, log *storage.Log, st *store, conns *wire.Stream) *Replica {
 	nonce := rand.Uint64()
 	r := &Replica{
-		cfg: cfg, quorum: len(cfg.Peers)/2 + 1, log: log, store: st, stream: conns,
-		acks:    &acks{last: map[raft.ServerID]ack{}},
+		cfg: cfg, log: log, store: st, stream: conns,
+		acks: newAcks(), mute: newMute(),
 		reads:   readRounds{wake: make(chan struct{}, 1)},
 		futures: waiter{over: make(chan struct{})},
+		lease:   time.Duration(float64(cfg.Limits.ElectionTimeout()) * (1 - cfg.Limits.MaxClockDrift)),
 		wake:    make(chan struct{}, 1),
 		pending: make(chan proposal, 2*cfg.Limits.Window),
 		stop:    make(chan struct{}), closed: make(chan struct{}),
 	}
-	r.roles = &roles{self: cfg.Self, observe: cfg.Observe, changed: r.poke, gained: make(chan struct{}, 1)}
+	r.roles = &roles{
+		self: cfg.Self, observe: cfg.Observe, changed: r.poke,
+		gained: make(chan struct{}, 1), moved: make(chan struct{}),
+	}
 	r.proposer = batch.New(batch.Options{Node: uint64(cfg.Self), Nonce: nonce, Limits: cfg.Limits, Notify: r.poke})
-	r.fsm = &fsm{self: cfg.Self, machine: cfg.StateMachine, proposer: r.proposer, observe: cfg.Observe, completed: r.poke}
+	r.fsm = &fsm{self: cfg.Self, machine: cfg.StateMachine, proposer: r.proposer, roster: st.roster, observe: cfg.Observe, completed: r.poke}
+	st.vigil.late, st.vigil.back, st.failed = r.stalled, r.recovered, r.died
+	st.roster.self, st.roster.contacts, st.roster.changed = cfg.Self, cfg.Peers, r.meet
 	return r
 }
 
@@ -105,16 +115,22 @@ func (r *Replica) transport() *transport {
 	for _, p := range r.cfg.Peers {
 		book[serverID(p.ID)] = raft.ServerAddress(p.Addr)
 	}
-	return &transport{
+	t := &transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			ServerAddressProvider: book, Logger: newLogger(r.cfg.Logger, r.closing), Stream: stream{r.stream},
 			MaxPool: pooled, MaxRPCsInFlight: pipelined, Timeout: rpcTimeout(r.cfg.Limits),
 			MsgpackUseNewTimeFormat: true,
 		}),
 		addr: book[serverID(r.cfg.Self)],
-		acks: r.acks,
-		gate: &r.gate,
+		acks: r.acks, gate: &r.gate, mute: r.mute, patience: r.cfg.Limits.ElectionTimeout(), tasks: &r.tasks,
 	}
+	if r.cfg.Limits.ReadMode == consensus.ReadLease {
+		t.promise = &promise{span: r.cfg.Limits.ElectionTimeout(), term: r.store.term.Load, lead: r.handOver.Load}
+		t.promise.start()
+		t.calls = make(chan raft.RPC)
+		r.tasks.Go(func() { t.promise.relay(t.NetworkTransport.Consumer(), t.calls, r.stop) })
+	}
+	return t
 }
 
 func (r *Replica) start(t *transport) error {
@@ -126,8 +142,14 @@ func (r *Replica) start(t *transport) error {
 		return err
 	}
 	r.raft = library
+	r.store.started.Store(true)
+	if err := r.store.err.Load(); err != nil {
+		return *err
+	}
 	r.raft.RegisterObserver(raft.NewObserver(nil, false, r.roles.filter))
 	// The library runs already; a timer of it may have been faster than we.
+	_, leader := r.raft.LeaderWithID()
+	r.roles.follow(nodeID(leader))
 	if state := r.raft.State(); state != raft.Follower {
 		r.roles.become(state, r.raft.CurrentTerm())
 	}
@@ -136,6 +158,13 @@ func (r *Replica) start(t *transport) error {
 	r.tasks.Go(r.settle)
 	r.tasks.Go(r.confirmReads)
 	return nil
+}
+
+// meet lets the replica talk to these peers.
+func (r *Replica) meet(peers []consensus.Peer, highest consensus.NodeID) {
+	if err := r.stream.SetPeers(peers, highest); err != nil {
+		r.cfg.Logger.Error("the configuration names peers that cannot be", "err", err)
+	}
 }
 
 // configuration is the first one: all peers vote. It is the same on every

@@ -10,15 +10,16 @@ import (
 )
 
 // proposeOutcome says what the library's answer to Apply means for the
-// commands. Only two answers prove that nothing happened: ErrNotLeader, given
-// before an entry is made of the command, and ErrEnqueueTimeout.
+// commands. Only three answers prove that nothing happened: ErrNotLeader and
+// ErrLeadershipTransferInProgress, given before an entry is made of the
+// command, and ErrEnqueueTimeout.
 func proposeOutcome(err error, hint consensus.NodeID) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, raft.ErrNotLeader):
 		return &consensus.NotLeaderError{Hint: hint}
-	case errors.Is(err, raft.ErrEnqueueTimeout):
+	case errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return fmt.Errorf("%w: %w", consensus.ErrDropped, err)
 	}
 	return fmt.Errorf("%w: %w", consensus.ErrUnknown, err)
@@ -33,6 +34,8 @@ func readOutcome(err error, hint consensus.NodeID) error {
 		return &consensus.NotLeaderError{Hint: hint}
 	case errors.Is(err, raft.ErrRaftShutdown):
 		return consensus.ErrClosed
+	case errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return fmt.Errorf("%w: %w", consensus.ErrDropped, err)
 	}
 	return fmt.Errorf("hashiraft: read: %w", err)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -17,7 +18,6 @@ import (
 // Replica is hashicorp/raft at work. It implements consensus.Replica.
 type Replica struct {
 	cfg      consensus.Config
-	quorum   int
 	raft     *raft.Raft
 	log      *storage.Log
 	store    *store
@@ -26,10 +26,17 @@ type Replica struct {
 	roles    *roles
 	acks     *acks
 	gate     gate
+	mute     *mute
 	reads    readRounds
 	proposer *batch.Proposer
 	futures  waiter
-	rounds   atomic.Uint64
+	// lease is how long a heartbeat's acknowledgement is trusted, from its sending
+	// on; handOver the term of the lead that we last asked another to take over.
+	lease        time.Duration
+	handOver     atomic.Uint64
+	transferring atomic.Bool
+
+	rounds, readers, leaseReads, stalls atomic.Uint64
 
 	wake    chan struct{} // room for one: there may be something to propose
 	pending chan proposal // handed to the library, in order
@@ -42,8 +49,10 @@ type Replica struct {
 }
 
 var (
-	_ consensus.Replica    = (*Replica)(nil)
-	_ consensus.TermReader = (*Replica)(nil)
+	_ consensus.Replica     = (*Replica)(nil)
+	_ consensus.TermReader  = (*Replica)(nil)
+	_ consensus.Transferrer = (*Replica)(nil)
+	_ consensus.StaleReader = (*Replica)(nil)
 )
 
 // proposal is one entry on its way through the library.
@@ -98,14 +107,27 @@ func (r *Replica) propose() {
 				r.proposer.FailQueued(r.notLeader())
 				break
 			}
-			if r.proposer.InFlight() >= r.cfg.Limits.Window {
-				break // an application or a failure will wake us
+			if r.proposer.InFlight() >= r.cfg.Limits.Window || r.transferring.Load() {
+				break // an application, a failure or the end of the transfer will wake us
 			}
 			b, ok := r.proposer.Cut()
 			if !ok {
 				break
 			}
-			r.pending <- proposal{b.Seq, r.raft.Apply(b.Data, 0)}
+			r.pending <- proposal{b.Seq, r.hand(b.Data)}
+		}
+	}
+}
+
+// hand gives the library an entry. It returns the library's refusal only once
+// we do not lead any more: its main loop may be held up by the disk for longer
+// than callers should wait for someone who has given up the lead.
+func (r *Replica) hand(data []byte) raft.Future {
+	for {
+		f := r.raft.Apply(data, r.cfg.Limits.ElectionTimeout())
+		err, refused := r.futures.refused(f)
+		if !refused || !errors.Is(err, raft.ErrEnqueueTimeout) || r.roles.current.Load() == nil {
+			return f
 		}
 	}
 }
@@ -124,8 +146,7 @@ func (r *Replica) reap() {
 
 // hint is the leader that the library knows of, 0 if none or ourselves.
 func (r *Replica) hint() consensus.NodeID {
-	_, id := r.raft.LeaderWithID()
-	if n := nodeID(id); n != r.cfg.Self {
+	if n := consensus.NodeID(r.roles.leader.Load()); n != r.cfg.Self {
 		return n
 	}
 	return 0
@@ -137,11 +158,16 @@ func (r *Replica) notLeader() error { return &consensus.NotLeaderError{Hint: r.h
 func (r *Replica) Close() error {
 	r.stopOnce.Do(func() {
 		close(r.stop)
-		end := r.raft.Shutdown()
+		end := func() error { return nil }
+		if r.raft != nil { // Open has come that far
+			end = r.raft.Shutdown().Error
+		}
+		r.store.vigil.close()
 		// Connections first: the library's goroutines wait in them for up to a
 		// request's timeout, and Shutdown waits for the goroutines.
 		r.closeErr = r.stream.Close()
-		r.closeErr = errors.Join(r.closeErr, end.Error())
+		r.letGo()
+		r.closeErr = errors.Join(r.closeErr, end())
 		r.gate.close()
 		close(r.futures.over)
 		r.tasks.Wait()
@@ -152,6 +178,13 @@ func (r *Replica) Close() error {
 	return r.closeErr
 }
 
+// letGo ends all waiting of the library's goroutines in our hands, once nothing
+// leaves this replica any more.
+func (r *Replica) letGo() {
+	close(r.mute.over)
+	r.store.let()
+}
+
 // Term implements consensus.TermReader.
 func (r *Replica) Term() uint64 { return r.raft.CurrentTerm() }
 
@@ -160,12 +193,15 @@ func (r *Replica) Term() uint64 { return r.raft.CurrentTerm() }
 // and vote. "messages" is 0: a stream does not know them.
 func (r *Replica) Status() consensus.Status {
 	disk, net := r.log.Counters(), r.stream.Counters()
-	_, leader := r.raft.LeaderWithID()
+	role, leader := consensus.Role(r.roles.role.Load()), consensus.NodeID(r.roles.leader.Load())
+	if leader == r.cfg.Self && role != consensus.Leader {
+		leader = 0 // the library leads, and we have given it up
+	}
 	return consensus.Status{
 		ID:        r.cfg.Self,
-		Role:      consensus.Role(r.roles.role.Load()),
+		Role:      role,
 		Term:      r.raft.CurrentTerm(),
-		Leader:    nodeID(leader),
+		Leader:    leader,
 		Committed: r.raft.CommitIndex(),
 		Applied:   r.fsm.applied.load(),
 		Counters: map[string]uint64{
@@ -173,7 +209,9 @@ func (r *Replica) Status() consensus.Status {
 			"frames": net.Frames, "messages": 0, "bytes": net.Bytes, "dials": net.Dials,
 			"received_bytes": net.ReceivedBytes,
 			"elections":      r.roles.campaigns.Load(), "leads": r.roles.leads.Load(),
-			"read_rounds": r.rounds.Load(), "entries": r.fsm.entries.Load(), "commands": r.fsm.commands.Load(),
+			"reads": r.readers.Load(), "read_rounds": r.rounds.Load(), "lease_reads": r.leaseReads.Load(),
+			"stalled_resigns": r.stalls.Load(),
+			"entries":         r.fsm.entries.Load(), "commands": r.fsm.commands.Load(),
 			"stable_writes": r.store.stableWrites.Load(),
 		},
 	}

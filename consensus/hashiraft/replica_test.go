@@ -359,7 +359,7 @@ func TestOutcomes(t *testing.T) {
 		{raft.ErrLeadershipLost, consensus.Unknown, consensus.ErrUnknown, nil},
 		{raft.ErrRaftShutdown, consensus.Unknown, consensus.ErrUnknown, consensus.ErrClosed},
 		{raft.ErrAbortedByRestore, consensus.Unknown, consensus.ErrUnknown, raft.ErrAbortedByRestore},
-		{raft.ErrLeadershipTransferInProgress, consensus.Unknown, consensus.ErrUnknown, raft.ErrLeadershipTransferInProgress},
+		{raft.ErrLeadershipTransferInProgress, consensus.Fail, consensus.ErrDropped, raft.ErrLeadershipTransferInProgress},
 		{storage.ErrClosed, consensus.Unknown, consensus.ErrUnknown, storage.ErrClosed},
 		{io.ErrUnexpectedEOF, consensus.Unknown, consensus.ErrUnknown, io.ErrUnexpectedEOF},
 	} {
@@ -446,7 +446,7 @@ func TestLibraryLogGoesToSlog(t *testing.T) {
 }
 
 func TestStateMachineSnapshotAndRestore(t *testing.T) {
-	from, to := &fsm{machine: &journal{commands: []string{"a", "b"}}}, &journal{}
+	from, to := &fsm{machine: &journal{commands: []string{"a", "b"}}, roster: newRoster()}, &journal{}
 	from.applied.reach(17)
 	log := openStore(t, faultdisk.NewMem(1)).log
 	snap, err := from.Snapshot()

@@ -4,21 +4,74 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 
+	"gfslab/consensus"
 	"gfslab/consensus/storage"
 )
 
 // store is the library's LogStore and StableStore over one storage.Log. It
 // does not claim to be a MonotonicLogStore: the log allows gaps.
+//
+// The first error of the log is this replica's end. The library would panic on
+// its main goroutine if term or vote could not be stored; so such a write does
+// not return any more, until release.
 type store struct {
 	log *storage.Log
+	// roster is told of configurations as they enter and leave the log.
+	roster *roster
+	// vigil watches the writes.
+	vigil vigil
+	// failed is called once, with the log's first error.
+	failed func(error)
+	// trailing entries stay below a snapshot. (The library counts them from the
+	// log's end, the other backends from the snapshot, and so does this one.)
+	trailing uint64
+	// snapshot is the newest durable one's.
+	snapshot atomic.Pointer[storage.SnapshotMeta]
+
 	// stableWrites counts Set and SetUint64, each an fsync of its own: the
 	// library writes term, vote's term and vote's candidate one by one.
 	stableWrites atomic.Uint64
+	// term is the durable term.
+	term     atomic.Uint64
+	started  atomic.Bool // the library runs
+	err      atomic.Pointer[error]
+	released chan struct{} // Open has failed, or Close has begun
+	release  sync.Once
 }
+
+func newStore(log *storage.Log, l consensus.Limits) *store {
+	return &store{log: log, roster: newRoster(), vigil: vigil{limit: l.ElectionTimeout()}, trailing: l.TrailingEntries, released: make(chan struct{})}
+}
+
+// commit writes a batch under the vigil's eyes.
+func (s *store) commit(b *storage.Batch) error {
+	id := s.vigil.begin()
+	err := s.log.Commit(b)
+	s.vigil.end(id)
+	if err != nil && s.err.CompareAndSwap(nil, &err) && s.failed != nil {
+		s.failed(err)
+	}
+	return err
+}
+
+// dead says that the log has failed.
+func (s *store) dead() bool { return s.err.Load() != nil }
+
+// commitStable returns only what the library can bear: success. When it does
+// so for a log that is dead, the replica is mute, and nothing leaves it.
+func (s *store) commitStable(b *storage.Batch) {
+	if s.commit(b) != nil && s.started.Load() {
+		<-s.released
+	}
+}
+
+// let ends what commitStable holds back.
+func (s *store) let() { s.release.Do(func() { close(s.released) }) }
 
 var (
 	_ raft.LogStore    = (*store)(nil)
@@ -44,10 +97,22 @@ func (s *store) LastIndex() (uint64, error) {
 // GetLog answers raft.ErrLogNotFound in a gap.
 func (s *store) GetLog(index uint64, l *raft.Log) error {
 	e, err := s.entry(index)
-	if err != nil {
-		return err
+	if errors.Is(err, raft.ErrLogNotFound) {
+		if m := s.snapshot.Load(); m != nil && index == m.Index && index > 1 {
+			// Only its term is asked for, by a follower whom the leader sends what
+			// follows the snapshot; sends itself what it reads here it never does,
+			// because the entry before it is gone, too.
+			*l = raft.Log{Index: index, Term: m.Stamp, Type: raft.LogNoop}
+			return nil
+		}
 	}
-	return decodeLog(e, l)
+	if err == nil {
+		err = decodeLog(e, l)
+	}
+	if err == nil && l.Type == raft.LogConfiguration {
+		s.roster.found(index, raft.DecodeConfiguration(l.Data))
+	}
+	return err
 }
 
 func (s *store) entry(index uint64) (storage.Entry, error) {
@@ -68,6 +133,9 @@ func (s *store) entry(index uint64) (storage.Entry, error) {
 func (s *store) lastCommand(after, upTo uint64) (uint64, error) {
 	for i := upTo; i > after; i-- {
 		e, err := s.entry(i)
+		if m := s.snapshot.Load(); err != nil && m != nil && i <= m.Index {
+			break // compacted, so the state machine has gone through it
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -89,22 +157,34 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 	b := storage.Batch{Entries: make([]storage.Entry, len(logs))}
 	for i, l := range logs {
 		b.Entries[i] = encodeLog(l)
+		if l.Type == raft.LogConfiguration {
+			// Before it is durable: from then on its members are talked to.
+			s.roster.appended(l.Index, raft.DecodeConfiguration(l.Data))
+		}
 	}
-	return s.log.Commit(&b)
+	return s.commit(&b)
 }
 
-// DeleteRange compacts when it begins at the first entry, and truncates when
-// it ends at the last. A range of everything truncates, so that the same
-// indexes can be written again.
+// DeleteRange compacts when all of the range is in the newest snapshot, but for
+// the trailing entries, and truncates when it ends at the last entry.
 func (s *store) DeleteRange(low, high uint64) error {
 	first, last := s.log.Bounds()
+	m := s.snapshot.Load()
 	switch {
 	case low > high || last == 0 || high < first || low > last:
 		return nil
+	case low <= first && m != nil && high <= m.Index:
+		if m.Index <= s.trailing {
+			return nil
+		}
+		if to := min(high, m.Index-s.trailing); to >= first {
+			return s.commit(&storage.Batch{CompactTo: to})
+		}
+		return nil
 	case high >= last:
-		return s.log.Commit(&storage.Batch{TruncateFrom: max(low, first)})
-	case low <= first:
-		return s.log.Commit(&storage.Batch{CompactTo: high})
+		from := max(low, first)
+		s.roster.truncated(from)
+		return s.commit(&storage.Batch{TruncateFrom: from})
 	}
 	return fmt.Errorf("%w: %d..%d of %d..%d", errRange, low, high, first, last)
 }
@@ -112,12 +192,16 @@ func (s *store) DeleteRange(low, high uint64) error {
 // stablePrefix keeps the library's keys apart from ours.
 const stablePrefix = "raft."
 
+// currentTerm is the library's key of the term.
+const currentTerm = "CurrentTerm"
+
 func (s *store) Set(key, value []byte) error {
 	s.stableWrites.Add(1)
 	if value == nil {
 		value = []byte{} // nil would delete the key
 	}
-	return s.log.Commit(&storage.Batch{Stable: []storage.KV{{Key: stablePrefix + string(key), Value: value}}})
+	s.commitStable(&storage.Batch{Stable: []storage.KV{{Key: stablePrefix + string(key), Value: value}}})
+	return nil
 }
 
 func (s *store) Get(key []byte) ([]byte, error) {
@@ -129,7 +213,11 @@ func (s *store) Get(key []byte) ([]byte, error) {
 }
 
 func (s *store) SetUint64(key []byte, value uint64) error {
-	return s.Set(key, binary.BigEndian.AppendUint64(nil, value))
+	err := s.Set(key, binary.BigEndian.AppendUint64(nil, value))
+	if err == nil && string(key) == currentTerm {
+		s.term.Store(value)
+	}
+	return err
 }
 
 func (s *store) GetUint64(key []byte) (uint64, error) {
@@ -166,7 +254,21 @@ func (s *store) prepare(owner string, configuration raft.Configuration) error {
 		Entries: []storage.Entry{encodeLog(&first)},
 		Stable: []storage.KV{
 			{Key: identity, Value: []byte(owner)},
-			{Key: stablePrefix + "CurrentTerm", Value: binary.BigEndian.AppendUint64(nil, 1)},
+			{Key: stablePrefix + currentTerm, Value: binary.BigEndian.AppendUint64(nil, 1)},
 		},
 	})
+}
+
+// founders tells the roster of the first configuration, if the log has it. It
+// is committed without further proof: every founder wrote the same.
+func (s *store) founders() error {
+	var l raft.Log
+	err := s.GetLog(1, &l)
+	if errors.Is(err, raft.ErrLogNotFound) {
+		return nil
+	}
+	if err == nil && l.Type == raft.LogConfiguration {
+		s.roster.applied(1, raft.DecodeConfiguration(l.Data))
+	}
+	return err
 }

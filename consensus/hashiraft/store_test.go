@@ -22,7 +22,7 @@ func openStore(t *testing.T, fs *faultdisk.FS) *store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { log.Close() })
-	return &store{log: log}
+	return newStore(log, consensus.Matched3())
 }
 
 func entries(low, high, term uint64) (logs []*raft.Log) {
@@ -51,24 +51,34 @@ func TestStoreLogsIsOneFsync(t *testing.T) {
 
 func TestDeleteRange(t *testing.T) {
 	for name, c := range map[string]struct {
-		low, high   uint64
-		first, last uint64
-		err         error
+		low, high          uint64
+		snapshot, trailing uint64
+		first, last        uint64
+		err                error
 	}{
-		"from the first compacts":    {1, 4, 5, 10, nil},
-		"below the first compacts":   {0, 4, 5, 10, nil},
-		"to the last truncates":      {7, 10, 1, 6, nil},
-		"beyond the last truncates":  {7, 99, 1, 6, nil},
-		"everything":                 {1, 10, 0, 0, nil},
-		"nothing":                    {11, 20, 1, 10, nil},
-		"upside down":                {5, 4, 1, 10, nil},
-		"in the middle is an error":  {3, 5, 1, 10, errRange},
-		"middle, one entry, is also": {2, 2, 1, 10, errRange},
+		"from the first compacts":            {1, 4, 4, 0, 5, 10, nil},
+		"below the first compacts":           {0, 4, 4, 0, 5, 10, nil},
+		"below an older snapshot compacts":   {1, 4, 9, 0, 5, 10, nil},
+		"all but what trails compacts":       {1, 8, 8, 3, 6, 10, nil},
+		"nothing but what trails":            {1, 3, 3, 3, 1, 10, nil},
+		"to the last truncates":              {7, 10, 6, 0, 1, 6, nil},
+		"beyond the last truncates":          {7, 99, 0, 0, 1, 6, nil},
+		"everything":                         {1, 10, 0, 0, 0, 0, nil},
+		"everything that is in the snapshot": {1, 10, 10, 0, 0, 0, nil},
+		"nothing":                            {11, 20, 0, 0, 1, 10, nil},
+		"upside down":                        {5, 4, 0, 0, 1, 10, nil},
+		"not in a snapshot is an error":      {1, 5, 4, 0, 1, 10, errRange},
+		"in the middle is an error":          {3, 5, 0, 0, 1, 10, errRange},
+		"middle, one entry, is also":         {2, 2, 9, 0, 1, 10, errRange},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t, faultdisk.NewMem(1))
+			s.trailing = c.trailing
 			if err := s.StoreLogs(entries(1, 10, 1)); err != nil {
 				t.Fatal(err)
+			}
+			if c.snapshot > 0 {
+				s.snapshot.Store(&storage.SnapshotMeta{Index: c.snapshot, Stamp: 1})
 			}
 			if err := s.DeleteRange(c.low, c.high); !errors.Is(err, c.err) {
 				t.Fatalf("error %v, want %v", err, c.err)
@@ -79,7 +89,8 @@ func TestDeleteRange(t *testing.T) {
 				t.Fatalf("left %d..%d, want %d..%d", first, last, c.first, c.last)
 			}
 			// What the library does next after a truncation.
-			if err := s.StoreLogs(entries(max(last, 0)+1, last+3, 2)); err != nil {
+			last = max(last, c.snapshot)
+			if err := s.StoreLogs(entries(last+1, last+3, 2)); err != nil {
 				t.Fatalf("appending afterwards: %v", err)
 			}
 		})
@@ -109,6 +120,7 @@ func TestLastCommandSkipsWhatIsNotApplied(t *testing.T) {
 	s := openStore(t, faultdisk.NewMem(1))
 	logs := entries(1, 6, 1)
 	logs[3].Type, logs[4].Type, logs[5].Type = raft.LogNoop, raft.LogBarrier, raft.LogConfiguration
+	logs[5].Data = raft.EncodeConfiguration(configuration(nil))
 	if err := s.StoreLogs(logs); err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +131,13 @@ func TestLastCommandSkipsWhatIsNotApplied(t *testing.T) {
 	}
 	if got, err := s.lastCommand(3, 6); err != nil || got != 3 {
 		t.Errorf("in (3, 6]: %d, %v; want 3", got, err)
+	}
+	s.snapshot.Store(&storage.SnapshotMeta{Index: 4, Stamp: 1})
+	if err := s.DeleteRange(1, 4); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.lastCommand(3, 6); err != nil || got != 3 {
+		t.Errorf("in (3, 6], compacted to 4: %d, %v; want 3", got, err)
 	}
 }
 
