@@ -28,6 +28,8 @@ func Effective(l consensus.Limits) map[string]string {
 	return out
 }
 
+var _ engine.Compactor = (*core)(nil)
+
 // core commits what its own disk has.
 type core struct {
 	id      consensus.NodeID
@@ -55,7 +57,7 @@ type write struct {
 const maxReplay = 4 << 20
 
 // NewCore opens the control over a recovered log.
-func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Core, error) {
+func NewCore(cfg consensus.Config, log *storage.Log, start engine.Start) (engine.Core, error) {
 	if err := cfg.Limits.OwnCoreOnly(); err != nil {
 		return nil, fmt.Errorf("unreplicated: %w", err)
 	}
@@ -71,7 +73,9 @@ func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Cor
 	}
 	// Everything in the log is durable, hence committed.
 	_, c.last = log.Bounds()
+	c.last = max(c.last, start.Snapshot.Index)
 	c.durable = c.last
+	c.released, c.applied = start.Snapshot.Index, start.Snapshot.Index
 	return c, nil
 }
 
@@ -148,6 +152,16 @@ func (c *core) Persisted(token uint64) {
 }
 
 func (c *core) Applied(index uint64) { c.applied = index }
+
+// SnapshotData implements engine.Compactor: there is nothing to keep.
+func (c *core) SnapshotData(uint64) []byte { return nil }
+
+// Compact implements engine.Compactor. What was applied is never read back.
+func (c *core) Compact(uint64, storage.SnapshotMeta) {}
+
+// Fetched and FetchFailed implement engine.Compactor; nothing is ever fetched.
+func (c *core) Fetched(storage.SnapshotMeta) {}
+func (c *core) FetchFailed(consensus.NodeID) {}
 
 func (c *core) Status() engine.CoreStatus {
 	return engine.CoreStatus{Role: consensus.Leader, Term: c.term, Leader: c.id, Committed: c.durable}
