@@ -122,8 +122,10 @@ func (r *Replica) transport() *transport {
 			MsgpackUseNewTimeFormat: true,
 		}),
 		addr: book[serverID(r.cfg.Self)],
-		acks: r.acks, gate: &r.gate, mute: r.mute, patience: r.cfg.Limits.ElectionTimeout(), tasks: &r.tasks,
+		acks: r.acks, gate: &r.gate, mute: r.mute, patience: r.cfg.Limits.ElectionTimeout(),
+		slow: rpcTimeout(r.cfg.Limits), tasks: &r.tasks,
 	}
+	r.pipelines = &t.pipelines
 	if r.cfg.Limits.ReadMode == consensus.ReadLease {
 		t.promise = &promise{span: r.cfg.Limits.ElectionTimeout(), term: r.store.term.Load, lead: r.handOver.Load}
 		t.promise.start()

@@ -17,19 +17,21 @@ import (
 
 // Replica is hashicorp/raft at work. It implements consensus.Replica.
 type Replica struct {
-	cfg      consensus.Config
-	raft     *raft.Raft
-	log      *storage.Log
-	store    *store
-	stream   *wire.Stream
-	fsm      *fsm
-	roles    *roles
-	acks     *acks
-	gate     gate
-	mute     *mute
-	reads    readRounds
-	proposer *batch.Proposer
-	futures  waiter
+	cfg    consensus.Config
+	raft   *raft.Raft
+	log    *storage.Log
+	store  *store
+	stream *wire.Stream
+	fsm    *fsm
+	roles  *roles
+	acks   *acks
+	gate   gate
+	mute   *mute
+	// pipelines are the transport's.
+	pipelines *pipelines
+	reads     readRounds
+	proposer  *batch.Proposer
+	futures   waiter
 	// lease is how long a heartbeat's acknowledgement is trusted, from its sending
 	// on; handOver the term of the lead that we last asked another to take over.
 	lease        time.Duration
@@ -182,6 +184,7 @@ func (r *Replica) Close() error {
 // leaves this replica any more.
 func (r *Replica) letGo() {
 	close(r.mute.over)
+	r.pipelines.close()
 	r.store.let()
 }
 
