@@ -1,6 +1,9 @@
 package paxos
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // acceptance is what this node has accepted at the promised ballot, which is
 // all that acknowledgements speak of: votes count per slot and ballot (rule 11).
@@ -15,6 +18,13 @@ type acceptance struct {
 }
 
 func (a *acceptance) reset(b Ballot) { *a = acceptance{ballot: b} }
+
+// compact forgets the slots through to.
+func (a *acceptance) compact(to uint64) {
+	a.accepted.cut(to)
+	a.durable.cut(to)
+	a.again = slices.DeleteFunc(a.again, func(slot uint64) bool { return slot <= to })
+}
 
 // recover finds what an earlier incarnation accepted at the promised ballot
 // above the chosen prefix.
@@ -76,10 +86,14 @@ func (n *Node) handlePrepare(m Message) {
 		return
 	}
 	// Every accepted slot is reported, chosen and applied ones included (rule 5):
-	// the candidate may know less than this node.
-	es, next := n.log.read(m.Lo, n.log.last+1, n.cfg.MaxMessageBytes)
-	n.send(Message{Kind: MsgPromise, To: m.From, Ballot: m.Ballot, Lo: m.Lo, Hi: max(next, m.Lo),
-		Chosen: n.chosen, Done: next > n.log.last, Entries: es})
+	// the candidate may know less than this node. Of compacted ones all that is left
+	// to say is that they are chosen.
+	r := Message{Kind: MsgPromise, To: m.From, Ballot: m.Ballot, Lo: m.Lo, Chosen: n.chosen}
+	lo := n.settled(m.Lo, &r)
+	var next uint64
+	r.Entries, next = n.log.read(lo, n.log.last+1, n.cfg.MaxMessageBytes)
+	r.Hi, r.Done = max(next, m.Lo), next > n.log.last
+	n.send(r)
 }
 
 // follow prepares for a message of the owner of m.Ballot as a leader. It
@@ -103,6 +117,27 @@ func (n *Node) follow(m Message) bool {
 // reject refuses m. The promise it names need not be durable: refusing is safe.
 func (n *Node) reject(m Message, leader NodeID) {
 	n.send(Message{Kind: MsgReject, To: m.From, Ballot: m.Ballot, ID: m.ID, Promised: n.promised, Leader: leader, Chosen: n.chosen})
+}
+
+// acceptAll takes the entries of an Accept, as far as this node's disk and its
+// knowledge of what is before them allow; the rest is as good as lost. Whoever
+// proposes a compacted slot must learn that it is chosen.
+func (n *Node) acceptAll(m Message) {
+	told := false
+	for _, e := range m.Entries {
+		switch {
+		case e.Slot <= n.log.compacted:
+			if r := (Message{Kind: MsgCatchUpReply, To: m.From, Lo: e.Slot, Chosen: n.chosen}); !told {
+				n.settled(e.Slot, &r)
+				n.send(r)
+			}
+			told = true
+		case n.diskBehind() || e.Slot > n.chosen+MaxAhead || !n.takes(e.Slot):
+			return
+		default:
+			n.accept(e)
+		}
+	}
 }
 
 // accept takes e at the promised ballot, be it a peer's or this node's own.

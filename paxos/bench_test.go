@@ -68,4 +68,5 @@ func (l *last) keep(es []Entry) {
 	}
 }
 func (l *last) Entries(lo, hi uint64, maxBytes int) ([]Entry, error) { return nil, errDisk }
+func (l *last) Compacted() uint64                                    { return 0 }
 func (l *last) Bounds() (uint64, uint64)                             { return 0, l.slot }

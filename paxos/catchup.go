@@ -7,6 +7,7 @@ type fetch struct {
 	tries  int    // requests in a row that taught nothing
 	asked  uint64 // the first slot of the request that is out
 	seen   uint64 // the chosen prefix when progress was seen last
+	from   NodeID // whose snapshot the caller is bringing, 0 = nobody's
 }
 
 func (f *fetch) see(chosen uint64) { f.target = max(f.target, chosen) }
@@ -22,7 +23,17 @@ func (n *Node) tickFetch() {
 		n.fetch.wait--
 		return
 	}
-	if n.role != Leader && n.chosen < n.fetch.target && !n.diskBehind() {
+	n.fetchMore()
+}
+
+// fetchMore asks for what is missing. A leader proposes itself what is above its
+// floor, and lacks what others compacted.
+func (n *Node) fetchMore() {
+	missing := n.chosen < n.fetch.target
+	if n.role == Leader {
+		missing = n.chosen < n.floor && !n.keeps()
+	}
+	if missing && n.fetch.from == 0 && !n.diskBehind() {
 		n.request()
 	}
 }
@@ -43,7 +54,7 @@ func (n *Node) request() {
 // for, as it surely has them; a long tail is taken from another peer, to leave the
 // leader in peace. Switch G may leave nobody but the leader.
 func (n *Node) sources() []NodeID {
-	if n.cfg.Switches.CatchUp == FromLeader {
+	if n.cfg.Switches.CatchUp == FromLeader && n.role != Leader {
 		if n.leader == 0 {
 			return nil
 		}
@@ -59,7 +70,7 @@ func (n *Node) sources() []NodeID {
 	for i := 0; i < n.members.self && len(others) > 0; i++ {
 		others = append(others[1:], others[0])
 	}
-	if n.leader != 0 {
+	if n.leader != 0 && n.leader != n.cfg.ID {
 		if n.fetch.target-n.chosen <= uint64(n.cfg.Window) {
 			others = append([]NodeID{n.leader}, others...)
 		} else {
@@ -72,7 +83,7 @@ func (n *Node) sources() []NodeID {
 // handleCatchUp serves a page of chosen values, whatever this node's role is.
 func (n *Node) handleCatchUp(m Message) {
 	r := Message{Kind: MsgCatchUpReply, To: m.From, Lo: m.Lo, Chosen: n.chosen}
-	if m.Lo >= 1 && m.Lo <= n.chosen {
+	if m.Lo >= 1 && n.settled(m.Lo, &r) == m.Lo && m.Lo <= n.chosen {
 		r.Entries, _ = n.log.read(m.Lo, n.chosen+1, n.cfg.MaxMessageBytes)
 	}
 	n.send(r)
@@ -81,23 +92,29 @@ func (n *Node) handleCatchUp(m Message) {
 // handleCatchUpReply learns a page and asks the same way for the next one.
 func (n *Node) handleCatchUpReply(m Message) {
 	n.fetch.see(m.Chosen)
-	if n.role == Leader {
-		return // it proposes these slots itself
+	if n.role == Leader && n.keeps() {
+		return
+	}
+	if m.Settled != 0 {
+		n.seeFloor(m.Settled, m.Data)
+		n.askSnapshot(m.From, m.Settled)
+		return
 	}
 	before := n.chosen
 	for _, e := range m.Entries {
+		if n.role == Leader && e.Slot > n.floor {
+			break // it proposes these slots itself
+		}
 		n.learn(e)
 	}
 	if n.chosen == before {
 		return
 	}
 	n.counters.CatchUps++
-	n.advanceNotice()
+	n.advance()
 	if m.Lo != n.fetch.asked || n.fetch.wait == 0 {
 		return
 	}
 	n.fetch.wait, n.fetch.tries = 0, n.fetch.tries-1
-	if n.chosen < n.fetch.target && !n.diskBehind() {
-		n.request()
-	}
+	n.fetchMore()
 }

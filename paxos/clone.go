@@ -25,6 +25,10 @@ func (n *Node) Clone(storage Storage) *Node {
 	c.out.now = slices.Clone(n.out.now)
 	c.out.after = slices.Clone(n.out.after)
 	c.out.reads = slices.Clone(n.out.reads)
+	if n.out.install != nil {
+		s := *n.out.install
+		c.out.install = &s
+	}
 	c.out.pending = slices.Clone(n.out.pending)
 	if n.cand != nil {
 		d := *n.cand
@@ -63,7 +67,7 @@ type Future struct {
 func (n *Node) AppendState(dst []byte, f Future) []byte {
 	e := encoder{dst}
 	e.num(uint64(n.role), uint64(n.leader), n.promised.Pack(), n.out.durablePromise.Pack(), n.out.written.Promised.Pack())
-	e.num(n.log.last, n.chosen, n.handed, n.applied)
+	e.num(n.log.last, n.log.compacted, n.chosen, n.handed, n.applied, n.snapshot, n.floor)
 	if f.Campaign {
 		e.num(n.highest.Round)
 	}
@@ -106,7 +110,7 @@ func (n *Node) appendFetch(e *encoder) {
 	if !n.keeps() {
 		f.seen = 0
 	}
-	e.num(f.target, uint64(f.wait), uint64(f.tries), f.asked, f.seen)
+	e.num(f.target, uint64(f.wait), uint64(f.tries), f.asked, f.seen, uint64(f.from))
 }
 
 // appendLog encodes what Storage does not hold yet; a durable entry that is
@@ -136,6 +140,13 @@ func (n *Node) appendOutbox(e *encoder) {
 	for _, r := range n.out.reads {
 		e.num(r.ID, r.Slot, flag(r.Refused))
 	}
+	e.num(uint64(n.out.fetch.From), n.out.fetch.Slot)
+	if n.out.install != nil {
+		e.num(n.out.install.Slot)
+		e.bytes(n.out.install.Data)
+	} else {
+		e.num(0)
+	}
 	e.num(uint64(len(n.out.pending)))
 	for _, p := range n.out.pending {
 		e.num(n.out.next-p.token, p.promised.Pack(), uint64(len(p.entries)))
@@ -147,13 +158,13 @@ func (n *Node) appendOutbox(e *encoder) {
 
 func (n *Node) appendCandidacy(e *encoder) {
 	c := n.cand
-	e.num(uint64(c.promises), uint64(c.no), max(c.highest, n.chosen))
+	e.num(uint64(c.promises), uint64(c.no), max(c.highest, n.edge()))
 	for i, slot := range c.wanted {
 		if !c.promises.has(i) {
 			e.num(slot)
 		}
 	}
-	e.found(c.best, n.chosen+1)
+	e.found(c.best, n.edge()+1)
 }
 
 func (n *Node) appendLeadership(e *encoder) {
@@ -162,14 +173,14 @@ func (n *Node) appendLeadership(e *encoder) {
 	for _, s := range l.streams {
 		e.num(s.sent, s.from, min(n.now-s.since, 2*uint64(n.cfg.HeartbeatTicks)), s.quiet-min(n.now, s.quiet))
 	}
-	e.num(l.ballot.Pack(), l.next, max(l.barrier, n.chosen), l.notified, l.nextHeartbeat-min(n.now, l.nextHeartbeat))
+	e.num(l.ballot.Pack(), l.next, l.decided, max(l.barrier, n.chosen), l.notified, l.nextHeartbeat-min(n.now, l.nextHeartbeat))
 	e.found(l.found, l.next)
-	for s := n.chosen + 1; s < l.next; s++ {
+	for s := l.decided + 1; s < l.next; s++ {
 		p := &l.flight[s&l.mask]
 		e.num(uint64(p.votes), min(n.now-p.sent, 2*uint64(n.cfg.HeartbeatTicks)))
 	}
 	for i := range l.matched {
-		e.num(max(l.matched[i], n.chosen), l.acked[i])
+		e.num(max(l.matched[i], l.decided), l.acked[i])
 	}
 	e.num(uint64(len(l.unsent)))
 	e.entries(l.unsent...)
@@ -209,9 +220,14 @@ func (e *encoder) spans(s spans) {
 
 func (e *encoder) entries(es ...Entry) {
 	for i := range es {
-		e.num(es[i].Slot, es[i].Ballot.Pack(), uint64(len(es[i].Value)))
-		e.dst = append(e.dst, es[i].Value...)
+		e.num(es[i].Slot, es[i].Ballot.Pack())
+		e.bytes(es[i].Value)
 	}
+}
+
+func (e *encoder) bytes(b []byte) {
+	e.num(uint64(len(b)))
+	e.dst = append(e.dst, b...)
 }
 
 // found encodes the reports of the slots from lo on.
@@ -234,7 +250,8 @@ func (e *encoder) messages(ms []Message) {
 	for i := range ms {
 		m := &ms[i]
 		e.num(uint64(m.Kind), uint64(m.From), uint64(m.To), m.Ballot.Pack(), m.Promised.Pack(), uint64(m.Leader), m.Lo, m.Hi, m.Chosen,
-			m.ID, flag(m.Done), m.Tip.Ballot.Pack(), m.Tip.Slot, uint64(len(m.Entries)))
+			m.ID, m.Settled, flag(m.Done), m.Tip.Ballot.Pack(), m.Tip.Slot, uint64(len(m.Entries)))
+		e.bytes(m.Data)
 		e.entries(m.Entries...)
 	}
 }

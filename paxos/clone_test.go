@@ -13,26 +13,26 @@ func TestCloneKnowsEveryField(t *testing.T) {
 	known := map[reflect.Type]string{
 		// Left out: cfg, members (one Config), rng, elapsed, timeout, backoffs
 		// (election timers), now (only differences count), counters.
-		reflect.TypeFor[Node](): "cfg members rng role promised leader highest log acc chosen handed applied notice fetch " +
+		reflect.TypeFor[Node](): "cfg members rng role promised leader highest log acc chosen handed applied snapshot floor notice fetch " +
 			"attempt cand lead now elapsed timeout backoffs out counters",
 		// Left out: settled, settledBytes, keep (what is remembered), whole (derived),
 		// err (exploration ends there).
-		reflect.TypeFor[slotLog]():    "storage recent settled settledBytes keep dirty last whole err",
+		reflect.TypeFor[slotLog]():    "storage recent settled settledBytes keep dirty last whole compacted base err",
 		reflect.TypeFor[record]():     "Entry token",
 		reflect.TypeFor[acceptance](): "ballot accepted durable again match",
 		reflect.TypeFor[notice]():     "ballot chosen",
-		reflect.TypeFor[fetch]():      "target wait tries asked seen",
+		reflect.TypeFor[fetch]():      "target wait tries asked seen from",
 		reflect.TypeFor[attempt]():    "id ballot yes no",
 		reflect.TypeFor[candidacy]():  "promises no wanted best highest",
 		// Left out: mask (one Config), contact (an election timer).
-		reflect.TypeFor[leadership]():   "ballot next barrier found flight mask matched contact unsent notified first streams nextHeartbeat readState",
+		reflect.TypeFor[leadership]():   "ballot next decided barrier found flight mask matched contact unsent notified first streams nextHeartbeat readState",
 		reflect.TypeFor[stream]():       "sent from since quiet",
 		reflect.TypeFor[proposal]():     "votes sent",
 		reflect.TypeFor[readState]():    "reads round roundOpen acked confirmed",
 		reflect.TypeFor[pendingRead]():  "id slot round",
-		reflect.TypeFor[outbox]():       "now after reads truncate next pending unsettled written durablePromise",
+		reflect.TypeFor[outbox]():       "now after reads truncate install fetch next pending unsettled written durablePromise",
 		reflect.TypeFor[pendingToken](): "token promised entries",
-		reflect.TypeFor[Message]():      "Kind From To Ballot Promised Leader Tip Lo Hi Chosen ID Done Entries",
+		reflect.TypeFor[Message]():      "Kind From To Ballot Promised Leader Tip Lo Hi Chosen ID Settled Data Done Entries",
 		reflect.TypeFor[Tip]():          "Ballot Slot",
 		reflect.TypeFor[Entry]():        "Slot Ballot Value",
 		reflect.TypeFor[HardState]():    "Promised Chosen",

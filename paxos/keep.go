@@ -1,6 +1,9 @@
 package paxos
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // With old slots kept (switch C), entries stay at the ballot of the leader that
 // first proposed them, as in Raft. A new leader proposes nothing again: it makes
@@ -38,12 +41,15 @@ func (n *Node) startKept() {
 func (n *Node) stream(i int) {
 	l := n.lead
 	s := &l.streams[i]
-	for s.sent+1 < l.next && s.sent-s.from < uint64(n.cfg.Window) {
+	for s.sent+1 < l.next && s.sent-s.from < uint64(n.cfg.Window) && s.sent >= n.log.compacted {
 		es, _ := n.log.read(s.sent+1, min(l.next, s.from+uint64(n.cfg.Window)+1), n.cfg.MaxMessageBytes)
 		if len(es) == 0 || es[0].Slot != s.sent+1 {
 			return
 		}
-		before, _ := n.log.get(s.sent)
+		before, ok := n.log.get(s.sent)
+		if !ok {
+			before.Ballot = n.log.base
+		}
 		m := Message{Kind: MsgAccept, From: n.cfg.ID, To: n.members.ids[i], Ballot: l.ballot,
 			Tip: Tip{before.Ballot, s.sent}, Chosen: n.noticeOn(MsgAccept), Entries: es}
 		if n.cfg.LeaderDiskParallel {
@@ -184,6 +190,8 @@ func (n *Node) truncate(from uint64) {
 	n.acc.accepted.truncate(from)
 	n.acc.durable.truncate(from)
 	n.acc.match = min(n.acc.match, from-1)
+	// What acknowledges them and has not left will never be true.
+	n.out.after = slices.DeleteFunc(n.out.after, func(m Message) bool { return m.Kind == MsgAccepted && m.Hi >= from })
 	if n.out.truncate == 0 || from < n.out.truncate {
 		n.out.truncate = from
 	}

@@ -4,12 +4,16 @@ package paxos
 type leadership struct {
 	ballot Ballot
 	next   uint64 // the next slot to propose
+	// decided ends the contiguous prefix that this leader knows to be chosen. It is
+	// ahead of the node's own chosen prefix while the values of compacted slots are
+	// still on their way.
+	decided uint64
 	// barrier is the highest slot in the quorum of promises. Slots from the first
 	// unchosen one to barrier are re-proposed before any new command; found
 	// holds what others reported for them.
 	barrier uint64
 	found   map[uint64]Entry
-	// flight holds the slots chosen+1 to next-1, slot s at s & mask.
+	// flight holds the slots decided+1 to next-1, slot s at s & mask.
 	flight []proposal
 	mask   uint64
 	// matched[i]: member i has voted for every slot in flight through it.
@@ -43,8 +47,10 @@ func (n *Node) becomeLeader() {
 	for size < n.cfg.Window {
 		size <<= 1
 	}
+	// Nothing is proposed at or below what any node of the quorum has compacted.
+	edge := n.edge()
 	l := &leadership{
-		ballot: n.promised, next: n.chosen + 1, barrier: max(c.highest, n.chosen), found: c.best,
+		ballot: n.promised, next: edge + 1, decided: edge, barrier: max(c.highest, edge), found: c.best,
 		flight: make([]proposal, size), mask: uint64(size - 1),
 		matched: make([]uint64, len(n.members.ids)), contact: make([]uint64, len(n.members.ids)),
 	}
@@ -71,7 +77,8 @@ func (n *Node) recover() {
 }
 
 func (n *Node) hasRoom() bool {
-	return n.lead.next-n.chosen <= uint64(n.cfg.Window) && !n.diskBehind()
+	l := n.lead
+	return l.next-l.decided <= uint64(n.cfg.Window) && l.next <= n.chosen+MaxAhead && !n.diskBehind()
 }
 
 // Propose proposes value in the next slot. The value must not change any more;
@@ -142,8 +149,8 @@ func pageLen(entries []Entry, maxBytes int) int {
 
 func (n *Node) flushNotice() {
 	if n.noticeDue() {
-		n.broadcast(Message{Kind: MsgChosen, Ballot: n.lead.ballot, Chosen: n.chosen})
-		n.lead.notified = n.chosen
+		n.broadcast(Message{Kind: MsgChosen, Ballot: n.lead.ballot, Chosen: n.lead.decided})
+		n.lead.notified = n.lead.decided
 	}
 }
 
@@ -179,8 +186,8 @@ func (n *Node) vote(i int, lo, hi uint64) {
 			n.broken(4, "own vote for slots %d-%d without a sync at %v", lo, hi, l.ballot)
 		}
 	}
-	lo, hi = max(lo, n.chosen+1), min(hi, l.next-1)
-	if l.matched[i] = max(l.matched[i], n.chosen); lo <= l.matched[i]+1 {
+	lo, hi = max(lo, l.decided+1), min(hi, l.next-1)
+	if l.matched[i] = max(l.matched[i], l.decided); lo <= l.matched[i]+1 {
 		lo = l.matched[i] + 1
 		l.matched[i] = max(l.matched[i], hi)
 	}
@@ -197,15 +204,21 @@ func (n *Node) advanceChosen() {
 		for through := n.countKept(); n.chosen < through; {
 			n.markChosen(n.chosen + 1)
 		}
+		l.decided = max(l.decided, n.chosen)
 	} else {
-		for n.chosen+1 < l.next && l.flight[(n.chosen+1)&l.mask].votes.count() >= n.members.phase2() {
+		for l.decided+1 < l.next && l.flight[(l.decided+1)&l.mask].votes.count() >= n.members.phase2() {
+			l.decided++
+		}
+		// Above the floor everything chosen was proposed, and accepted here, at this
+		// ballot; at or below it the values have to come from others first.
+		for n.chosen >= n.floor && n.chosen < l.decided {
 			n.markChosen(n.chosen + 1)
 		}
 	}
 	if n.chosen > before {
 		n.releaseReads()
-		n.recover()
 	}
+	n.recover()
 }
 
 // tickLeader beats, repeats what seems lost and steps aside without a quorum.
@@ -241,8 +254,8 @@ func (n *Node) heartbeat() {
 	l := n.lead
 	l.nextHeartbeat = n.now + uint64(n.cfg.HeartbeatTicks)
 	n.joinRound()
-	n.broadcast(Message{Kind: MsgHeartbeat, Ballot: l.ballot, Chosen: n.chosen, ID: l.round})
-	l.notified = n.chosen
+	n.broadcast(Message{Kind: MsgHeartbeat, Ballot: l.ballot, Chosen: l.decided, ID: l.round})
+	l.notified = l.decided
 }
 
 // retransmit repeats Accepts that were not answered for two heartbeats, to
@@ -255,7 +268,7 @@ func (n *Node) retransmit() {
 	}
 	var stale []Entry
 	size := 0
-	for s := n.chosen + 1; s < l.next; s++ {
+	for s := l.decided + 1; s < l.next; s++ {
 		p := &l.flight[s&l.mask]
 		if n.now-p.sent < 2*uint64(n.cfg.HeartbeatTicks) || !n.cfg.LeaderDiskParallel && !p.votes.has(n.members.self) {
 			continue

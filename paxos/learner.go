@@ -35,6 +35,16 @@ func (n *Node) advanceNotice() {
 	}
 }
 
+// advance extends the chosen prefix after a step that was learned from a peer.
+// What a leader proposed itself it counts itself.
+func (n *Node) advance() {
+	if n.lead != nil {
+		n.advanceChosen()
+	} else {
+		n.advanceNotice()
+	}
+}
+
 // learn takes a chosen entry from a peer that knows it to be chosen. It is kept
 // under the ballot at which the peer accepted it: no other value was ever
 // proposed at that slot and ballot, so it is as good as an Accept.

@@ -35,6 +35,10 @@ type slotLog struct {
 	last  uint64
 	// whole is a slot up to which no slot is missing, as far as was looked.
 	whole uint64
+	// compacted: every slot through it is chosen, and only a snapshot holds it. It
+	// is no gap, and must never be read as one. base is its ballot.
+	compacted uint64
+	base      Ballot
 	// err is the first error of Storage. Nothing leaves the core after it.
 	err error
 }
@@ -45,14 +49,26 @@ type settledSlot struct {
 }
 
 func newSlotLog(s Storage, keep int) slotLog {
-	l := slotLog{storage: s, recent: map[uint64]record{}, keep: keep}
+	l := slotLog{storage: s, recent: map[uint64]record{}, keep: keep, compacted: s.Compacted()}
 	_, l.last = s.Bounds()
+	l.last = max(l.last, l.compacted)
 	return l
+}
+
+// compact forgets every slot through to, what waits to be written included. The
+// entry at to has the ballot base.
+func (l *slotLog) compact(to uint64, base Ballot) {
+	if to >= l.compacted {
+		l.compacted, l.base = to, base
+	}
+	l.last = max(l.last, to)
+	maps.DeleteFunc(l.recent, func(slot uint64, _ record) bool { return slot <= to })
+	l.dirty = slices.DeleteFunc(l.dirty, func(slot uint64) bool { return slot <= to })
 }
 
 // get returns the entry accepted at slot.
 func (l *slotLog) get(slot uint64) (Entry, bool) {
-	if slot > l.last {
+	if slot > l.last || slot <= l.compacted {
 		return Entry{}, false
 	}
 	if r, ok := l.recent[slot]; ok {
@@ -144,6 +160,9 @@ func (l *slotLog) evict() {
 // values exceed maxBytes (at least one, if there is one), and the first slot
 // that it did not look at.
 func (l *slotLog) read(lo, hi uint64, maxBytes int) (es []Entry, next uint64) {
+	if lo <= l.compacted {
+		panic(fmt.Sprintf("paxos: the log breaks rule 5: slot %d is compacted (through %d), and no gap", lo, l.compacted))
+	}
 	hi = min(hi, l.last+1)
 	size := 0
 	add := func(e Entry) bool {

@@ -17,7 +17,9 @@ const (
 	// slots from Lo on. The same message asks for the next page.
 	MsgPrepare
 	// MsgPromise reports every slot accepted in [Lo, Hi). Done says that nothing
-	// was accepted at or above Hi. Entries at or below Chosen are chosen.
+	// was accepted at or above Hi. Entries at or below Chosen are chosen. If Settled
+	// is not 0, the sender has compacted some of the slots: all through Settled are
+	// chosen, none of them is reported, and Data is of a snapshot through Settled.
 	MsgPromise
 	// MsgAccept asks to accept Entries, all at Ballot unless old slots are kept. It
 	// carries the notice Chosen.
@@ -45,6 +47,8 @@ const (
 	MsgCatchUp
 	// MsgCatchUpReply carries the chosen Entries from slot Lo on, contiguous, and
 	// the sender's Chosen. Their ballots are those at which the sender holds them.
+	// If it has compacted Lo, it carries Settled and Data as a MsgPromise does, and
+	// no entries; then it also is the answer to an Accept of a compacted slot.
 	MsgCatchUpReply
 	// MsgBehind answers a MsgAccept at Ballot if, with old slots kept, the sender does
 	// not hold the entry in slot Lo, the Accept's Tip. Through Chosen it surely holds
@@ -85,6 +89,10 @@ type Message struct {
 	Chosen uint64
 	// ID matches answers to questions (a read round, an attempt).
 	ID uint64
+	// Settled ends a prefix of chosen slots that the sender holds as a snapshot, and
+	// Data is that snapshot's.
+	Settled uint64
+	Data    []byte
 	// Done marks the last page of a MsgPromise.
 	Done    bool
 	Entries []Entry

@@ -51,8 +51,10 @@ type Node struct {
 	acc acceptance
 	// chosen <- handed out in Ready.Apply <- applied, each a contiguous prefix.
 	chosen, handed, applied uint64
-	notice                  notice
-	fetch                   fetch
+	// snapshot is the slot of the newest snapshot on this disk; floor see snapshot.go.
+	snapshot, floor uint64
+	notice          notice
+	fetch           fetch
 
 	attempt attempt     // while PreCandidate
 	cand    *candidacy  // while Candidate
@@ -79,17 +81,28 @@ func New(cfg Config) (*Node, error) {
 	if err := cfg.Switches.Safe(len(m.ids), m.q1); err != nil && !cfg.Unsafe {
 		return nil, err
 	}
+	cfg.Applied = max(cfg.Applied, cfg.Snapshot.Slot)
 	n := &Node{
 		cfg: cfg, members: m, rng: rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.ID))),
 		promised: cfg.HardState.Promised, highest: cfg.HardState.Promised,
 		log:    newSlotLog(cfg.Storage, 4*cfg.Window),
 		chosen: max(cfg.HardState.Chosen, cfg.Applied), handed: cfg.Applied, applied: cfg.Applied,
 	}
+	n.snapshot, n.floor = cfg.Snapshot.Slot, cfg.Snapshot.Slot
+	// A snapshot may have come from a peer; what the log still holds of its slots
+	// was then never known to be chosen here.
+	if cfg.HardState.Chosen < n.snapshot {
+		n.dropTail(cfg.Snapshot)
+	}
+	n.log.compact(n.snapshot, cfg.Snapshot.Ballot)
 	n.fetch.target = n.chosen
 	n.out.next, n.out.written = 1, cfg.HardState
 	n.out.durablePromise = cfg.HardState.Promised
 	if n.log.last < n.chosen {
 		return nil, fmt.Errorf("paxos: slot %d is known chosen, but the log ends at %d", n.chosen, n.log.last)
+	}
+	if c := cfg.Storage.Compacted(); c > n.snapshot {
+		return nil, fmt.Errorf("paxos: the log is cut through slot %d, and the snapshot ends at %d", c, n.snapshot)
 	}
 	if n.keeps() && n.log.prefix(n.chosen) < n.log.last && !cfg.Unsafe {
 		return nil, fmt.Errorf("paxos: slot %d is missing, and the log goes on to %d: it was written with other switches", n.log.whole+1, n.log.last)
@@ -196,12 +209,7 @@ func (n *Node) stepOwner(m Message) error {
 			n.appendKept(m)
 			break
 		}
-		for _, e := range m.Entries {
-			if n.diskBehind() || e.Slot > n.chosen+MaxAhead || !n.takes(e.Slot) {
-				break // as if the rest were lost
-			}
-			n.accept(e)
-		}
+		n.acceptAll(m)
 	case MsgHeartbeat:
 		r := n.acc.durable.last()
 		n.send(Message{Kind: MsgHeartbeatReply, To: m.From, Ballot: m.Ballot, ID: m.ID, Lo: r.lo, Hi: r.hi, Chosen: n.chosen})

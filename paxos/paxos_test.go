@@ -29,6 +29,8 @@ func (s store) Entries(lo, hi uint64, maxBytes int) (es []Entry, err error) {
 	return es, nil
 }
 
+func (s store) Compacted() uint64 { return 0 }
+
 func (s store) Bounds() (first, last uint64) {
 	for slot := range s {
 		if first == 0 || slot < first {

@@ -1,5 +1,7 @@
 package paxos
 
+import "maps"
+
 // attempt is a round of pre-prepare: asking whether a ballot would be promised.
 type attempt struct {
 	id      uint64
@@ -70,7 +72,7 @@ func (n *Node) startCandidacy() {
 	n.counters.Elections++
 	c := &candidacy{wanted: make([]uint64, len(n.members.ids)), best: map[uint64]Entry{}}
 	for i := range c.wanted {
-		c.wanted[i] = n.chosen + 1
+		c.wanted[i] = n.edge() + 1
 	}
 	n.cand = c
 	n.prepareMissing()
@@ -118,6 +120,10 @@ func (n *Node) handlePromise(from int, m Message) {
 	if n.role != Candidate || m.Ballot != n.promised || c.promises.has(from) || m.Lo != c.wanted[from] {
 		return
 	}
+	if m.Settled != 0 && !n.keeps() {
+		n.seeFloor(m.Settled, m.Data)
+		n.askSnapshot(m.From, m.Settled)
+	}
 	for _, e := range m.Entries {
 		if e.Slot < m.Lo || e.Slot >= m.Hi {
 			n.broken(5, "slot %d in the page [%d, %d) of node %d", e.Slot, m.Lo, m.Hi, m.From)
@@ -133,7 +139,7 @@ func (n *Node) handlePromise(from int, m Message) {
 		}
 	}
 	for _, e := range m.Entries {
-		if e.Slot <= n.chosen {
+		if e.Slot <= n.edge() {
 			delete(c.best, e.Slot) // a laggard would hold the whole log in memory
 		}
 	}
@@ -147,6 +153,11 @@ func (n *Node) handlePromise(from int, m Message) {
 		return
 	}
 	n.promised1(from)
+}
+
+// forget drops the reports of slots that need no new ballot.
+func (c *candidacy) forget(to uint64) {
+	maps.DeleteFunc(c.best, func(slot uint64, _ Entry) bool { return slot <= to })
 }
 
 // promised1 counts a complete promise.

@@ -31,7 +31,7 @@ func (n *Node) ReadIndex(id uint64) error {
 	l := n.lead
 	// Whatever was acknowledged before now is at or below what this leader knows
 	// to be chosen, or at or below what its quorum of promises reported (rule 15).
-	l.reads = append(l.reads, pendingRead{id: id, slot: max(n.chosen, l.barrier)})
+	l.reads = append(l.reads, pendingRead{id: id, slot: max(l.decided, l.barrier)})
 	if l.roundOpen || l.confirmed == l.round {
 		n.joinRound()
 		l.roundOpen = len(n.members.ids) > 1
@@ -96,7 +96,7 @@ func (n *Node) releaseReads() {
 			break
 		}
 		done++
-		n.out.reads = append(n.out.reads, Read{ID: r.id, Slot: r.slot})
+		n.out.reads = append(n.out.reads, Read{ID: r.id, Slot: max(r.slot, l.barrier)})
 	}
 	if l.reads = l.reads[done:]; len(l.reads) == 0 {
 		l.reads = nil

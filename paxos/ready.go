@@ -7,6 +7,9 @@ type outbox struct {
 	reads []Read
 	// truncate is the TruncateFrom of the next Ready.
 	truncate uint64
+	// install and fetch are the like-named fields of the next Ready.
+	install *Snapshot
+	fetch   Fetch
 
 	next           uint64 // the token of the next Ready that persists something
 	pending        []pendingToken
@@ -65,7 +68,7 @@ func (n *Node) diskBehind() bool {
 // mustPersist reports whether something new has to reach the disk. A newer
 // Chosen alone is no reason: it rides along.
 func (n *Node) mustPersist() bool {
-	return len(n.log.dirty) > 0 || n.promised != n.out.written.Promised
+	return len(n.log.dirty) > 0 || n.promised != n.out.written.Promised || n.out.install != nil || n.out.truncate != 0
 }
 
 // HasReady reports whether Ready would return anything.
@@ -75,7 +78,7 @@ func (n *Node) HasReady() bool {
 	}
 	return len(n.out.now) > 0 || n.mustPersist() || len(n.out.reads) > 0 ||
 		len(n.out.after) > 0 && len(n.out.pending) == 0 ||
-		len(n.acc.again) > 0 || n.mayApply() ||
+		len(n.acc.again) > 0 || n.mayApply() || n.out.fetch.From != 0 ||
 		n.lead != nil && (n.lead.roundOpen || n.noticeDue())
 }
 
@@ -98,6 +101,8 @@ func (n *Node) Ready() Ready {
 	}
 	rd.SendNow, n.out.now = n.out.now, nil
 	rd.Reads, n.out.reads = n.out.reads, nil
+	rd.Install, n.out.install = n.out.install, nil
+	rd.Fetch, n.out.fetch = n.out.fetch, Fetch{}
 	n.handOut(&rd)
 	if n.log.err != nil {
 		return Ready{}

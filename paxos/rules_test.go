@@ -296,4 +296,5 @@ func (b *broken) Entries(lo, hi uint64, maxBytes int) ([]Entry, error) {
 	}
 	return nil, nil
 }
+func (b *broken) Compacted() uint64            { return 0 }
 func (b *broken) Bounds() (first, last uint64) { return 1, 1 }

@@ -38,6 +38,16 @@ func (s *spans) truncate(from uint64) {
 	}
 }
 
+// cut removes every slot through to.
+func (s *spans) cut(to uint64) {
+	for len(*s) > 0 && (*s)[0].hi <= to {
+		*s = slices.Delete(*s, 0, 1)
+	}
+	if len(*s) > 0 && (*s)[0].lo <= to {
+		(*s)[0].lo = to + 1
+	}
+}
+
 // add puts slot into the set.
 func (s *spans) add(slot uint64) {
 	i := len(*s)

@@ -154,10 +154,10 @@ func (t Tip) Less(u Tip) bool {
 // nothing is missing.
 func (n *Node) tip() Tip {
 	slot := n.log.prefix(n.chosen)
-	e, ok := n.log.get(slot)
-	if !ok {
-		return Tip{Slot: slot}
+	if slot == n.log.compacted {
+		return Tip{n.log.base, slot}
 	}
+	e, _ := n.log.get(slot)
 	return Tip{e.Ballot, slot}
 }
 
@@ -187,7 +187,7 @@ func (n *Node) noticeOn(k Kind) uint64 {
 			return 0
 		}
 	}
-	return n.chosen
+	return n.lead.decided
 }
 
 // noticeDue reports whether followers should be told of the chosen prefix though
@@ -195,12 +195,12 @@ func (n *Node) noticeOn(k Kind) uint64 {
 // under load notices ride on Accepts only.
 func (n *Node) noticeDue() bool {
 	l := n.lead
-	if n.chosen <= l.notified || len(n.members.ids) == 1 {
+	if l.decided <= l.notified || len(n.members.ids) == 1 {
 		return false
 	}
 	switch n.cfg.Switches.Notice {
 	case NoticeIdle:
-		return l.next == n.chosen+1
+		return l.next == l.decided+1
 	case NoticeEager:
 		return true
 	}

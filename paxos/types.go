@@ -55,6 +55,24 @@ type Storage interface {
 	// Bounds returns the lowest and highest slots with an accepted entry, (0, 0)
 	// when there is none. Slots start at 1.
 	Bounds() (first, last uint64)
+	// Compacted returns the slot through which the log was cut, 0 if it never was.
+	// Nothing at or below it is there any more.
+	Compacted() uint64
+}
+
+// Snapshot names a state of the state machine: it holds every slot through
+// Slot. Data is what SnapshotData returned for it.
+type Snapshot struct {
+	Slot uint64
+	// Ballot is the one of the entry at Slot, where it was applied.
+	Ballot Ballot
+	Data   []byte
+}
+
+// Fetch asks the caller to bring a snapshot through at least Slot from a peer.
+type Fetch struct {
+	From NodeID
+	Slot uint64
 }
 
 // Config is what a Node needs. All times are in ticks.
@@ -64,7 +82,10 @@ type Config struct {
 	// HardState and Storage are what the last incarnation left on disk.
 	HardState HardState
 	Storage   Storage
-	// Applied is the slot up to which the state machine has applied (0 at first).
+	// Snapshot is the newest snapshot on disk. The state machine holds it.
+	Snapshot Snapshot
+	// Applied is the slot up to which the state machine has applied, if that is
+	// more than the snapshot.
 	Applied uint64
 	// A follower suspects its leader after a random number of ticks in
 	// [ElectionTicks, 2*ElectionTicks) without contact.
@@ -109,6 +130,11 @@ type Ready struct {
 	// earlier token, is durable. It is empty when Token is 0.
 	SendNow          []Message
 	SendAfterPersist []Message
+	// Install, if not nil, is a snapshot that Fetch brought. It replaces the state
+	// machine's state, after everything handed out before it and before Apply, and
+	// under Token (never 0 then) the log through its slot. Call Applied with its slot
+	// once the state is there.
+	Install *Snapshot
 	// Apply are the next chosen entries, contiguous, no-ops included. They are
 	// durable on a quorum, which need not include this node: a state machine
 	// that outlives a crash must not be ahead of this node's own log. At most 4
@@ -116,6 +142,9 @@ type Ready struct {
 	Apply []Entry
 	// Reads are confirmed: the caller may answer them once Applied >= Slot.
 	Reads []Read
+	// Fetch, unless From is 0, asks for a snapshot; a later one replaces it. The
+	// caller answers with Fetched or FetchFailed.
+	Fetch Fetch
 }
 
 // Read is a confirmed (or refused) ReadIndex request.
@@ -160,5 +189,5 @@ type Status struct {
 
 // Counters are totals since New.
 type Counters struct {
-	Elections, LeaderChanges, GapsFilled, ValuesAdopted, CatchUps, Rejections uint64
+	Elections, LeaderChanges, GapsFilled, ValuesAdopted, CatchUps, Rejections, Installs uint64
 }

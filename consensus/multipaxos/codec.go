@@ -31,6 +31,8 @@ const (
 	isDone
 	hasEntries
 	hasTip
+	hasSettled
+	hasData
 	// ownBallots: the entries have ballots of their own, else the message's.
 	ownBallots
 	allBits = 1<<iota - 1
@@ -54,6 +56,8 @@ func (b *body) bits() uint64 {
 	set(b.Chosen != 0, hasChosen)
 	set(b.ID != 0, hasID)
 	set(b.Done, isDone)
+	set(b.Settled != 0, hasSettled)
+	set(len(b.Data) > 0, hasData)
 	set(len(b.Entries) > 0, hasEntries)
 	set(b.Tip != paxos.Tip{}, hasTip)
 	for i := range b.Entries {
@@ -68,7 +72,7 @@ func (b *body) bits() uint64 {
 // Size implements engine.Body; it is an upper bound.
 func (b *body) Size() int {
 	const fields, entry = 128, 48 // more than the varints of a message, of an entry
-	n := fields
+	n := fields + len(b.Data)
 	for i := range b.Entries {
 		n += entry + len(b.Entries[i].Value)
 	}
@@ -88,6 +92,7 @@ func (b *body) Append(dst []byte) []byte {
 	}
 	for _, f := range [...]struct{ bit, value uint64 }{
 		{hasLeader, uint64(b.Leader)}, {hasLo, b.Lo}, {hasHi, b.Hi}, {hasChosen, b.Chosen}, {hasID, b.ID},
+		{hasSettled, b.Settled},
 	} {
 		if bits&f.bit != 0 {
 			dst = protowire.AppendVarint(dst, f.value)
@@ -96,6 +101,9 @@ func (b *body) Append(dst []byte) []byte {
 	if bits&hasTip != 0 {
 		dst = appendBallot(dst, b.Tip.Ballot)
 		dst = protowire.AppendVarint(dst, b.Tip.Slot)
+	}
+	if bits&hasData != 0 {
+		dst = protowire.AppendBytes(dst, b.Data)
 	}
 	if bits&hasEntries == 0 {
 		return dst
@@ -143,7 +151,7 @@ func decode(frame []byte) (paxos.Message, error) {
 	for _, f := range [...]struct {
 		bit uint64
 		to  *uint64
-	}{{hasLo, &m.Lo}, {hasHi, &m.Hi}, {hasChosen, &m.Chosen}, {hasID, &m.ID}} {
+	}{{hasLo, &m.Lo}, {hasHi, &m.Hi}, {hasChosen, &m.Chosen}, {hasID, &m.ID}, {hasSettled, &m.Settled}} {
 		if bits&f.bit != 0 {
 			*f.to = r.varint()
 		}
@@ -151,6 +159,9 @@ func decode(frame []byte) (paxos.Message, error) {
 	m.Done = bits&isDone != 0
 	if bits&hasTip != 0 {
 		m.Tip = paxos.Tip{Ballot: r.ballot(), Slot: r.varint()}
+	}
+	if bits&hasData != 0 {
+		m.Data = r.bytes()
 	}
 	if bits&hasEntries != 0 {
 		m.Entries = r.entries(m.Ballot, bits&ownBallots != 0)
@@ -210,13 +221,21 @@ func (r *reader) entries(ballot paxos.Ballot, own bool) []paxos.Entry {
 		if own {
 			e.Ballot = r.ballot()
 		}
-		v, k := protowire.ConsumeBytes(r.rest)
-		if k < 0 {
-			r.fail()
+		e.Value = r.bytes()
+		if r.bad {
 			return nil
 		}
-		e.Value, r.rest = v[:len(v):len(v)], r.rest[k:]
 		out = append(out, e)
 	}
 	return out
+}
+
+func (r *reader) bytes() []byte {
+	v, n := protowire.ConsumeBytes(r.rest)
+	if n < 0 {
+		r.fail()
+		return nil
+	}
+	r.rest = r.rest[n:]
+	return v[:len(v):len(v)]
 }

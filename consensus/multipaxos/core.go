@@ -11,6 +11,12 @@ import (
 	"gfslab/paxos"
 )
 
+var (
+	_ engine.Core      = (*core)(nil)
+	_ engine.Compactor = (*core)(nil)
+	_ engine.Failer    = (*core)(nil)
+)
+
 // core is paxos.Node as an engine.Core.
 type core struct {
 	self paxos.NodeID
@@ -85,6 +91,10 @@ func (c *core) Ready(out *engine.Ready) {
 	out.SendNow = appendMessages(out.SendNow, rd.SendNow)
 	out.SendAfterPersist = appendMessages(out.SendAfterPersist, rd.SendAfterPersist)
 	out.Apply = appendEntries(out.Apply, rd.Apply)
+	if s := rd.Install; s != nil {
+		out.Install = &storage.SnapshotMeta{Index: s.Slot, Stamp: s.Ballot.Pack(), Data: s.Data}
+	}
+	out.Fetch = engine.Fetch{From: consensus.NodeID(rd.Fetch.From), Index: rd.Fetch.Slot}
 	for _, r := range rd.Reads {
 		out.Reads = append(out.Reads, engine.Read{ID: r.ID, Index: r.Slot, Refused: r.Refused})
 	}
@@ -111,6 +121,26 @@ func (c *core) Persisted(token uint64) { c.node.Persisted(token) }
 
 // Applied implements engine.Core.
 func (c *core) Applied(index uint64) { c.node.Applied(index) }
+
+// SnapshotData implements engine.Compactor.
+func (c *core) SnapshotData(index uint64) []byte { return c.node.SnapshotData(index) }
+
+// Compact implements engine.Compactor.
+func (c *core) Compact(index uint64, s storage.SnapshotMeta) {
+	c.node.Compact(index, snapshotOf(s))
+}
+
+// Fetched implements engine.Compactor.
+func (c *core) Fetched(s storage.SnapshotMeta) {
+	c.node.Fetched(snapshotOf(s))
+}
+
+func snapshotOf(s storage.SnapshotMeta) paxos.Snapshot {
+	return paxos.Snapshot{Slot: s.Index, Ballot: paxos.Unpack(s.Stamp), Data: s.Data}
+}
+
+// FetchFailed implements engine.Compactor.
+func (c *core) FetchFailed(from consensus.NodeID) { c.node.FetchFailed(paxos.NodeID(from)) }
 
 // Err implements engine.Failer.
 func (c *core) Err() error { return c.node.Err() }
@@ -143,5 +173,6 @@ func (c *core) Counters() map[string]uint64 {
 	return map[string]uint64{
 		"paxos_elections": p.Elections, "paxos_leader_changes": p.LeaderChanges, "paxos_gaps_filled": p.GapsFilled,
 		"paxos_values_adopted": p.ValuesAdopted, "paxos_catch_ups": p.CatchUps, "paxos_rejections": p.Rejections,
+		"paxos_installs": p.Installs,
 	}
 }

@@ -20,7 +20,7 @@ func Open(cfg consensus.Config, deps engine.Deps) (consensus.Replica, error) {
 }
 
 // NewCore opens the protocol over a recovered log.
-func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Core, error) {
+func NewCore(cfg consensus.Config, log *storage.Log, start engine.Start) (engine.Core, error) {
 	hard, err := decodeHardState(log.HardState())
 	if err != nil {
 		return nil, err
@@ -29,8 +29,12 @@ func NewCore(cfg consensus.Config, log *storage.Log, _ engine.Start) (engine.Cor
 	if err != nil {
 		return nil, err
 	}
+	if len(start.Founders.Voters) == 0 {
+		start.Founders = consensus.Founders(cfg.Peers)
+	}
 	pc.ID, pc.HardState, pc.Storage, pc.Seed = paxos.NodeID(cfg.Self), hard, store{log}, cfg.Seed
-	for _, p := range cfg.Peers {
+	pc.Snapshot = snapshotOf(start.Snapshot)
+	for _, p := range start.Founders.Voters {
 		if p.ID > maxNode {
 			return nil, fmt.Errorf("multipaxos: node id %d is above %d", p.ID, maxNode)
 		}

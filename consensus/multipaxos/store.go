@@ -30,6 +30,9 @@ func (s store) Entries(lo, hi uint64, maxBytes int) ([]paxos.Entry, error) {
 // Bounds implements paxos.Storage.
 func (s store) Bounds() (first, last uint64) { return s.log.Bounds() }
 
+// Compacted implements paxos.Storage.
+func (s store) Compacted() uint64 { return s.log.Compacted() }
+
 const hardStateBytes = 16
 
 func encodeHardState(h *paxos.HardState) []byte {

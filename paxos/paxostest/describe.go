@@ -26,6 +26,9 @@ func describe(m paxos.Message) string {
 			line += fmt.Sprintf(" leader %d", m.Leader)
 		}
 	}
+	if m.Settled != 0 {
+		line += fmt.Sprintf(" settled %d", m.Settled)
+	}
 	for _, e := range m.Entries {
 		line += fmt.Sprintf(" %d=%s@%v", e.Slot, show(e.Value), e.Ballot)
 	}

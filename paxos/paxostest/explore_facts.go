@@ -139,6 +139,10 @@ func (r *recorder) applied(p *peer, e paxos.Entry) {
 	r.note(fact{kind: factApplied, slot: e.Slot, value: string(e.Value)})
 }
 
+// No world has snapshots.
+func (r *recorder) restored(*peer) {}
+func (r *recorder) fetching(*peer) {}
+
 func (r *recorder) read(*peer, paxos.Read) {}
 
 // addFact numbers f.

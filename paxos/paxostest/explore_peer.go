@@ -10,7 +10,9 @@ import (
 // clone returns a peer in the same state whose effects go to another sink.
 func (p *peer) clone(to sink) *peer {
 	c := *p
-	c.disk = &disk{hardState: p.disk.hardState, entries: slices.Clone(p.disk.entries), first: p.disk.first, last: p.disk.last}
+	d := *p.disk
+	d.entries = slices.Clone(d.entries)
+	c.disk = &d
 	c.node = p.node.Clone(c.disk)
 	c.writes = slices.Clone(p.writes)
 	c.world = to

@@ -103,4 +103,5 @@ func (w *world) harvest(p *peer) {
 	w.report.ValuesAdopted += c.ValuesAdopted
 	w.report.CatchUps += c.CatchUps
 	w.report.Rejections += c.Rejections
+	w.report.Installs += c.Installs
 }

@@ -30,6 +30,7 @@ type monitors struct {
 	// votes are the nodes on whose disk a slot reached at a ballot.
 	votes  map[slotBallot]uint64
 	chosen []choice // by slot
+	states []uint64 // of the state machine, by slot, after everything through it
 	nodes  map[paxos.NodeID]*observed
 	// prepared is the step at which the first Prepare of a ballot left, and the
 	// life that sent it.
@@ -102,7 +103,34 @@ func (m *monitors) restarted(p *peer) {
 		m.fail("promise-monotone", "node %d restarts with promise %v, and %v was durable", p.id, p.disk.hardState.Promised, o.durable)
 	}
 	o.promised, o.chosen, o.applied = p.disk.hardState.Promised, 0, 0
+	m.restored(p)
 	m.believes(p)
+}
+
+// restored: a snapshot's state is what comes of everything chosen through its
+// slot, and of nothing else.
+func (m *monitors) restored(p *peer) {
+	m.step++
+	o := m.nodes[p.id]
+	if p.stateAt < o.applied {
+		m.fail("applied-prefix", "node %d goes back from slot %d to %d", p.id, o.applied, p.stateAt)
+	}
+	for s := uint64(len(m.states)); s <= p.stateAt; s++ {
+		if s == 0 {
+			m.states = append(m.states, 0)
+			continue
+		}
+		c := m.choice(s)
+		if !c.known {
+			m.fail("applied-is-chosen", "node %d takes over a state through slot %d; slot %d is not chosen", p.id, p.stateAt, s)
+		}
+		m.states = append(m.states, after(m.states[s-1], []byte(c.value)))
+	}
+	if p.state != m.states[p.stateAt] {
+		m.fail("state-is-chosen", "node %d takes over another state than what is chosen through slot %d gives", p.id, p.stateAt)
+	}
+	o.applied = p.stateAt
+	m.appliedMax = max(m.appliedMax, p.stateAt)
 }
 
 // handed judges what a node wants to write, and what it believes.
@@ -278,7 +306,12 @@ func (m *monitors) promiseComplete(p *peer, o *observed, msg paxos.Message) {
 		hi = o.highest + 1
 	}
 	next := 0
-	for s := msg.Lo; s < hi; s++ {
+	for s := msg.Lo; s <= msg.Settled; s++ {
+		if !m.choice(s).known {
+			m.fail("compacted-is-chosen", "node %d has compacted slot %d, which is not chosen", p.id, s)
+		}
+	}
+	for s := max(msg.Lo, msg.Settled+1); s < hi; s++ {
 		for next < len(msg.Entries) && msg.Entries[next].Slot < s {
 			next++
 		}

@@ -36,7 +36,7 @@ func (m *monitors) votesThrough(p *peer, o *observed, w write) {
 			through = max(through, e.Slot)
 		}
 	}
-	for s := o.voted[at] + 1; s <= through; s++ {
+	for s := max(o.voted[at], p.disk.snapshot.Slot) + 1; s <= through; s++ {
 		e := p.disk.entries[s]
 		if e.Slot == 0 {
 			m.fail("no-gap", "node %d holds slot %d at %v, and nothing in slot %d", p.id, through, at, s)
@@ -52,6 +52,9 @@ func (m *monitors) votesThrough(p *peer, o *observed, w write) {
 // acknowledgedKept: an acknowledgement of a slot of the leader's own ballot is a
 // vote, and so on the disk (rule 2).
 func (m *monitors) acknowledgedKept(p *peer, o *observed, msg paxos.Message) {
+	if msg.Hi <= p.disk.snapshot.Slot {
+		return // chosen
+	}
 	if msg.Hi >= uint64(len(p.disk.entries)) || p.disk.entries[msg.Hi].Slot == 0 {
 		m.fail("durable-before-speak", "node %d acknowledges slots %d-%d at %v; slot %d is not on its disk", p.id, msg.Lo, msg.Hi, msg.Ballot, msg.Hi)
 	}

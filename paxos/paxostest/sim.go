@@ -27,6 +27,8 @@ type Report struct {
 	Elections, LeaderChanges     uint64
 	GapsFilled, ValuesAdopted    uint64
 	CatchUps, Rejections         uint64
+	Snapshots                    int
+	Installs                     uint64
 	// Trace is a hash of everything that was delivered and applied: the same seed
 	// and code give the same trace.
 	Trace uint64

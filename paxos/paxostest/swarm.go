@@ -50,7 +50,10 @@ type swarm struct {
 	burst                int
 	read                 float64
 	valueBytes           int
-	followLeader, oneWay bool // faults aim at the leader; cuts go one way
+	capture              float64 // chance a tick and node of a snapshot, 0 = none
+	trailing             uint64  // slots kept below a snapshot
+	fetchDelay           int     // ticks, at most
+	followLeader, oneWay bool    // faults aim at the leader; cuts go one way
 }
 
 func drawSwarm(seed uint64) swarm {
@@ -83,6 +86,9 @@ func drawSwarm(seed uint64) swarm {
 	s.followLeader = r.IntN(2) == 0
 	s.oneWay = r.IntN(3) == 0
 	s.straggle = pick(r, 0, 0, 0.02, 0.1)
+	s.capture = pick(r, 0, 0.002, 0.01, 0.05)
+	s.trailing = pick[uint64](r, 0, 5, 50)
+	s.fetchDelay = pick(r, 0, 5, 30)
 	return s
 }
 

@@ -15,4 +15,6 @@ func (r *Report) Add(o *Report) {
 	r.ValuesAdopted += o.ValuesAdopted
 	r.CatchUps += o.CatchUps
 	r.Rejections += o.Rejections
+	r.Snapshots += o.Snapshots
+	r.Installs += o.Installs
 }

@@ -26,6 +26,8 @@ import (
 //	inject from= to= kind= ballot= [chosen=]  a message from nowhere (an old copy)
 //	hold node=N / release node=N     stop a disk, let it go on
 //	crash node=N [survive=0] / restart node=N
+//	snapshot node=N [trailing=0]     save a snapshot, cut the log below it
+//	fetched node=N [fail] [untold]   the snapshot that it asked for arrives, or does not, or it crashes before it hears of it
 //	state node=(N,M)           what nodes believe, and what their disks hold
 //
 // The monitors watch; what they object to is printed as a violation.
@@ -83,7 +85,7 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 		m := paxos.Message{Kind: f.kind, From: f.from, To: f.to, Ballot: ballotArg(t, d)}
 		d.MaybeScanArgs(t, "chosen", &m.Chosen)
 		s.flight = append(s.flight, m)
-	case "campaign", "propose", "read", "tick", "hold", "release", "crash", "restart", "state":
+	case "campaign", "propose", "read", "tick", "hold", "release", "crash", "restart", "snapshot", "fetched", "state":
 	default:
 		t.Fatalf("%s: unknown command %s", d.Pos, d.Cmd)
 	}
@@ -126,6 +128,18 @@ func (s *stage) on(t *testing.T, d *datadriven.TestData, p *peer) {
 			t.Fatal(err)
 		}
 		s.restarted(p)
+	case "snapshot":
+		p.capture(uint64(scan(t, d, "trailing", 0)))
+	case "fetched":
+		if p.fetch.From == 0 {
+			t.Fatalf("%s: node %d asked for no snapshot", d.Pos, p.id)
+		}
+		if from := s.peers[p.fetch.From-1]; d.HasArg("fail") {
+			p.node.FetchFailed(from.id)
+			p.fetch = paxos.Fetch{}
+		} else {
+			p.fetched(from, !d.HasArg("untold"))
+		}
 	case "state":
 		s.state(p)
 	}
@@ -168,6 +182,9 @@ func (s *stage) state(p *peer) {
 		s.say("node %d: down", p.id)
 	}
 	line := fmt.Sprintf("  disk: promised %v;", p.disk.hardState.Promised)
+	if p.disk.snapshot.Slot > 0 {
+		line += fmt.Sprintf(" snapshot through %d, log cut through %d;", p.disk.snapshot.Slot, p.disk.compacted)
+	}
 	for _, e := range p.disk.entries {
 		if e.Slot != 0 {
 			line += fmt.Sprintf(" %d=%s@%v", e.Slot, show(e.Value), e.Ballot)
@@ -237,6 +254,15 @@ func (s *stage) sent(p *peer, m paxos.Message) {
 func (s *stage) applied(p *peer, e paxos.Entry) {
 	s.monitors.applied(p, e)
 	s.say("  node %d applies %d=%s", p.id, e.Slot, show(e.Value))
+}
+
+func (s *stage) restored(p *peer) {
+	s.monitors.restored(p)
+	s.say("  node %d takes over the state through %d", p.id, p.stateAt)
+}
+
+func (s *stage) fetching(p *peer) {
+	s.say("  node %d asks node %d for a snapshot through %d", p.id, p.fetch.From, p.fetch.Slot)
 }
 
 func (s *stage) read(p *peer, r paxos.Read) {

@@ -85,6 +85,7 @@ func (w *world) tick() {
 	}
 	w.deliver()
 	for _, p := range w.peers {
+		w.snapshots(p)
 		if w.swarm.applyLag && !w.calm {
 			p.execute(w.rng.IntN(3))
 		} else {
@@ -138,6 +139,45 @@ func (w *world) clients(p *peer) {
 		}
 		p.drain()
 	}
+}
+
+// snapshots captures states, and brings those that were asked for.
+func (w *world) snapshots(p *peer) {
+	if !p.up {
+		return
+	}
+	if w.swarm.capture > 0 && w.chance(w.swarm.capture) {
+		p.capture(w.swarm.trailing)
+		w.report.Snapshots++
+	}
+	if p.fetch.From == 0 || w.now < p.fetchDue {
+		return
+	}
+	from := w.peers[p.fetch.From-1]
+	if !from.up || w.cutLink[from.id-1][p.id-1] || !w.calm && w.chance(w.swarm.drop) {
+		p.fetch = paxos.Fetch{}
+		p.node.FetchFailed(from.id)
+		p.drain()
+		return
+	}
+	// It may go down between the two: when the file is durable, and the core has
+	// not heard of it.
+	crash := !w.calm && w.chance(w.swarm.crash*5)
+	if p.fetched(from, !crash); crash {
+		w.harvest(p)
+		p.crash(0)
+	}
+}
+
+// fetching implements sink.
+func (w *world) fetching(p *peer) {
+	p.fetchDue = w.now + w.rng.IntN(w.swarm.fetchDelay+1)
+}
+
+// restored implements sink.
+func (w *world) restored(p *peer) {
+	w.monitors.restored(p)
+	w.note(uint64(p.id), p.stateAt, p.state)
 }
 
 func (w *world) propose(p *peer) {

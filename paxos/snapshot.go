@@ -1,0 +1,116 @@
+package paxos
+
+// A node's log begins above its compaction point; what is below, its snapshot
+// holds. floor is the highest slot through which any node said to have compacted
+// its log: everything up to it is chosen, whether this node has it or not.
+
+// settled prepares an answer about the slots from lo on: it returns the first
+// one of which the log can say more than that it is chosen, and tells r so.
+func (n *Node) settled(lo uint64, r *Message) uint64 {
+	if lo > n.log.compacted {
+		return lo
+	}
+	r.Settled, r.Data = n.snapshot, n.SnapshotData(n.snapshot)
+	return n.snapshot + 1
+}
+
+// seeFloor learns that every slot through slot is chosen.
+func (n *Node) seeFloor(slot uint64, data []byte) {
+	if slot <= n.floor {
+		return
+	}
+	n.floor = slot
+	n.fetch.see(slot)
+	if n.cand != nil {
+		n.cand.highest = max(n.cand.highest, slot)
+		n.cand.forget(slot)
+	}
+	switch l := n.lead; {
+	case l == nil || slot <= l.decided || n.keeps():
+		// (Who leads with old slots kept has them all.)
+	case l.next > l.decided+1:
+		// What this leader proposed at or below may have lost to a higher ballot that
+		// it has not heard of. Its word that all through slot is chosen would let a
+		// follower take such a proposal for the chosen value (rule 12).
+		n.becomeFollower(0)
+	default:
+		l.decided, l.next, l.barrier = slot, slot+1, max(l.barrier, slot)
+	}
+}
+
+// edge is the end of the prefix that this node knows to be chosen, be it without
+// the values.
+func (n *Node) edge() uint64 {
+	if n.keeps() {
+		return n.chosen
+	}
+	return max(n.chosen, n.floor)
+}
+
+// SnapshotData returns what a snapshot through slot, which was handed out, must
+// carry of this node's.
+func (n *Node) SnapshotData(slot uint64) []byte { return nil }
+
+// Compact tells that a snapshot is durable, and that the log will drop every slot
+// through to, which is not above it. None of them may be written any more.
+func (n *Node) Compact(to uint64, s Snapshot) {
+	if to > s.Slot || s.Slot > n.applied {
+		n.broken(5, "compaction through %d with a snapshot through %d and %d applied", to, s.Slot, n.applied)
+	}
+	n.snapshot = max(n.snapshot, s.Slot)
+	base := s.Ballot
+	if e, ok := n.log.get(to); ok {
+		base = e.Ballot
+	} else if to < s.Slot {
+		return // below what was cut already
+	}
+	n.compactLog(to, base)
+}
+
+func (n *Node) compactLog(to uint64, base Ballot) {
+	n.log.compact(to, base)
+	n.acc.compact(to)
+}
+
+// dropTail lets go of what this log holds above a snapshot that it does not lead up
+// to, if old slots are kept: it came from a leader who lacked what was chosen.
+func (n *Node) dropTail(s Snapshot) {
+	e, ok := n.log.get(s.Slot)
+	if !n.keeps() || n.log.last <= s.Slot || n.chosen > s.Slot || s.Slot <= n.log.compacted || ok && e.Ballot == s.Ballot {
+		return
+	}
+	n.truncate(s.Slot + 1)
+	if n.role != Follower {
+		n.becomeFollower(0)
+	}
+}
+
+// Fetched tells that a snapshot from a peer is durable here. If it is of use, the
+// next Ready installs it.
+func (n *Node) Fetched(s Snapshot) {
+	n.fetch.from, n.fetch.wait = 0, 0
+	if s.Slot <= n.chosen || n.log.err != nil {
+		return
+	}
+	n.counters.Installs++
+	n.seeFloor(s.Slot, s.Data)
+	n.dropTail(s)
+	n.chosen, n.handed, n.snapshot = s.Slot, s.Slot, s.Slot
+	n.compactLog(s.Slot, s.Ballot)
+	n.out.install = &s
+	n.advance()
+}
+
+// FetchFailed tells that the snapshot will not come from that peer.
+func (n *Node) FetchFailed(from NodeID) {
+	if from == n.fetch.from {
+		n.fetch.from = 0
+	}
+}
+
+// askSnapshot has the caller bring a snapshot, one at a time.
+func (n *Node) askSnapshot(from NodeID, slot uint64) {
+	if n.fetch.from == 0 && slot > n.chosen {
+		n.fetch.from, n.out.fetch = from, Fetch{from, slot}
+	}
+}
