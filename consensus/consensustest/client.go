@@ -75,9 +75,12 @@ func (c *cluster) checkError(o operation, late time.Duration) {
 	}
 }
 
-// read makes one linearizable read and records it. Any goroutine.
+// read makes one read, linearizable but in the read mode stale, and records it. Any goroutine.
 func (c *cluster) read(ctx context.Context, inc *incarnation, key uint8) operation {
 	o := operation{Kind: opRead, Node: inc.node.id, Key: key}
+	if c.limits.ReadMode == consensus.ReadStale {
+		o.Kind = opStale
+	}
 	o.Invoke = c.history.stamp()
 	index, err := inc.replica.ReadBarrier(ctx)
 	late := sinceEnd(ctx)

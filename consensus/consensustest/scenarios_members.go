@@ -18,7 +18,7 @@ func memberScenarios() []scenario {
 		{name: "remove-leader", nodes: 3, minimum: 100, needs: m, run: runRemoveLeader},
 		{name: "replace-voter", nodes: 3, minimum: 100, needs: m, run: runReplaceVoter},
 		{name: "replace-all", nodes: 3, minimum: 200, needs: []Feature{Membership, Snapshots, Install}, limits: tightSnapshots, run: runReplaceAll},
-		{name: "removed-returns", nodes: 3, minimum: 50, needs: m, virtualOnly: true, run: runRemovedReturns},
+		{name: "removed-returns", nodes: 3, minimum: 30, needs: m, virtualOnly: true, run: runRemovedReturns},
 		{name: "refused-changes", nodes: 3, minimum: 5, needs: m, run: runRefusedChanges},
 		{name: "concurrent-changes", nodes: 3, minimum: 20, needs: m, run: runConcurrentChanges},
 		{name: "change-crash", nodes: 3, minimum: 50, needs: m, run: runChangeCrash},
