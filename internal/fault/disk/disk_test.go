@@ -305,7 +305,15 @@ func TestKnobs(t *testing.T) {
 		if d := time.Since(start); d != 3*time.Second {
 			t.Errorf("stalled for %v", d)
 		}
+		fs.StallSyncs(time.Hour)
+		done := make(chan error)
+		go func() { done <- f.Sync() }()
+		time.Sleep(time.Second)
 		fs.StallSyncs(0)
+		check(t, <-done)
+		if d := time.Since(start); d != 4*time.Second {
+			t.Errorf("the end of a stall came to who waited in it after %v", d)
+		}
 		fs.FailWrites(broken)
 		if _, err := f.WriteAt([]byte("b"), 0); !errors.Is(err, broken) {
 			t.Errorf("write: %v", err)
@@ -317,7 +325,7 @@ func TestKnobs(t *testing.T) {
 		if err := f.Sync(); !errors.Is(err, broken) {
 			t.Errorf("sync: %v", err)
 		}
-		if n := fs.Syncs(); n != 4 {
+		if n := fs.Syncs(); n != 5 {
 			t.Errorf("%d syncs", n)
 		}
 		next := fs.Crash(0)
@@ -327,7 +335,7 @@ func TestKnobs(t *testing.T) {
 		}
 		put(t, next, "g", "x", false)
 		check(t, next.SyncAll())
-		if got := get(t, next.Crash(0), "g"); got != "x" || next.Syncs() != 4 {
+		if got := get(t, next.Crash(0), "g"); got != "x" || next.Syncs() != 5 {
 			t.Errorf("after SyncAll %q, %d syncs", got, next.Syncs())
 		}
 	})

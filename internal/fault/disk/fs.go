@@ -23,9 +23,16 @@ type world struct {
 	dir    *os.File // the same folder, to be synced
 	inodes atomic.Uint64
 	syncs  atomic.Uint64
-	stall  atomic.Int64 // nanoseconds
+	stall  atomic.Pointer[stall]
 	fails  atomic.Pointer[failures]
 	failMu sync.Mutex
+}
+
+// stall is one setting of StallSyncs; over is closed when the next one, or a
+// crash, ends it.
+type stall struct {
+	d    time.Duration
+	over chan struct{}
 }
 
 // failures are the injected errors, nil = none.
@@ -90,8 +97,23 @@ func (fs *FS) newFile(base string) (*inode, error) {
 // failed by injection, over all generations.
 func (fs *FS) Syncs() uint64 { return fs.w.syncs.Load() }
 
-// StallSyncs makes every later sync take d longer, 0 ends it.
-func (fs *FS) StallSyncs(d time.Duration) { fs.w.stall.Store(int64(d)) }
+// StallSyncs makes every later sync take d longer, 0 ends it. What an earlier
+// stall holds up goes on at once.
+func (fs *FS) StallSyncs(d time.Duration) {
+	if old := fs.w.stall.Swap(&stall{d, make(chan struct{})}); old != nil {
+		close(old.over)
+	}
+}
+
+// wait is the stall of one sync.
+func (s *stall) wait() {
+	t := time.NewTimer(s.d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.over:
+	}
+}
 
 // FailSyncs makes every later sync fail with err and sync nothing; nil ends it.
 func (fs *FS) FailSyncs(err error) { fs.setFailures(func(f *failures) { f.sync = err }) }
@@ -156,6 +178,9 @@ func (fs *FS) Crash(keepPercent int) *FS {
 	if fs.frozen.Swap(true) {
 		panic("fault disk: crash of a generation that has crashed before")
 	}
+	if s := fs.w.stall.Load(); s != nil {
+		fs.StallSyncs(s.d) // what it holds up is lost, and need not wait for that
+	}
 	next := &FS{w: fs.w, generation: fs.generation + 1, locks: map[string]bool{}}
 	c := crash{
 		rng:  rand.New(rand.NewPCG(fs.w.seed, fs.generation)),
@@ -211,8 +236,8 @@ func (fs *FS) sync(n *inode) error {
 	if fs.frozen.Load() {
 		return nil
 	}
-	if d := fs.w.stall.Load(); d > 0 {
-		time.Sleep(time.Duration(d))
+	if s := fs.w.stall.Load(); s != nil && s.d > 0 {
+		s.wait()
 		if fs.frozen.Load() {
 			return nil
 		}
