@@ -29,6 +29,9 @@ func describe(m paxos.Message) string {
 	if m.Settled != 0 {
 		line += fmt.Sprintf(" settled %d", m.Settled)
 	}
+	if m.Tip.Slot != 0 {
+		line += fmt.Sprintf(" after %d@%v", m.Tip.Slot, m.Tip.Ballot)
+	}
 	for _, e := range m.Entries {
 		line += fmt.Sprintf(" %d=%s@%v", e.Slot, show(e.Value), e.Ballot)
 	}

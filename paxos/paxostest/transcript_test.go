@@ -17,11 +17,13 @@ import (
 // The commands:
 //
 //	cluster nodes=3 [window=8] [page=4096] [preprepare] [checkquorum] [disk-first]
+//	    [raft] [up-to-date] [vote] [keep] [contiguous] [q1=] [q2=]
+//	    [unsafe]  take what New refuses, and watch agreement only
 //	campaign node=N            start an election
 //	propose node=N value=(a,b) propose values
 //	read node=N id=I           ask for a confirmed read
 //	tick node=N [count=1]      let time pass on one node
-//	deliver [from= to= kind= quiet]  deliver what matches until nothing does
+//	deliver [from= to= kind= count= quiet]  deliver what matches until nothing does
 //	drop [from= to= kind=]     lose what matches
 //	inject from= to= kind= ballot= [chosen=]  a message from nowhere (an old copy)
 //	hold node=N / release node=N     stop a disk, let it go on
@@ -53,6 +55,9 @@ type stage struct {
 	held   map[paxos.NodeID]bool
 	asked  map[uint64]uint64
 	muted  bool
+	// agreed holds what was applied first in each slot, in an unsafe cluster: there the
+	// one question is whether agreement is lost, and no other monitor interferes.
+	agreed map[uint64]string
 	out    strings.Builder
 }
 
@@ -160,18 +165,44 @@ func (s *stage) cluster(t *testing.T, d *datadriven.TestData) {
 	for i := range scan(t, d, "nodes", 3) {
 		ids = append(ids, paxos.NodeID(i+1))
 	}
-	s.monitors = newMonitors(ids, paxos.Config{})
+	conf := stageConfig(t, d)
+	if conf.Unsafe {
+		s.agreed = map[uint64]string{}
+	}
+	s.monitors = newMonitors(ids, conf)
 	for _, id := range ids {
-		c := paxos.Config{ID: id, Peers: ids, HeartbeatTicks: 2, ElectionTicks: 10, Seed: uint64(id),
-			Window: scan(t, d, "window", 8), MaxMessageBytes: scan(t, d, "page", 4096),
-			PrePrepare: d.HasArg("preprepare"), CheckQuorum: d.HasArg("checkquorum"), LeaderDiskParallel: !d.HasArg("disk-first")}
+		c := conf
+		c.ID, c.Peers, c.Seed = id, ids, uint64(id)
 		p := &peer{id: id, config: c, disk: &disk{}, world: s}
 		s.peers = append(s.peers, p)
 		if err := p.start(); err != nil {
-			t.Fatal(err)
+			s.say("refused: %v", err)
+			return
 		}
 		s.restarted(p)
 	}
+}
+
+// stageConfig reads the protocol of a cluster.
+func stageConfig(t *testing.T, d *datadriven.TestData) paxos.Config {
+	c := paxos.Config{HeartbeatTicks: 2, ElectionTicks: 10,
+		Window: scan(t, d, "window", 8), MaxMessageBytes: scan(t, d, "page", 4096),
+		PrePrepare: d.HasArg("preprepare"), CheckQuorum: d.HasArg("checkquorum"), LeaderDiskParallel: !d.HasArg("disk-first"),
+		Phase1Quorum: scan(t, d, "q1", 0), Phase2Quorum: scan(t, d, "q2", 0), Unsafe: d.HasArg("unsafe")}
+	if d.HasArg("raft") {
+		c.Switches = paxos.RaftMode()
+	}
+	for name, set := range map[string]func(*paxos.Switches){
+		"up-to-date": func(s *paxos.Switches) { s.Eligibility = paxos.UpToDate },
+		"vote":       func(s *paxos.Switches) { s.Number = paxos.OneVote },
+		"keep":       func(s *paxos.Switches) { s.OldSlots = paxos.Kept },
+		"contiguous": func(s *paxos.Switches) { s.Acceptance = paxos.Contiguous },
+	} {
+		if d.HasArg(name) {
+			set(&c.Switches)
+		}
+	}
+	return c
 }
 
 func (s *stage) state(p *peer) {
@@ -194,7 +225,8 @@ func (s *stage) state(p *peer) {
 }
 
 func (s *stage) deliver(f filter) {
-	for i := 0; i < len(s.flight); {
+	done := 0
+	for i := 0; i < len(s.flight) && (f.count == 0 || done < f.count); {
 		m := s.flight[i]
 		if !f.matches(m) {
 			i++
@@ -202,6 +234,7 @@ func (s *stage) deliver(f filter) {
 		}
 		s.flight = slices.Delete(s.flight, i, i+1)
 		s.say("%s", describe(m))
+		done++
 		p := s.peers[m.To-1]
 		if !p.up {
 			continue
@@ -224,7 +257,7 @@ func (s *stage) drop(f filter) {
 }
 
 func (s *stage) say(format string, args ...any) {
-	if line := fmt.Sprintf(format, args...); !s.muted || strings.HasPrefix(line, "VIOLATION") {
+	if line := fmt.Sprintf(format, args...); !s.muted || strings.HasPrefix(line, "VIOLATION") || strings.HasPrefix(line, "AGREEMENT") {
 		s.out.WriteString(line + "\n")
 	}
 }
@@ -239,6 +272,18 @@ func (s *stage) result(err error, format string, args ...any) {
 
 // The stage is the peers' sink.
 
+func (s *stage) handed(p *peer, rd paxos.Ready) {
+	if s.agreed == nil {
+		s.monitors.handed(p, rd)
+	}
+}
+
+func (s *stage) durable(p *peer, w write) {
+	if s.agreed == nil {
+		s.monitors.durable(p, w)
+	}
+}
+
 func (s *stage) writeDelay(p *peer) int {
 	if s.held[p.id] {
 		return math.MaxInt
@@ -247,13 +292,23 @@ func (s *stage) writeDelay(p *peer) int {
 }
 
 func (s *stage) sent(p *peer, m paxos.Message) {
-	s.monitors.sent(p, m)
+	if s.agreed == nil {
+		s.monitors.sent(p, m)
+	}
 	s.flight = append(s.flight, m)
 }
 
 func (s *stage) applied(p *peer, e paxos.Entry) {
-	s.monitors.applied(p, e)
 	s.say("  node %d applies %d=%s", p.id, e.Slot, show(e.Value))
+	if s.agreed == nil {
+		s.monitors.applied(p, e)
+		return
+	}
+	if first, ok := s.agreed[e.Slot]; !ok {
+		s.agreed[e.Slot] = show(e.Value)
+	} else if first != show(e.Value) {
+		s.say("AGREEMENT LOST: slot %d was applied as %s before", e.Slot, first)
+	}
 }
 
 func (s *stage) restored(p *peer) {
@@ -278,6 +333,7 @@ func (s *stage) read(p *peer, r paxos.Read) {
 type filter struct {
 	from, to paxos.NodeID
 	kind     paxos.Kind
+	count    int // deliver no more, 0 = all
 }
 
 func (f filter) matches(m paxos.Message) bool {
@@ -285,13 +341,14 @@ func (f filter) matches(m paxos.Message) bool {
 }
 
 func filterOf(t *testing.T, d *datadriven.TestData) (f filter) {
+	f.count = scan(t, d, "count", 0)
 	f.from, f.to = paxos.NodeID(scan(t, d, "from", 0)), paxos.NodeID(scan(t, d, "to", 0))
 	var name string
 	if d.MaybeScanArgs(t, "kind", &name); name == "" {
 		return f
 	}
 	for f.kind = paxos.MsgPrePrepare; f.kind.String() != name; f.kind++ {
-		if f.kind > paxos.MsgCatchUpReply {
+		if strings.HasPrefix(f.kind.String(), "Kind(") {
 			t.Fatalf("%s: no kind of message is called %s", d.Pos, name)
 		}
 	}
