@@ -115,6 +115,6 @@ func (n *Node) handleCatchUpReply(m Message) {
 	if m.Lo != n.fetch.asked || n.fetch.wait == 0 {
 		return
 	}
-	n.fetch.wait, n.fetch.tries = 0, n.fetch.tries-1
+	n.fetch.wait, n.fetch.tries = 0, max(n.fetch.tries-1, 0)
 	n.fetchMore()
 }

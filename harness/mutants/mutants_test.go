@@ -20,7 +20,7 @@ func TestEveryPatchApplies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"promise-not-persisted", "own-vote-before-fsync", "promise-omits-chosen", "lowest-ballot-adopted",
+	for _, want := range []string{"promise-not-persisted", "figure8-rule-dropped", "up-to-date-by-length", "vote-forgotten", "own-vote-before-fsync", "promise-omits-chosen", "lowest-ballot-adopted",
 		"gap-skipped-in-apply", "old-record-counted", "notice-on-stale-value", "ack-over-hole", "read-before-barrier"} {
 		found := false
 		for _, m := range all {

@@ -73,18 +73,18 @@ func (r *recorder) handed(p *peer, rd paxos.Ready) {
 		}
 	}
 	if rd.HardState != nil {
-		if rd.HardState.Promised.Less(promised) {
+		if r.catalog.world.below(rd.HardState.Promised, promised) {
 			r.fail("promise-monotone", "node %d lowers its promise from %v to %v", p.id, promised, rd.HardState.Promised)
 		}
 		promised = rd.HardState.Promised
 	}
 	for _, e := range rd.Entries {
-		if e.Ballot.Less(promised) {
+		if e.Ballot.Less(promised) && !r.catalog.world.keeps() {
 			r.note(fact{kind: factLow, slot: e.Slot, value: string(e.Value)})
 		}
 	}
 	for _, m := range append(rd.SendNow[:len(rd.SendNow):len(rd.SendNow)], rd.SendAfterPersist...) {
-		if m.Kind == paxos.MsgPromise {
+		if m.Kind == paxos.MsgPromise && !r.catalog.world.keeps() {
 			r.complete(p, m)
 		}
 	}
@@ -106,8 +106,27 @@ func (r *recorder) complete(p *peer, m paxos.Message) {
 }
 
 func (r *recorder) durable(p *peer, w write) {
+	if r.catalog.world.keeps() {
+		r.votesThrough(p, w)
+		return
+	}
 	for _, e := range w.entries {
 		r.note(fact{kind: factVoted, slot: e.Slot, ballot: e.Ballot, value: string(e.Value)})
+	}
+}
+
+// votesThrough notes what votes w makes; see invariants_keep.go.
+func (r *recorder) votesThrough(p *peer, w write) {
+	at, through := p.disk.hardState.Promised, uint64(0)
+	for _, e := range w.entries {
+		if e.Ballot == at {
+			through = max(through, e.Slot)
+		}
+	}
+	for _, e := range p.disk.entries {
+		if e.Slot != 0 && e.Slot <= through {
+			r.note(fact{kind: factVoted, slot: e.Slot, ballot: at, value: string(e.Value)})
+		}
 	}
 }
 
@@ -125,7 +144,9 @@ func (r *recorder) sent(p *peer, m paxos.Message) {
 			r.note(fact{kind: factHandedOn, slot: e.Slot, value: string(e.Value)})
 		}
 	case paxos.MsgAccepted:
-		m.Chosen = 0 // a leader does not look at it
+		if !r.catalog.world.keeps() {
+			m.Chosen = 0 // a leader does not look at it
+		}
 	}
 	if r.catalog.world.carries(m.Kind) {
 		r.note(fact{kind: factSaid, message: &m})
@@ -205,6 +226,9 @@ func (c *catalog) judgeAlone(h *past) *failure {
 			}
 			lives[f.ballot] = f.life
 		}
+	}
+	if c.world.keeps() {
+		return nil // of kept slots an acknowledgement is no vote
 	}
 	for _, i := range h.facts {
 		m := c.facts.items[i].message

@@ -45,7 +45,7 @@ func (c *catalog) addView(s *coreState, h *past) int32 {
 			v.votes = append(v.votes, ballotValue{slotBallot{f.slot, f.ballot}, f.value})
 		case factSaid:
 			for _, e := range f.message.Entries {
-				if p := (ballotValue{slotBallot{e.Slot, e.Ballot}, string(e.Value)}); !slices.Contains(v.proposals, p) {
+				if p := (ballotValue{slotBallot{e.Slot, f.message.Ballot}, string(e.Value)}); !slices.Contains(v.proposals, p) {
 					v.proposals = append(v.proposals, p)
 				}
 			}

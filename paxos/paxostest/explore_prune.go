@@ -12,10 +12,11 @@ type deafness struct {
 	// leads: it leads at this ballot; Promises for it come too late. It never
 	// becomes a candidate at this ballot again.
 	leads paxos.Ballot
+	vote  bool // promises compare by round
 }
 
 func (c *catalog) deafOf(p *peer) int32 {
-	d := deafness{node: int(p.id) - 1, below: p.disk.hardState.Promised}
+	d := deafness{node: int(p.id) - 1, below: p.disk.hardState.Promised, vote: c.world.Switches.Number == paxos.OneVote}
 	if st := p.node.Status(); st.Role == paxos.Leader {
 		d.leads = st.Ballot
 	}
@@ -28,14 +29,21 @@ func (c *catalog) deafOf(p *peer) int32 {
 	return i
 }
 
+func (d *deafness) past(b paxos.Ballot) bool {
+	if d.vote {
+		return b.Round < d.below.Round
+	}
+	return b.Less(d.below)
+}
+
 // to tells whether m, which has arrived or not, can be forgotten. A refusal is an
 // answer; so where Rejects arrive, nothing is.
 func (d *deafness) to(m *paxos.Message) bool {
 	switch m.Kind {
-	case paxos.MsgPrepare, paxos.MsgAccept, paxos.MsgChosen, paxos.MsgHeartbeat, paxos.MsgAccepted, paxos.MsgHeartbeatReply:
-		return m.Ballot.Less(d.below)
+	case paxos.MsgPrepare, paxos.MsgAccept, paxos.MsgChosen, paxos.MsgHeartbeat, paxos.MsgAccepted, paxos.MsgHeartbeatReply, paxos.MsgBehind:
+		return d.past(m.Ballot)
 	case paxos.MsgPromise:
-		return m.Ballot.Less(d.below) || m.Ballot == d.leads
+		return d.past(m.Ballot) || m.Ballot == d.leads
 	}
 	return false
 }

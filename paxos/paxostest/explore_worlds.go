@@ -10,7 +10,8 @@ import (
 // World bounds an exploration. Arrays are by node: what one may do at most.
 // Whatever is not bounded here happens in every order, or not at all.
 type World struct {
-	Name string
+	Name     string
+	Switches paxos.Switches
 	// Campaigns are timeouts that start an election; each takes a ballot.
 	Campaigns [nodes]int
 	// Proposals, and MaxProposals on all nodes, are values of clients, each
@@ -43,6 +44,15 @@ type World struct {
 	MaxStates int
 }
 
+func (w *World) keeps() bool { return w.Switches.OldSlots == paxos.Kept }
+
+func (w *World) below(a, b paxos.Ballot) bool {
+	if w.Switches.Number == paxos.OneVote {
+		return a.Round < b.Round
+	}
+	return a.Less(b)
+}
+
 func (w *World) carries(k paxos.Kind) bool { return !slices.Contains(w.Without, k) }
 
 // config: pre-prepare and check-quorum are off. Both only keep nodes from doing
@@ -50,7 +60,7 @@ func (w *World) carries(k paxos.Kind) bool { return !slices.Contains(w.Without, 
 // them there are more runs, not fewer. No election timeout runs out by itself.
 func (w *World) config(node int) paxos.Config {
 	c := paxos.Config{ID: paxos.NodeID(node + 1), Peers: []paxos.NodeID{1, 2, 3}, ElectionTicks: 1 << 20, HeartbeatTicks: 1,
-		Window: 4, MaxMessageBytes: 1 << 10, LeaderDiskParallel: !w.DiskFirst}
+		Window: 4, MaxMessageBytes: 1 << 10, LeaderDiskParallel: !w.DiskFirst, Switches: w.Switches}
 	if w.PageBytes > 0 {
 		c.MaxMessageBytes = w.PageBytes
 	}
@@ -101,6 +111,17 @@ func Worlds() []World {
 		// Leaders beat and repeat themselves, laggards catch up.
 		named("ticks", func(w *World) {
 			w.Without, w.Ticks, w.Crashes, w.MaxCrashes = silent[1:], anyOnce, [nodes]int{1, 0, 0}, 1
+		}),
+		// Raft mode: two terms, each leader's no-op, a value, a crash.
+		named("raft", func(w *World) {
+			w.Switches, w.Campaigns, w.Slots = paxos.RaftMode(), [nodes]int{1, 0, 1}, 3
+			w.Proposals, w.MaxProposals, w.Crashes, w.MaxCrashes = [nodes]int{1, 0, 0}, 1, [nodes]int{1, 0, 0}, 1
+		}),
+		// Raft mode: three terms and a value, one entry a message, as in the paper's
+		// figure 8.
+		named("figure8", func(w *World) {
+			w.Switches, w.Campaigns, w.Slots = paxos.RaftMode(), [nodes]int{2, 0, 1}, 4
+			w.Proposals, w.MaxProposals, w.PageBytes = [nodes]int{1, 0, 0}, 1, 1
 		}),
 		// Four ballots in turn, two slots, a crash of any node at any time.
 		named("leaders", func(w *World) {
