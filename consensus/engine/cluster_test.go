@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ var replicated = map[string]opener{"multipaxos": multipaxos.Open, "etcdraft": et
 type list struct {
 	mu       sync.Mutex
 	commands []string
+	restored int
 	delay    time.Duration
 }
 
@@ -56,8 +58,23 @@ func (l *list) all() []string {
 	return slices.Clone(l.commands)
 }
 
-func (l *list) Snapshot() (consensus.Snapshot, error) { return nil, errors.New("not here") }
-func (l *list) Restore(io.Reader) error               { return errors.New("not here") }
+func (l *list) Snapshot() (consensus.Snapshot, error) { return listSnapshot(l.all()), nil }
+
+func (l *list) Restore(r io.Reader) error {
+	var commands []string
+	if err := json.NewDecoder(r).Decode(&commands); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.commands, l.restored = commands, l.restored+1
+	return nil
+}
+
+type listSnapshot []string
+
+func (s listSnapshot) WriteTo(w io.Writer) (int64, error) { return 0, json.NewEncoder(w).Encode(s) }
+func (s listSnapshot) Release()                           {}
 
 // cluster is three replicas on memory disks and links that can fail.
 type cluster struct {
@@ -94,6 +111,17 @@ func newCluster(t *testing.T, open opener, change func(*cluster)) *cluster {
 
 func (c *cluster) start(i int) {
 	c.t.Helper()
+	c.startOn(i, c.fs[i])
+}
+
+func (c *cluster) startOn(i int, fs disk.FS) {
+	c.t.Helper()
+	if err := c.tryOn(i, fs); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *cluster) tryOn(i int, fs disk.FS) error {
 	c.machines[i] = &list{delay: c.delay}
 	r, err := c.open(consensus.Config{
 		Cluster: "test", Self: c.peers[i].ID, Peers: c.peers, Limits: c.limits, StateMachine: c.machines[i], Seed: uint64(i),
@@ -104,11 +132,9 @@ func (c *cluster) start(i int) {
 				c.mu.Unlock()
 			}
 		},
-	}, engine.Deps{FS: disk.FS(c.fs[i]), Dir: "log", Network: c.fabric.Node(name(i))})
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	}, engine.Deps{FS: fs, Dir: "log", Network: c.fabric.Node(name(i))})
 	c.replicas[i] = r
+	return err
 }
 
 func (c *cluster) close() {

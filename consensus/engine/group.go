@@ -13,6 +13,8 @@ type group struct {
 	tokens []uint64
 	after  []Message
 	ends   []SnapshotEnd
+	// installs: the log's part of an installation is among it.
+	installs bool
 }
 
 func (g *group) empty() bool { return len(g.tokens) == 0 && len(g.after) == 0 && !g.writes() }
@@ -24,7 +26,7 @@ func (g *group) writes() bool {
 
 func (g *group) reset() {
 	g.batch = storage.Batch{Entries: clearSlice(g.batch.Entries)}
-	g.tokens = g.tokens[:0]
+	g.tokens, g.installs = g.tokens[:0], false
 	g.after, g.ends = clearSlice(g.after), clearSlice(g.ends)
 }
 

@@ -141,6 +141,9 @@ func (s *Scheduler) Wrote(fx *Effects) {
 func (s *Scheduler) complete(g *group, fx *Effects) {
 	fx.Send = append(fx.Send, g.after...)
 	fx.Snapshots = append(fx.Snapshots, g.ends...)
+	if g.installs {
+		s.snaps.installing = s.next.installs && g != s.next
+	}
 	for _, token := range g.tokens {
 		s.core.Persisted(token)
 	}
@@ -246,7 +249,7 @@ func (s *Scheduler) install(fx *Effects) {
 	}
 	fx.Restore, s.handed = meta, meta.Index
 	fx.Apply = clearSlice(fx.Apply) // all of it is within the snapshot
-	s.snaps.supersede(fx)
+	s.snaps.installing, s.next.installs = true, true
 }
 
 // compactTo lets the next write drop everything through index from the log.

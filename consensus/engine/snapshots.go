@@ -24,6 +24,10 @@ type snapshots struct {
 	phase     phase
 	saving    storage.SnapshotMeta
 	tried     uint64 // index of the newest attempt
+	// installing: a fetched snapshot has replaced the state machine's state, and
+	// the log's write that goes with it is not durable yet. A snapshot of our own
+	// taken now could hide from recovery that the log is still to be cut.
+	installing bool
 	// asked counts requests; those through taking wait for the one under way, the
 	// others for the next.
 	asked, taking, ended uint64
@@ -40,7 +44,7 @@ func (s *Scheduler) RequestSnapshot() (ticket uint64) {
 // runSnapshots starts a snapshot when one is due or asked for.
 func (s *Scheduler) runSnapshots(fx *Effects) {
 	x := &s.snaps
-	if x.phase == idle {
+	if x.phase == idle && !x.installing {
 		at, wanted := s.due(fx), x.asked > x.ended
 		if wanted {
 			at = s.handed
@@ -91,14 +95,6 @@ func (x *snapshots) end(e SnapshotEnd) {
 func (x *snapshots) success(ticket uint64) SnapshotEnd {
 	n := &x.newest
 	return SnapshotEnd{Ticket: ticket, Info: consensus.SnapshotInfo{Index: n.Index, Term: n.Stamp, Bytes: n.Size}}
-}
-
-// supersede withdraws a capture that is not yet out, when a fetched snapshot
-// takes the place of what it would have held.
-func (x *snapshots) supersede(fx *Effects) {
-	if fx.Capture != 0 {
-		fx.Capture, x.phase = 0, idle
-	}
 }
 
 // Captured reports that the state through index, whose last entry has the

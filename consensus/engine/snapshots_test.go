@@ -187,8 +187,12 @@ func TestAFetchedSnapshotOvertakes(t *testing.T) {
 	if r.fx.Save != nil {
 		t.Fatalf("a snapshot below the fetched one is to be saved: %+v", r.fx.Save)
 	}
+	r.apply(53, 60, 0) // the log still holds what the fetched one contradicts
 	r.s.Wrote(&r.fx)
-	r.apply(53, 60, 60) // the next one is
+	r.run()
+	if r.fx.Capture != 60 {
+		t.Fatalf("a capture at %d when the log is cut, want 60", r.fx.Capture)
+	}
 }
 
 // TestCompactionDropsWhatWaits: entries that wait behind a write, and those that

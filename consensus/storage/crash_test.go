@@ -10,96 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"gfslab/consensus/storage"
-	"gfslab/internal/disk"
 	faultdisk "gfslab/internal/fault/disk"
 )
-
-// trigger is a file system that crashes the one underneath just before or just
-// after one of its operations that change anything. The caller goes on without
-// noticing, as through a frozen generation.
-type trigger struct {
-	disk.FS
-	under *faultdisk.FS
-	left  int // operations until the crash
-	after bool
-	keep  int
-	next  *faultdisk.FS // set once crashed
-}
-
-func (c *trigger) crash() {
-	if c.next == nil {
-		c.next = c.under.Crash(c.keep)
-	}
-}
-
-// step counts one operation and crashes around it when its turn has come.
-func (c *trigger) step(op func()) {
-	c.left--
-	if c.left == 0 && !c.after {
-		c.crash()
-	}
-	op()
-	if c.left == 0 && c.after {
-		c.crash()
-	}
-}
-
-func (c *trigger) wrap(f disk.File, err error) (disk.File, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &triggerFile{File: f, c: c}, nil
-}
-
-func (c *trigger) Create(name string, cat disk.WriteCategory) (f disk.File, err error) {
-	c.step(func() { f, err = c.wrap(c.FS.Create(name, cat)) })
-	return f, err
-}
-
-func (c *trigger) OpenReadWrite(name string, cat disk.WriteCategory, opts ...vfs.OpenOption) (f disk.File, err error) {
-	c.step(func() { f, err = c.wrap(c.FS.OpenReadWrite(name, cat, opts...)) })
-	return f, err
-}
-
-func (c *trigger) OpenDir(name string) (disk.File, error) { return c.wrap(c.FS.OpenDir(name)) }
-
-func (c *trigger) Rename(from, to string) (err error) {
-	c.step(func() { err = c.FS.Rename(from, to) })
-	return err
-}
-
-func (c *trigger) Remove(name string) (err error) {
-	c.step(func() { err = c.FS.Remove(name) })
-	return err
-}
-
-type triggerFile struct {
-	disk.File
-	c *trigger
-}
-
-func (f *triggerFile) Write(p []byte) (n int, err error) {
-	f.c.step(func() { n, err = f.File.Write(p) })
-	return n, err
-}
-
-func (f *triggerFile) WriteAt(p []byte, off int64) (n int, err error) {
-	f.c.step(func() { n, err = f.File.WriteAt(p, off) })
-	return n, err
-}
-
-func (f *triggerFile) Sync() (err error) {
-	f.c.step(func() { err = f.File.Sync() })
-	return err
-}
-
-func (f *triggerFile) SyncData() (err error) {
-	f.c.step(func() { err = f.File.SyncData() })
-	return err
-}
 
 type crashTotals struct {
 	crashes, inOpen, torn, kept, lost, rotated, removed, snapshots int
@@ -126,23 +39,23 @@ func (c *crashLife) fatalf(format string, args ...any) {
 }
 
 func (c *crashLife) generation() {
-	tr := &trigger{FS: c.fs, under: c.fs, keep: []int{0, 20, 50, 100}[c.rng.IntN(4)], after: c.rng.IntN(2) == 0}
+	tr := faultdisk.NewTrigger(c.fs, 0, c.rng.IntN(2) == 0, []int{0, 20, 50, 100}[c.rng.IntN(4)])
 	switch c.rng.IntN(3) {
 	case 0:
-		tr.left = 1 + c.rng.IntN(10) // inside Open
+		tr.Arm(1 + c.rng.IntN(10)) // inside Open
 	default:
-		tr.left = 10 + c.rng.IntN(60)
+		tr.Arm(10 + c.rng.IntN(60))
 	}
 	l, err := storage.Open(storage.Options{FS: tr, Dir: "n/log", SegmentBytes: 8 << 10, TailBytes: 4 << 10})
 	if err != nil {
 		c.fatalf("open: %v", err)
 	}
-	if tr.next == nil {
+	if tr.Next() == nil {
 		c.check(l)
 	} else {
 		c.totals.inOpen++
 	}
-	for tr.next == nil {
+	for tr.Next() == nil {
 		c.step(l, tr)
 	}
 	n := l.Counters()
@@ -151,7 +64,7 @@ func (c *crashLife) generation() {
 	if err := l.Close(); err != nil {
 		c.fatalf("close: %v", err)
 	}
-	c.fs = tr.next
+	c.fs = tr.Next()
 	c.totals.crashes++
 }
 
@@ -192,7 +105,7 @@ func (c *crashLife) check(l *storage.Log) {
 	c.snap, c.snapPending = meta.Index, 0
 }
 
-func (c *crashLife) step(l *storage.Log, tr *trigger) {
+func (c *crashLife) step(l *storage.Log, tr *faultdisk.Trigger) {
 	c.stamp++
 	if c.rng.IntN(12) == 0 {
 		c.snapPending = c.stamp
@@ -203,7 +116,7 @@ func (c *crashLife) step(l *storage.Log, tr *trigger) {
 		if err != nil {
 			c.fatalf("save snapshot: %v", err)
 		}
-		if tr.next == nil {
+		if tr.Next() == nil {
 			c.totals.snapshots++
 			c.snap, c.snapPending = c.snapPending, 0
 		}
@@ -214,7 +127,7 @@ func (c *crashLife) step(l *storage.Log, tr *trigger) {
 	if err := l.Commit(b); err != nil {
 		c.fatalf("commit: %v", err)
 	}
-	if tr.next == nil {
+	if tr.Next() == nil {
 		c.acked, c.pending = c.pending, nil
 	}
 }
