@@ -13,7 +13,7 @@ func memberScenarios() []scenario {
 	m := []Feature{Membership}
 	return []scenario{
 		{name: "add-voter", nodes: 3, minimum: 100, needs: m, run: runAddVoter},
-		{name: "learner", nodes: 3, minimum: 100, needs: []Feature{Membership, Learners}, run: runLearner},
+		{name: "learner", nodes: 3, minimum: 60, needs: []Feature{Membership, Learners}, run: runLearner},
 		{name: "remove-follower", nodes: 3, minimum: 100, needs: m, run: runRemoveFollower},
 		{name: "remove-leader", nodes: 3, minimum: 100, needs: m, run: runRemoveLeader},
 		{name: "replace-voter", nodes: 3, minimum: 100, needs: m, run: runReplaceVoter},

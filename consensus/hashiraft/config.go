@@ -45,6 +45,7 @@ func translate(l consensus.Limits) *raft.Config {
 	if l.SnapshotEvery > 0 {
 		c.SnapshotThreshold, c.SnapshotInterval = l.SnapshotEvery, l.ElectionTimeout()
 	}
+	c.ShutdownOnRemove = false // a removed replica still serves stale reads
 	c.NoLegacyTelemetry = true
 	return c
 }

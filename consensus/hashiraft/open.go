@@ -64,7 +64,12 @@ func open(cfg consensus.Config, deps Deps) (_ *Replica, err error) {
 	}()
 	st := newStore(log, cfg.Limits)
 	owner := fmt.Sprintf("hashiraft/%s/%d", cfg.Cluster, cfg.Self)
-	if err := st.prepare(owner, configuration(cfg.Peers)); err != nil {
+	var founders *raft.Configuration
+	if !cfg.Join {
+		c := configuration(cfg.Peers)
+		founders = &c
+	}
+	if err := st.prepare(owner, founders); err != nil {
 		return nil, err
 	}
 	conns, err := wire.NewStream(wire.StreamOptions{
@@ -111,9 +116,9 @@ func newReplica(cfg consensus.Config, log *storage.Log, st *store, conns *wire.S
 
 // transport wraps the library's own around our stream. It begins to accept.
 func (r *Replica) transport() *transport {
-	book := addresses{}
+	book := addresses{map[raft.ServerID]raft.ServerAddress{}, r.store.roster}
 	for _, p := range r.cfg.Peers {
-		book[serverID(p.ID)] = raft.ServerAddress(p.Addr)
+		book.opened[serverID(p.ID)] = raft.ServerAddress(p.Addr)
 	}
 	t := &transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
@@ -121,7 +126,7 @@ func (r *Replica) transport() *transport {
 			MaxPool: pooled, MaxRPCsInFlight: pipelined, Timeout: rpcTimeout(r.cfg.Limits),
 			MsgpackUseNewTimeFormat: true,
 		}),
-		addr: book[serverID(r.cfg.Self)],
+		addr: book.opened[serverID(r.cfg.Self)],
 		acks: r.acks, gate: &r.gate, mute: r.mute, patience: r.cfg.Limits.ElectionTimeout(),
 		slow: rpcTimeout(r.cfg.Limits), tasks: &r.tasks,
 	}

@@ -37,6 +37,7 @@ type Replica struct {
 	lease        time.Duration
 	handOver     atomic.Uint64
 	transferring atomic.Bool
+	changing     atomic.Bool
 
 	rounds, readers, leaseReads, stalls atomic.Uint64
 
@@ -55,6 +56,7 @@ var (
 	_ consensus.TermReader  = (*Replica)(nil)
 	_ consensus.Transferrer = (*Replica)(nil)
 	_ consensus.StaleReader = (*Replica)(nil)
+	_ consensus.Membership  = (*Replica)(nil)
 )
 
 // proposal is one entry on its way through the library.

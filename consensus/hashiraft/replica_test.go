@@ -74,6 +74,7 @@ type world struct {
 	replicas []*Replica
 	journals []*journal
 	disks    []*faultdisk.FS
+	joining  consensus.NodeID // opened as one that is to be added
 
 	mu     sync.Mutex
 	events []consensus.Event
@@ -107,7 +108,7 @@ func newWorld(t *testing.T, n int, limits func(id consensus.NodeID, l *consensus
 func (w *world) open(id consensus.NodeID, l consensus.Limits) {
 	w.t.Helper()
 	r, err := Open(consensus.Config{
-		Cluster: "test", Self: id, Peers: w.peers, Limits: l, StateMachine: w.journals[id-1],
+		Cluster: "test", Self: id, Peers: w.peers, Join: id == w.joining, Limits: l, StateMachine: w.journals[id-1],
 		Observe: func(e consensus.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -474,7 +475,7 @@ func TestStateMachineSnapshotAndRestore(t *testing.T) {
 
 func TestOpenRefusesAnotherOwnersLog(t *testing.T) {
 	fs := faultdisk.NewMem(1)
-	if err := openStore(t, fs).prepare("multipaxos/test/1", configuration(nil)); err != nil {
+	if err := openStore(t, fs).prepare("multipaxos/test/1", &raft.Configuration{}); err != nil {
 		t.Fatal(err)
 	}
 	l, err := wire.NewMemory().Listen("n1:1")

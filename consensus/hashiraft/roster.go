@@ -41,6 +41,8 @@ type electorate struct {
 	index  uint64
 	voters []raft.ServerID
 	self   bool // we are one of them
+	// addresses are everybody's to talk to.
+	addresses map[raft.ServerID]raft.ServerAddress
 }
 
 // others is how many of the voters, ourselves not counted, must agree with us.
@@ -122,8 +124,12 @@ func (r *roster) update(change func()) {
 			e.self = e.self || nodeID(s.ID) == r.self
 		}
 	}
-	r.electors.Store(e)
 	peers, highest := r.everybody()
+	e.addresses = make(map[raft.ServerID]raft.ServerAddress, len(peers))
+	for _, p := range peers {
+		e.addresses[serverID(p.ID)] = raft.ServerAddress(p.Addr)
+	}
+	r.electors.Store(e)
 	r.mu.Unlock()
 	r.changed(peers, highest)
 }

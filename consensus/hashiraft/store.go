@@ -235,11 +235,12 @@ func (s *store) GetUint64(key []byte) (uint64, error) {
 // package engine uses, so that neither opens a directory of the other.
 const identity = "engine.identity"
 
-// prepare refuses a log of another owner. An empty one gets its identity, term
-// 1 and the first configuration, as raft.BootstrapCluster would write them, but
-// in one commit: between the library's two a crash would leave a node that has
-// state and no configuration, and a cluster of such nodes never elects anybody.
-func (s *store) prepare(owner string, configuration raft.Configuration) error {
+// prepare refuses a log of another owner. An empty one gets its identity and,
+// of a founder, term 1 and the first configuration, as raft.BootstrapCluster
+// would write them, but in one commit: between the library's two a crash would
+// leave a node that has state and no configuration, and a cluster of such nodes
+// never elects anybody.
+func (s *store) prepare(owner string, founders *raft.Configuration) error {
 	if got, ok := s.log.Stable(identity); ok {
 		if string(got) != owner {
 			return fmt.Errorf("hashiraft: the log belongs to %q, not to %q", got, owner)
@@ -249,14 +250,13 @@ func (s *store) prepare(owner string, configuration raft.Configuration) error {
 	if _, last := s.log.Bounds(); last != 0 {
 		return errors.New("hashiraft: the log has entries and no owner")
 	}
-	first := raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(configuration)}
-	return s.log.Commit(&storage.Batch{
-		Entries: []storage.Entry{encodeLog(&first)},
-		Stable: []storage.KV{
-			{Key: identity, Value: []byte(owner)},
-			{Key: stablePrefix + currentTerm, Value: binary.BigEndian.AppendUint64(nil, 1)},
-		},
-	})
+	b := storage.Batch{Stable: []storage.KV{{Key: identity, Value: []byte(owner)}}}
+	if founders != nil {
+		first := raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(*founders)}
+		b.Entries = []storage.Entry{encodeLog(&first)}
+		b.Stable = append(b.Stable, storage.KV{Key: stablePrefix + currentTerm, Value: binary.BigEndian.AppendUint64(nil, 1)})
+	}
+	return s.log.Commit(&b)
 }
 
 // founders tells the roster of the first configuration, if the log has it. It

@@ -197,7 +197,7 @@ func FuzzDecodeLog(f *testing.F) {
 func TestPrepareIsTheLibrarysBootstrap(t *testing.T) {
 	c := configuration([]consensus.Peer{{ID: 2, Addr: "b:1"}, {ID: 1, Addr: "a:1"}})
 	fs := faultdisk.NewMem(1)
-	if err := openStore(t, fs).prepare("me", c); err != nil {
+	if err := openStore(t, fs).prepare("me", &c); err != nil {
 		t.Fatal(err)
 	}
 	s := openStore(t, fs.Crash(0))
@@ -219,10 +219,10 @@ func TestPrepareIsTheLibrarysBootstrap(t *testing.T) {
 		t.Fatalf("term %d, %v; the library's is %d", term, err, wantTerm)
 	}
 	before := s.log.Counters().Commits
-	if err := s.prepare("me", c); err != nil || s.log.Counters().Commits != before {
+	if err := s.prepare("me", &c); err != nil || s.log.Counters().Commits != before {
 		t.Fatalf("preparing again: %v, %d commits", err, s.log.Counters().Commits-before)
 	}
-	if err := s.prepare("someone else", c); err == nil {
+	if err := s.prepare("someone else", &c); err == nil {
 		t.Fatal("a log of another owner was accepted")
 	}
 }

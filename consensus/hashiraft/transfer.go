@@ -81,14 +81,8 @@ func (r *Replica) successor(l *leadership, to consensus.NodeID) (raft.ServerID, 
 	return "", fmt.Errorf("%w: node %d is not a voter", consensus.ErrRefused, to)
 }
 
-// address is a fallback: the transport knows better.
 func (r *Replica) address(id raft.ServerID) raft.ServerAddress {
-	for _, p := range r.store.roster.current().All() {
-		if serverID(p.ID) == id {
-			return raft.ServerAddress(p.Addr)
-		}
-	}
-	return ""
+	return r.store.roster.electors.Load().addresses[id]
 }
 
 // followed waits until another leader is known. A lost lead alone is no

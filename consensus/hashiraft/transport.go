@@ -19,11 +19,17 @@ func (s stream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, 
 }
 
 // addresses answers with the addresses that the replica was opened with: those
-// in the log are the ones of the first start.
-type addresses map[raft.ServerID]raft.ServerAddress
+// in the log are the ones of the first start. Later members' are in the log.
+type addresses struct {
+	opened map[raft.ServerID]raft.ServerAddress
+	roster *roster
+}
 
 func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	if addr, ok := a[id]; ok {
+	if addr, ok := a.opened[id]; ok {
+		return addr, nil
+	}
+	if addr, ok := a.roster.electors.Load().addresses[id]; ok {
 		return addr, nil
 	}
 	return "", errNotFound
