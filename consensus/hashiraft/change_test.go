@@ -130,6 +130,31 @@ func TestAChangeThatStopsHalfWay(t *testing.T) {
 	})
 }
 
+// The entry that removes a server does not reach it, so that it can still vote
+// for those who do not have it either (see transport.pass).
+func TestARemovedServerCanStillBeNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4, nil)
+		old := w.leader()
+		w.propose(old, "before")
+		at := func(i int) *Replica { return w.replicas[(int(old.cfg.Self)-1+i)%4] }
+		time.Sleep(old.cfg.Limits.ElectionTimeout())
+		for _, other := range []*Replica{at(1), at(2)} { // only the one that leaves hears of it
+			w.fabric.Cut(fmt.Sprintf("n%d", old.cfg.Self), fmt.Sprintf("n%d", other.cfg.Self))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, err := old.ChangeMembers(ctx, consensus.Change{Remove: []consensus.NodeID{at(3).cfg.Self}})
+		if consensus.OutcomeOf(err) != consensus.Unknown {
+			t.Errorf("a removal that nobody heard of: %v", err)
+		}
+		if err := old.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.propose(w.leader(), "after")
+	})
+}
+
 func TestRosterFollowsTheLog(t *testing.T) {
 	servers := func(ids ...consensus.NodeID) raft.Configuration {
 		var ps []consensus.Peer

@@ -126,8 +126,8 @@ func (r *Replica) transport() *transport {
 			MaxPool: pooled, MaxRPCsInFlight: pipelined, Timeout: rpcTimeout(r.cfg.Limits),
 			MsgpackUseNewTimeFormat: true,
 		}),
-		addr: book.opened[serverID(r.cfg.Self)],
-		acks: r.acks, gate: &r.gate, mute: r.mute, patience: r.cfg.Limits.ElectionTimeout(),
+		addr:   book.opened[serverID(r.cfg.Self)],
+		roster: r.store.roster, acks: r.acks, gate: &r.gate, mute: r.mute, patience: r.cfg.Limits.ElectionTimeout(),
 		slow: rpcTimeout(r.cfg.Limits), tasks: &r.tasks,
 	}
 	r.pipelines = &t.pipelines

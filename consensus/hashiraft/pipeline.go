@@ -16,7 +16,7 @@ import (
 // never return.
 type pipeline struct {
 	raft.AppendPipeline
-	mute  *mute
+	pass  func(*raft.AppendEntriesRequest) error
 	set   *pipelines
 	limit time.Duration
 	timer *time.Timer // closes the pipeline; used by the one sender
@@ -28,7 +28,8 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{AppendPipeline: inner, mute: t.mute, set: &t.pipelines, limit: t.slow}
+	p := &pipeline{AppendPipeline: inner, set: &t.pipelines, limit: t.slow}
+	p.pass = func(args *raft.AppendEntriesRequest) error { return t.pass(id, args) }
 	if !t.pipelines.add(p) {
 		return nil, errors.Join(raft.ErrTransportShutdown, p.Close())
 	}
@@ -38,7 +39,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 // AppendEntries waits for an answer to an earlier request, but not longer than
 // such an answer may take.
 func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	if err := p.mute.pass(); err != nil {
+	if err := p.pass(args); err != nil {
 		return nil, err
 	}
 	if p.timer == nil {

@@ -29,7 +29,7 @@ func TestAStuckPipelineEnds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const limit = time.Second
 				var set pipelines
-				p := &pipeline{AppendPipeline: stuckPipeline{closed: make(chan struct{})}, mute: newMute(), set: &set, limit: limit}
+				p := &pipeline{AppendPipeline: stuckPipeline{closed: make(chan struct{})}, pass: func(*raft.AppendEntriesRequest) error { return nil }, set: &set, limit: limit}
 				if !set.add(p) {
 					t.Fatal("an open set refused a pipeline")
 				}

@@ -41,8 +41,15 @@ type electorate struct {
 	index  uint64
 	voters []raft.ServerID
 	self   bool // we are one of them
+	// servers are all its members.
+	servers []raft.Server
 	// addresses are everybody's to talk to.
 	addresses map[raft.ServerID]raft.ServerAddress
+}
+
+// has reports whether a server votes or learns.
+func (e *electorate) has(id raft.ServerID) bool {
+	return slices.ContainsFunc(e.servers, func(s raft.Server) bool { return s.ID == id })
 }
 
 // others is how many of the voters, ourselves not counted, must agree with us.
@@ -117,7 +124,7 @@ func (r *roster) current() consensus.Members {
 func (r *roster) update(change func()) {
 	r.mu.Lock()
 	change()
-	e := &electorate{index: r.newest.index}
+	e := &electorate{index: r.newest.index, servers: r.newest.servers.Servers}
 	for _, s := range r.newest.servers.Servers {
 		if s.Suffrage == raft.Voter {
 			e.voters = append(e.voters, s.ID)

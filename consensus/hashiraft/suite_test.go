@@ -19,7 +19,7 @@ func backend() consensustest.Backend {
 			return hashiraft.Open(cfg, hashiraft.Deps{FS: env.FS, Dir: env.Dir, Network: env.Network, Listener: env.Listener})
 		},
 		Capabilities: consensustest.Capabilities{Missing: []consensustest.Feature{
-			consensustest.Snapshots, consensustest.Install, consensustest.ReadModes,
+			consensustest.Snapshots, consensustest.Install,
 		}},
 		Limits: consensus.Matched3(),
 	}

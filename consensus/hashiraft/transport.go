@@ -39,10 +39,11 @@ func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 // have acknowledged the leader when.
 type transport struct {
 	*raft.NetworkTransport
-	addr raft.ServerAddress
-	acks *acks
-	gate *gate
-	mute *mute
+	addr   raft.ServerAddress
+	roster *roster
+	acks   *acks
+	gate   *gate
+	mute   *mute
 	// promise is nil unless reads rely on it; calls are then what the library
 	// consumes.
 	promise *promise
@@ -121,9 +122,27 @@ func isHeartbeat(a *raft.AppendEntriesRequest) bool {
 	return a.Term != 0 && a.PrevLogEntry == 0 && a.PrevLogTerm == 0 && len(a.Entries) == 0 && a.LeaderCommitIndex == 0
 }
 
+var errLeft = errors.New("hashiraft: it has left the configuration")
+
+// pass holds back what is not to be sent: entries to a server that has left.
+// The library would send it the entry that removes it. If nobody else has that
+// entry when the leader dies, a server that may still be needed for a quorum
+// votes for none of the others, whose logs are shorter, and does not campaign
+// itself, as it is not in its own newest configuration: nobody leads until the
+// old leader is back.
+func (t *transport) pass(id raft.ServerID, args *raft.AppendEntriesRequest) error {
+	if err := t.mute.pass(); err != nil {
+		return err
+	}
+	if len(args.Entries) > 0 && !t.roster.electors.Load().has(id) {
+		return errLeft
+	}
+	return nil
+}
+
 // AppendEntries carries heartbeats (and entries outside the pipeline).
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if err := t.mute.pass(); err != nil {
+	if err := t.pass(id, args); err != nil {
 		return err
 	}
 	began, at := t.acks.now(), time.Now()
