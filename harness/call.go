@@ -15,6 +15,9 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.
 
 // call performs an operation by the client's method for it.
 func (t *thread) call(ctx context.Context, op workloads.Op, rec rundir.Op, s client.Session) done {
+	if t.kv != nil {
+		return t.kv.call(ctx, rec, s, t.firstNode())
+	}
 	c, own := t.client, client.WithSession(s)
 	switch op.Kind {
 	case workloads.Create:

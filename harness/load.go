@@ -11,6 +11,7 @@ import (
 	"gfslab/client"
 	"gfslab/harness/cluster"
 	"gfslab/harness/history"
+	kvclient "gfslab/kv/client"
 	"gfslab/results/rundir"
 	"gfslab/workloads"
 )
@@ -55,6 +56,10 @@ func newLoad(p rundir.Plan, cell *cluster.Cluster, began time.Time) (*load, erro
 		conns:   client.NewConns(client.Dialer(cell.Dialer("client")), 0),
 		handles: map[string][]uint64{}, records: map[string][]place{},
 	}
+	limits, err := PlanLimits(p)
+	if err != nil {
+		return nil, err
+	}
 	var masters []client.Master
 	for id, addr := range cell.MasterAddresses() {
 		masters = append(masters, client.Master{ID: id, Addr: addr})
@@ -65,6 +70,11 @@ func newLoad(p rundir.Plan, cell *cluster.Cluster, began time.Time) (*load, erro
 		t.client, err = client.New(client.Options{
 			Name: fmt.Sprintf("t%d", i), Masters: masters, Conns: l.conns, Seed: p.Seed<<16 + uint64(i), OpTimeout: time.Duration(p.OpTimeout),
 		})
+		if err == nil && workloads.IsKV(p.Workload) {
+			o := kvclient.Options{Name: fmt.Sprintf("t%d", i)}
+			o.Nodes, o.Conns, o.Seed, o.OpTimeout = masters, l.conns, p.Seed<<16+uint64(i), time.Duration(p.OpTimeout)
+			t.kv, err = newKVThread(o, limits.ReadMode, workloads.Rand(p.Seed, uint64(i)+1<<32))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -136,6 +146,9 @@ func (l *load) victim(name string) {
 // finalReads looks once more, from every thread, at what the run touched: a
 // sample spread over all paths, every directory and every chunk that it knows.
 func (l *load) finalReads(ctx context.Context) error {
+	if workloads.IsKV(l.plan.Workload) {
+		return l.finalGets(ctx)
+	}
 	const sample = 240
 	var todo []workloads.Op
 	seen := map[string]bool{}

@@ -13,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"gfslab/api"
+	"gfslab/consensus"
 	"gfslab/harness/nemesis"
 	"gfslab/internal/node"
 	"gfslab/results/rundir"
@@ -81,26 +82,34 @@ func ParsePlan(text []byte) (rundir.Plan, error) {
 
 func decodePlan(text []byte) (rundir.Plan, error) {
 	p := DefaultPlan()
-	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
-	if err := d.Decode(&p); err != nil {
-		var strict *toml.StrictMissingError
-		if errors.As(err, &strict) {
-			return rundir.Plan{}, fmt.Errorf("unknown key:\n%s\n`gfslab plan print` shows every key", strict.String())
-		}
-		var decode *toml.DecodeError
-		if errors.As(err, &decode) {
-			return rundir.Plan{}, fmt.Errorf("cannot be read:\n%s", decode.String())
-		}
+	if err := decodeStrict(text, &p); err != nil {
 		return rundir.Plan{}, err
 	}
 	return p, nil
 }
 
+// decodeStrict reads TOML; an unknown key is an error that shows the line.
+func decodeStrict(text []byte, into any) error {
+	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(into)
+	var strict *toml.StrictMissingError
+	var decode *toml.DecodeError
+	switch {
+	case errors.As(err, &strict):
+		return fmt.Errorf("unknown key:\n%s\n`gfslab plan print` shows every key", strict.String())
+	case errors.As(err, &decode):
+		return fmt.Errorf("cannot be read:\n%s", decode.String())
+	}
+	return err
+}
+
 // Normalize sets what follows from other fields: the unreplicated control has
-// one replica.
+// one replica, the key-value store no chunkservers.
 func Normalize(p *rundir.Plan) {
 	if p.Backend == node.Unreplicated {
 		p.Replicas = 1
+	}
+	if workloads.IsKV(p.Workload) {
+		p.Chunkservers = 0
 	}
 }
 
@@ -131,7 +140,12 @@ func ValidatePlan(p rundir.Plan) error {
 	check(p.Replicas >= 1 && p.Replicas <= 9, "replicas is %d; it must be 1 to 9", p.Replicas)
 	check(p.Backend != node.Unreplicated || p.Replicas == 1, "replicas is %d; the unreplicated control has 1", p.Replicas)
 	check(p.Fault == "none" || p.Replicas >= 3, "fault %s needs at least 3 replicas, there is %d", p.Fault, p.Replicas)
-	check(p.Chunkservers >= 1 && p.Chunkservers <= 32, "chunkservers is %d; it must be 1 to 32", p.Chunkservers)
+	if workloads.IsKV(p.Workload) {
+		check(p.Chunkservers == 0, "chunkservers is %d; workload %s has none", p.Chunkservers, p.Workload)
+	} else {
+		check(p.Chunkservers >= 1 && p.Chunkservers <= 32, "chunkservers is %d; it must be 1 to 32", p.Chunkservers)
+		check(p.Limits.ReadMode != string(consensus.ReadStale), "limits: read_mode is %s; only workload register can judge stale reads", p.Limits.ReadMode)
+	}
 	check(p.Clients >= 1 && p.Clients <= 4096, "clients is %d; it must be 1 to 4096", p.Clients)
 	check(p.Arrival != "open" || p.Rate > 0 && !math.IsInf(p.Rate, 0), "rate is %g; open arrival needs a rate above 0 operations a second", p.Rate)
 	positive := func(key string, d rundir.Duration) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"gfslab/consensus"
 	"gfslab/internal/node"
 	"gfslab/results/rundir"
 )
@@ -138,5 +139,45 @@ func TestReplayCommandNamesThePlan(t *testing.T) {
 		if line := ReplayCommand(p); !strings.Contains(line, want) {
 			t.Errorf("%q does not say %q", line, want)
 		}
+	}
+}
+
+// What differs from the setting survives being typed, printed and read again.
+func TestLimitsOfAPlan(t *testing.T) {
+	p := DefaultPlan()
+	for _, l := range []string{"read_mode=lease", "snapshot_every=500", "tick=5ms", "pre_vote=off", "max_clock_drift=0.02"} {
+		if err := SetLimit(&p.Limits, l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := EncodePlan(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParsePlan(text)
+	if err != nil || again != p {
+		t.Fatalf("%v\n%+v\n%+v", err, p, again)
+	}
+	l, err := PlanLimits(p)
+	if err != nil || l.ReadMode != consensus.ReadLease || l.SnapshotEvery != 500 || l.Tick != 5*time.Millisecond || l.PreVote || !l.CheckQuorum || l.MaxClockDrift != 0.02 {
+		t.Fatalf("%v %+v", err, l)
+	}
+	for _, want := range []string{"--limit read_mode=lease", "--limit snapshot_every=500", "--limit tick=5ms", "--limit pre_vote=off", "--limit max_clock_drift=0.02"} {
+		if line := ReplayCommand(p); !strings.Contains(line, want) {
+			t.Errorf("%s lacks %s", line, want)
+		}
+	}
+	for _, bad := range []string{"read_mode", "nonsense=1", "window=many"} {
+		if err := SetLimit(&rundir.Limits{}, bad); err == nil {
+			t.Errorf("limit %s passes", bad)
+		}
+	}
+	p.Limits.ReadMode = "stale"
+	if err := ValidatePlan(p); err == nil || !strings.Contains(err.Error(), "only workload register") {
+		t.Errorf("stale reads of a GFS cell pass: %v", err)
+	}
+	p.Limits.ReadMode, p.Limits.PreVote = "", "perhaps"
+	if err := ValidatePlan(p); err == nil || !strings.Contains(err.Error(), "pre_vote") {
+		t.Errorf("pre_vote perhaps passes: %v", err)
 	}
 }

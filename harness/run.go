@@ -326,6 +326,9 @@ func ReplayCommand(p rundir.Plan) string {
 	if p.Rate > 0 && !math.IsInf(p.Rate, 0) {
 		line += fmt.Sprintf(" --rate %g", p.Rate)
 	}
+	for _, l := range limitAssignments(p.Limits) {
+		line += " --limit " + l
+	}
 	return line + fmt.Sprintf(" --warm-up %v --duration %v --fault-at %v --fault-for %v --fault-repeat %d --fault-every %v --op-timeout %v --lease-term %v --record-bytes %d --chunk-bytes %d",
 		p.WarmUp, p.Duration, p.FaultAt, p.FaultFor, p.FaultRepeat, p.FaultEvery, p.OpTimeout, p.LeaseTerm, p.RecordBytes, p.ChunkBytes)
 }

@@ -3,7 +3,12 @@ package harness
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/pelletier/go-toml/v2"
 
 	"gfslab/consensus"
 	"gfslab/results/rundir"
@@ -74,4 +79,37 @@ func Differ(l consensus.Limits, d rundir.Limits) (consensus.Limits, error) {
 		l.Switches = s
 	}
 	return l, l.Validate()
+}
+
+// SetLimit changes one limit, given as its key and value in a plan's [limits].
+func SetLimit(d *rundir.Limits, assignment string) error {
+	key, value, ok := strings.Cut(assignment, "=")
+	if !ok {
+		return fmt.Errorf("limit %s: want key=value", assignment)
+	}
+	// A number as it stands, anything else as text.
+	if _, err := strconv.ParseFloat(value, 64); err != nil {
+		value = strconv.Quote(value)
+	}
+	if err := decodeStrict([]byte(key+" = "+value), d); err != nil {
+		return fmt.Errorf("limit %s: %w", assignment, err)
+	}
+	return nil
+}
+
+// limitAssignments lists what d sets, as SetLimit takes it.
+func limitAssignments(d rundir.Limits) []string {
+	text, err := toml.Marshal(d)
+	if err != nil {
+		panic(err) // plain fields only
+	}
+	var out []string
+	for line := range strings.Lines(string(text)) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), " = ")
+		value = strings.Trim(value, "'\"")
+		if ok && !slices.Contains([]string{"", "0", "0.0", "0s"}, value) {
+			out = append(out, key+"="+value)
+		}
+	}
+	return out
 }

@@ -21,6 +21,7 @@ type thread struct {
 	id      int
 	rng     *rand.Rand
 	client  *client.Client
+	kv      *kvThread // workload register only
 	masters int
 	// session is the client id that seq counts under.
 	session string
@@ -102,6 +103,9 @@ func (t *thread) do(ctx context.Context, op workloads.Op, phase string, due int6
 		rec.Length = uint32(op.Size)
 		rec.CRC = t.fill(session, op.Size)
 	}
+	if t.kv != nil {
+		t.kv.fill(&rec, session)
+	}
 	id := l.history.Invoke(t.id, rec, due)
 	d := t.call(ctx, op, rec, session)
 	l.history.Update(t.id, id, func(o *rundir.Op) {
@@ -118,7 +122,7 @@ func (t *thread) do(ctx context.Context, op workloads.Op, phase string, due int6
 // mutates reports whether an operation needs a session: all but lookups.
 func mutates(kind string) bool {
 	switch kind {
-	case workloads.Stat, workloads.List, workloads.ChunkInfo, workloads.ReadRecord, workloads.FindLease, workloads.Revoke:
+	case workloads.Stat, workloads.List, workloads.ChunkInfo, workloads.ReadRecord, workloads.FindLease, workloads.Revoke, workloads.Get:
 		return false
 	}
 	return true
@@ -162,13 +166,20 @@ func (t *thread) fill(s client.Session, size int) (crc uint32) {
 // then any, and while a fault is on, often its victim. That is where a stale
 // answer would come from.
 func (t *thread) first() []client.CallOption {
-	if v := t.load.broken.Load(); v != 0 && t.rng.IntN(3) == 0 {
-		return []client.CallOption{client.WithFirst(v)}
-	}
-	if t.rng.IntN(8) == 0 {
-		return []client.CallOption{client.WithFirst(uint64(t.rng.IntN(t.masters) + 1))}
+	if id := t.firstNode(); id != 0 {
+		return []client.CallOption{client.WithFirst(id)}
 	}
 	return nil
+}
+
+func (t *thread) firstNode() uint64 {
+	if v := t.load.broken.Load(); v != 0 && t.rng.IntN(3) == 0 {
+		return v
+	}
+	if t.rng.IntN(8) == 0 {
+		return uint64(t.rng.IntN(t.masters) + 1)
+	}
+	return 0
 }
 
 // attempts takes attempts to the run's clock.

@@ -19,13 +19,15 @@ type Machine struct {
 	mu      sync.RWMutex // never held while anything blocks
 	state   *meta.State
 	onApply ApplyFunc
+	// onRestore observes the state's index and hash after a restore.
+	onRestore func(index uint64, hash string)
 }
 
 var _ consensus.StateMachine = (*Machine)(nil)
 
-// NewMachine returns an empty state machine. onApply may be nil.
-func NewMachine(onApply ApplyFunc) *Machine {
-	return &Machine{state: meta.New(), onApply: onApply}
+// NewMachine returns an empty state machine. The observers may be nil.
+func NewMachine(onApply ApplyFunc, onRestore func(index uint64, hash string)) *Machine {
+	return &Machine{state: meta.New(), onApply: onApply, onRestore: onRestore}
 }
 
 // Apply implements consensus.StateMachine.
@@ -59,6 +61,10 @@ func (m *Machine) Restore(r io.Reader) error {
 	m.mu.Lock()
 	m.state = fresh
 	m.mu.Unlock()
+	if m.onRestore != nil {
+		index, _ := fresh.Applied()
+		m.onRestore(index, fresh.Hash())
+	}
 	return nil
 }
 

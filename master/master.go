@@ -39,7 +39,7 @@ func New(o Options) (*Master, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	machine := NewMachine(o.OnApply)
+	machine := NewMachine(o.OnApply, o.OnRestore)
 	replica, err := o.Open(machine)
 	if err != nil {
 		return nil, err

@@ -42,9 +42,11 @@ type Options struct {
 	// Seed decides placement among equally loaded chunkservers.
 	Seed uint64
 
-	// OnApply and OnLease observe; either may be nil. See ApplyFunc, LeaseEvent.
-	OnApply ApplyFunc
-	OnLease func(LeaseEvent)
+	// OnApply, OnRestore and OnLease observe; each may be nil. See ApplyFunc,
+	// LeaseEvent; OnRestore gets the state's index and hash.
+	OnApply   ApplyFunc
+	OnRestore func(index uint64, hash string)
+	OnLease   func(LeaseEvent)
 }
 
 // WithDefaults returns a copy in which every optional field is set.

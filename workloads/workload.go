@@ -20,6 +20,12 @@ const (
 	ChunkInfo  = "chunk-info"
 	Append     = "append"
 	ReadRecord = "read-record"
+
+	// Of the key-value store; Path is the key.
+	Get    = "get"
+	Put    = "put"
+	Remove = "remove"
+	Swap   = "cas"
 )
 
 // Op is one operation to run.
@@ -74,6 +80,7 @@ func All() []Description {
 		{"create", "namespace writes: create, mkdir, delete, rename over hot directories and fresh files, 30 % stat and list", newCreate},
 		{"append", "record append of all clients to a few shared files, with stat, find-location and reads of acknowledged records", newAppend},
 		{"lease-churn", "lease grants and revocations on 10 chunks a client, Zipf(0.99), a third of it chunk lookups", newLeaseChurn},
+		{"register", "read, write, remove and compare-and-swap of a few keys of the key-value store, every value unique", newRegister},
 	}
 }
 

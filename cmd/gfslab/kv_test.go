@@ -29,7 +29,7 @@ func freeAddresses(t *testing.T, n int) []string {
 }
 
 // startKV runs three nodes in this process, each behind one address, and returns
-// the flag that names two of them.
+// the flag that names them.
 func startKV(t *testing.T, backend string) (endpoints string) {
 	t.Helper()
 	addresses, dir := freeAddresses(t, 3), t.TempDir()
@@ -51,7 +51,7 @@ func startKV(t *testing.T, backend string) (endpoints string) {
 			}
 		})
 	}
-	return "--endpoints=" + addresses[0] + "," + addresses[1]
+	return "--endpoints=" + strings.Join(addresses, ",")
 }
 
 func TestKVCommands(t *testing.T) {

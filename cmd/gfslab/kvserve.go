@@ -164,16 +164,8 @@ func resolveLimits(setting string, file rundir.Limits, flags []string) (consensu
 		return l, err
 	}
 	for _, f := range flags {
-		key, value, ok := strings.Cut(f, "=")
-		if !ok {
-			return l, fmt.Errorf("--limit %s: want key=value", f)
-		}
-		// A number as it stands, anything else as text.
-		if _, err := strconv.ParseFloat(value, 64); err != nil {
-			value = strconv.Quote(value)
-		}
-		if err := decodeStrict([]byte(key+" = "+value), &file); err != nil {
-			return l, fmt.Errorf("--limit %s: %w", f, err)
+		if err := harness.SetLimit(&file, f); err != nil {
+			return l, err
 		}
 	}
 	return harness.Differ(l, file)

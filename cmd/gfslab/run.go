@@ -20,8 +20,9 @@ import (
 
 // planFlags are the flags that stand in for a plan file, or change one.
 type planFlags struct {
-	file string
-	plan rundir.Plan
+	file   string
+	limits []string
+	plan   rundir.Plan
 }
 
 // durationFlag lets a rundir.Duration be a flag.
@@ -62,6 +63,7 @@ func (f *planFlags) register(c *cobra.Command) {
 		fs.Var(durationFlag{d}, name, "see `gfslab plan print`")
 	}
 	fs.IntVar(&p.FaultRepeat, "fault-repeat", p.FaultRepeat, "how often the fault is injected")
+	fs.StringArrayVar(&f.limits, "limit", nil, "key=value of [limits] that differs from the setting; may be repeated")
 	fs.IntVar(&p.RecordBytes, "record-bytes", p.RecordBytes, "payload of an appended record")
 	fs.Int64Var(&p.ChunkBytes, "chunk-bytes", p.ChunkBytes, "size of a chunk")
 	complete(c, "backend", node.Backends())
@@ -85,7 +87,7 @@ func (f *planFlags) resolve(c *cobra.Command) (rundir.Plan, error) {
 		c.Flags().Visit(func(fl *pflag.Flag) { given[fl.Name] = fl.Value.String() })
 		f.plan = fromFile
 		for name, value := range given {
-			if name == "plan" {
+			if name == "plan" || name == "limit" {
 				continue
 			}
 			if err := c.Flags().Set(name, value); err != nil {
@@ -93,6 +95,11 @@ func (f *planFlags) resolve(c *cobra.Command) (rundir.Plan, error) {
 			}
 		}
 		p = f.plan
+	}
+	for _, l := range f.limits {
+		if err := harness.SetLimit(&p.Limits, l); err != nil {
+			return p, usage(err)
+		}
 	}
 	harness.Normalize(&p)
 	if err := harness.ValidatePlan(p); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"gfslab/consensus"
 	"gfslab/results/rundir"
 )
 
@@ -35,7 +36,7 @@ func checkAssumptions(_ context.Context, f *facts, out *findings) {
 	}
 	for i := range f.run.Faults {
 		assumeInjected(&f.run.Faults[i], f.run.Manifest.Plan.Fault, out)
-		assumeFault(&f.run.Faults[i], ops, out)
+		assumeFault(f, &f.run.Faults[i], ops, out)
 	}
 }
 
@@ -47,15 +48,29 @@ func assumeReads(f *facts, total int, out *findings) {
 		for _, op := range p.ops {
 			inLoad := op.Phase == rundir.PhaseRun || op.Phase == rundir.PhaseWarmUp
 			others := len(p.changers) > 1 || len(p.changers) == 1 && !p.changers[op.Thread]
-			if inLoad && looks(op.Kind) && ok(op) && others {
+			if inLoad && f.telling(op.Kind) && ok(op) && others {
 				counted[op.ID] = true
 			}
+		}
+	}
+	for _, op := range f.ops { // in no partition: they promise a prefix only
+		inLoad := op.Phase == rundir.PhaseRun || op.Phase == rundir.PhaseWarmUp
+		if inLoad && op.Kind == rundir.KindGetStale && f.telling(op.Kind) && ok(op) {
+			counted[op.ID] = true
 		}
 	}
 	out.stat("reads by others", len(counted))
 	if percent := 100 * float64(len(counted)) / float64(total); percent < minReadPercent {
 		out.unknown("%.1f %% of the operations are linearizable reads by other clients; at least %d %% are needed", percent, minReadPercent)
 	}
+}
+
+// telling reports whether a kind of operation is a read in the run's read mode.
+func (f *facts) telling(kind string) bool {
+	if f.run.Manifest.Plan.Limits.ReadMode == string(consensus.ReadStale) {
+		return kind == rundir.KindGetStale
+	}
+	return looks(kind)
 }
 
 // assumeOverlap wants enough concurrency in one component.
@@ -92,7 +107,7 @@ func assumeInjected(fault *rundir.Fault, planned string, out *findings) {
 
 // assumeFault wants operations around a fault, and reads at the
 // leader that it deposed.
-func assumeFault(fault *rundir.Fault, ops []*rundir.Op, out *findings) {
+func assumeFault(f *facts, fault *rundir.Fault, ops []*rundir.Op, out *findings) {
 	over, known := overBy(fault)
 	before, after, atDeposed := 0, 0, 0
 	for _, op := range ops {
@@ -102,7 +117,7 @@ func assumeFault(fault *rundir.Fault, ops []*rundir.Op, out *findings) {
 		case ok(op) && known && op.Start > over:
 			after++
 		}
-		if looks(op.Kind) && triedAt(op, fault) {
+		if f.telling(op.Kind) && triedAt(op, fault) {
 			atDeposed++
 		}
 	}

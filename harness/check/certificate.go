@@ -17,13 +17,15 @@ func checkCertificate(ctx context.Context, f *facts, out *findings) {
 		out.unknown("there is no log to replay")
 		return
 	}
-	r := f.replay()
+	r := f.ledger()
 	for _, x := range r.faults {
 		out.invalid(x.op, "index %d offset %d: %s", x.at.index, x.at.offset, x.text)
 	}
 	out.stat("commands", r.applied)
 	out.stat("lookups", r.compared)
-	out.stat("grants", len(r.grants))
+	if !f.isKV() {
+		out.stat("grants", len(f.replay().grants))
+	}
 	for _, op := range f.ops {
 		if ctx.Err() != nil {
 			return
@@ -36,6 +38,7 @@ func checkCertificate(ctx context.Context, f *facts, out *findings) {
 	checkSessions(f, out)
 	checkPhantoms(f, r, out)
 	checkRealTime(f, out)
+	checkPinned(f, out)
 }
 
 // compareForm holds a reply to what every reply must have: it comes from a node
@@ -69,15 +72,19 @@ func checkSessions(f *facts, out *findings) {
 }
 
 // compareMutation holds one mutation's outcome and reply to the log.
-func compareMutation(f *facts, r *replay, op *rundir.Op, out *findings) {
+func compareMutation(f *facts, r *ledger, op *rundir.Op, out *findings) {
 	key := session{op.Client, op.Seq}
-	at, logged := r.first[key]
+	c := r.commands[key]
+	logged, at := c != nil, position{}
+	if logged {
+		at = c.at
+	}
 	switch {
 	case op.Outcome == rundir.OutcomeFail && op.Seq != 0 && logged:
 		out.invalid(op, "it was reported as surely not done, and the log has it at index %d offset %d", at.index, at.offset)
 		return
-	case logged && !carries(r.commands[key], op):
-		out.invalid(op, "the log has another command under its session at index %d offset %d: %v", at.index, at.offset, r.commands[key])
+	case logged && !c.carries(op):
+		out.invalid(op, "the log has another command under its session at index %d offset %d: %s", at.index, at.offset, c.text)
 		return
 	case !ok(op):
 		return
@@ -110,6 +117,10 @@ func compareMutation(f *facts, r *replay, op *rundir.Op, out *findings) {
 func compareWithLogged(f *facts, op *rundir.Op, at position, out *findings) {
 	line, node := f.agreed().command(at)
 	if line == nil {
+		return
+	}
+	if f.isKV() {
+		compareKVLogged(op, line, node, out)
 		return
 	}
 	reply, err := decodeReply(line)
@@ -147,7 +158,7 @@ func carries(cmd *metapb.Command, op *rundir.Op) bool {
 // checkPhantoms finds commands under a client's name that no operation asked
 // for. An append may have allocated chunks on its own; an operation whose outcome
 // is unknown may not have been told its sequence number.
-func checkPhantoms(f *facts, r *replay, out *findings) {
+func checkPhantoms(f *facts, r *ledger, out *findings) {
 	appends, unnumbered := map[string]bool{}, map[string][]*rundir.Op{}
 	for _, op := range f.ops {
 		if op.Kind == rundir.KindAppend {
@@ -158,17 +169,15 @@ func checkPhantoms(f *facts, r *replay, out *findings) {
 		}
 	}
 	for _, key := range r.order {
-		cmd := r.commands[key]
+		c := r.commands[key]
 		if op := f.bySession[key]; op != nil && mutates(op.Kind) {
 			continue
 		}
-		_, allocates := cmd.GetOp().(*metapb.Command_Allocate)
-		if allocates && appends[key.client] || slices.ContainsFunc(unnumbered[key.client], func(op *rundir.Op) bool { return carries(cmd, op) }) {
+		if c.aside && appends[key.client] || slices.ContainsFunc(unnumbered[key.client], c.carries) {
 			continue
 		}
-		at := r.first[key]
-		out.invalid(f.bySession[key], "the log has a command of client %s seq %d at index %d offset %d that no operation asked for: %v",
-			key.client, key.seq, at.index, at.offset, cmd)
+		out.invalid(f.bySession[key], "the log has a command of client %s seq %d at index %d offset %d that no operation asked for: %s",
+			key.client, key.seq, c.at.index, c.at.offset, c.text)
 	}
 }
 
@@ -178,7 +187,7 @@ func checkRealTime(f *facts, out *findings) {
 	l := f.agreed()
 	var ended []*rundir.Op
 	for _, op := range f.ops {
-		if positioned(op) {
+		if positioned(op) && op.Kind != rundir.KindGetStale {
 			ended = append(ended, op)
 		}
 	}

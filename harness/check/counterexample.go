@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"gfslab/kv/store"
 	"gfslab/master/meta/metapb"
 	"gfslab/results/rundir"
 )
@@ -107,8 +108,8 @@ func writeLog(b *strings.Builder, f *facts, op *rundir.Op) {
 		if op.Reply != nil {
 			index = op.Reply.Index
 		}
-		if at, has := f.replay().first[session{op.Client, op.Seq}]; has && op.Seq != 0 {
-			index = at.index
+		if c := f.ledger().commands[session{op.Client, op.Seq}]; c != nil && op.Seq != 0 {
+			index = c.at.index
 		}
 		if index != 0 {
 			for middle > 0 && l.entries[middle].index > index {
@@ -125,18 +126,32 @@ func writeLog(b *strings.Builder, f *facts, op *rundir.Op) {
 		}
 		for j := range e.lines {
 			line := &e.lines[j]
-			var cmd metapb.Command
-			text := "no command"
-			if proto.Unmarshal(line.Command, &cmd) == nil {
-				text = cmd.String()
-			}
-			answer := "no reply"
-			if reply, err := decodeReply(line); err == nil {
-				answer = codeName(reply.GetCode())
-			}
+			text, answer := describeLine(f, line)
 			fmt.Fprintf(b, "%s %d.%d term %d at %s: %s → %s\n", mark, line.Index, line.Offset, line.Term, milliseconds(line.At), text, answer)
 		}
 	}
+}
+
+// describeLine writes a command of the log, and its answer.
+func describeLine(f *facts, line *rundir.Applied) (text, answer string) {
+	text, answer = "no command", "no reply"
+	if f.isKV() {
+		if cmd, err := store.ParseCommand(line.Command); err == nil {
+			text = fmt.Sprintf("operation %d key %q value %q expect %q absent %v by %s seq %d", cmd.Op, cmd.Key, cmd.Value, cmd.Expect, cmd.Absent, cmd.Client, cmd.Seq)
+		}
+		if reply, err := store.ParseReply(line.Reply); err == nil {
+			answer = describeKV(reply)
+		}
+		return text, answer
+	}
+	var cmd metapb.Command
+	if proto.Unmarshal(line.Command, &cmd) == nil {
+		text = cmd.String()
+	}
+	if reply, err := decodeReply(line); err == nil {
+		answer = codeName(reply.GetCode())
+	}
+	return text, answer
 }
 
 func writeFaults(b *strings.Builder, faults []rundir.Fault) {

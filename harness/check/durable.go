@@ -29,7 +29,7 @@ func checkDurable(ctx context.Context, f *facts, out *findings) {
 		for _, log := range finals {
 			switch {
 			case op.Reply.Index <= log.end || log == longest:
-				log.hold(op, out)
+				log.hold(f.agreed(), op, out)
 			case !leftDown(f.run, log.node):
 				log.lacks[op] = true
 			}
@@ -59,6 +59,8 @@ type finalLog struct {
 	node  string
 	lines map[position]*rundir.Applied
 	end   uint64
+	// inc is the incarnation; nil for a node that applied nothing.
+	inc *incarnation
 	// lacks are acknowledged mutations beyond its end.
 	lacks map[*rundir.Op]bool
 }
@@ -69,6 +71,7 @@ func finalLogs(run *rundir.Run) (logs []*finalLog, longest *finalLog) {
 			continue
 		}
 		log := newFinalLog(inc.node, inc.end())
+		log.inc = inc
 		for _, e := range inc.entries {
 			for i := range e.lines {
 				log.lines[position{e.index, e.lines[i].Offset}] = &e.lines[i]
@@ -96,9 +99,12 @@ func newFinalLog(node string, end uint64) *finalLog {
 	return &finalLog{node: node, end: end, lines: map[position]*rundir.Applied{}, lacks: map[*rundir.Op]bool{}}
 }
 
-func (log *finalLog) hold(op *rundir.Op, out *findings) {
+func (log *finalLog) hold(l *agreedLog, op *rundir.Op, out *findings) {
 	at := position{op.Reply.Index, op.Reply.Offset}
 	line := log.lines[at]
+	if line == nil && log.inc != nil && log.inc.covers(at.index) {
+		line, _ = l.command(at) // its state is that of the agreed log: logs-agree holds it to that
+	}
 	switch {
 	case line == nil:
 		out.invalid(op, "acknowledged at index %d offset %d, and not in the final log of node %s, which ends at index %d", at.index, at.offset, log.node, log.end)
@@ -111,7 +117,7 @@ func (log *finalLog) hold(op *rundir.Op, out *findings) {
 // acknowledged mutation.
 func checkFinalReads(f *facts, furthest *rundir.Op, out *findings) {
 	for _, op := range f.ops {
-		if op.Phase != rundir.PhaseFinal || !positioned(op) || !looks(op.Kind) {
+		if op.Phase != rundir.PhaseFinal || !positioned(op) || !looks(op.Kind) && op.Kind != rundir.KindGetStale {
 			continue
 		}
 		out.stat("final reads", 1)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"gfslab/results/rundir"
+	"gfslab/workloads"
 )
 
 // facts are what several checkers need of one run, worked out once.
@@ -19,6 +20,7 @@ type facts struct {
 	applied  map[uint64]int64
 	log      *agreedLog
 	replayed *replay
+	kv       *kvReplay
 	parts    []partition
 }
 
@@ -63,6 +65,21 @@ func (f *facts) replay() *replay {
 	return f.replayed
 }
 
+// isKV reports whether the run was one of the key-value store.
+func (f *facts) isKV() bool { return workloads.IsKV(f.run.Manifest.Plan.Workload) }
+
+// ledger is what comes of the replay.
+func (f *facts) ledger() *ledger {
+	if !f.isKV() {
+		return &f.replay().ledger
+	}
+	if f.kv == nil {
+		f.kv = newKVReplay(f)
+		f.kv.run()
+	}
+	return &f.kv.ledger
+}
+
 // firstApplied is when the first node applied the command or commands at index.
 // It is not known where the log of a master is missing: that one may have been
 // the first.
@@ -78,7 +95,7 @@ func (f *facts) firstApplied(index uint64) (at int64, known bool) {
 				return 0, false
 			}
 			for i := range lines {
-				if t, has := f.applied[lines[i].Index]; !has || lines[i].At < t {
+				if t, has := f.applied[lines[i].Index]; !lines[i].Restored && (!has || lines[i].At < t) {
 					f.applied[lines[i].Index] = lines[i].At
 				}
 			}
@@ -123,7 +140,8 @@ func (f *facts) partitions() []partition {
 // its own session, into the log.
 func mutates(kind string) bool {
 	switch kind {
-	case rundir.KindCreate, rundir.KindMkdir, rundir.KindDelete, rundir.KindRename, rundir.KindAllocate:
+	case rundir.KindCreate, rundir.KindMkdir, rundir.KindDelete, rundir.KindRename, rundir.KindAllocate,
+		rundir.KindPut, rundir.KindRemove, rundir.KindSwap:
 		return true
 	}
 	return false
@@ -132,7 +150,7 @@ func mutates(kind string) bool {
 // looks reports whether a kind of operation is a linearizable read of the master.
 func looks(kind string) bool {
 	switch kind {
-	case rundir.KindStat, rundir.KindList, rundir.KindChunkInfo:
+	case rundir.KindStat, rundir.KindList, rundir.KindChunkInfo, rundir.KindGet:
 		return true
 	}
 	return false

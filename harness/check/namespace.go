@@ -256,6 +256,11 @@ func describeStep(input, output any) string {
 	}
 	text := describe(op) + " → " + rep.Code
 	switch {
+	case op.Value != "" || rep.Value != "" || rep.Revision != 0:
+		text += fmt.Sprintf(" value %q", op.Value+rep.Value)
+		if op.Kind == rundir.KindSwap {
+			text += fmt.Sprintf(" expected %q", op.Expect)
+		}
 	case rep.Code != codeOK:
 	case op.Kind == rundir.KindList:
 		text += fmt.Sprintf(" %v", rep.Names)

@@ -41,8 +41,22 @@ type incarnation struct {
 	run     int
 	last    bool // the node's last one
 	entries []entry
-	faults  []string // what is wrong with the log by itself
-	bad     []rundir.Applied
+	// restored are the snapshots that it took over, in order.
+	restored []restorePoint
+	faults   []string // what is wrong with the log by itself
+	bad      []rundir.Applied
+}
+
+// restorePoint is a snapshot that an incarnation took over: it then has everything
+// through the index to, of which it may have applied what is not above from.
+type restorePoint struct {
+	from, to uint64
+	line     rundir.Applied
+}
+
+// covers reports whether the incarnation has the entry at index from a snapshot.
+func (inc *incarnation) covers(index uint64) bool {
+	return slices.ContainsFunc(inc.restored, func(p restorePoint) bool { return index > p.from && index <= p.to })
 }
 
 func (l *agreedLog) command(p position) (line *rundir.Applied, node string) {
@@ -86,6 +100,15 @@ func incarnations(run *rundir.Run) []*incarnation {
 // add appends a line, and notes where the log is no log.
 func (inc *incarnation) add(line rundir.Applied) {
 	fault := ""
+	if line.Restored {
+		p := restorePoint{from: inc.end(), to: line.Index, line: line}
+		if p.to < p.from {
+			fault = "a snapshot takes the state back"
+			inc.faults, inc.bad = append(inc.faults, fault), append(inc.bad, line)
+		}
+		inc.restored = append(inc.restored, p)
+		return
+	}
 	if n := len(inc.entries); n > 0 && line.Index == inc.entries[n-1].index {
 		e := &inc.entries[n-1]
 		switch {
@@ -99,7 +122,7 @@ func (inc *incarnation) add(line rundir.Applied) {
 		e.lines = append(e.lines, line)
 	} else {
 		switch {
-		case n > 0 && line.Index < inc.entries[n-1].index:
+		case line.Index <= inc.end():
 			fault = "an index is applied again, or out of order"
 		case line.Offset != 0:
 			fault = "the entry's first commands are missing"
@@ -112,11 +135,16 @@ func (inc *incarnation) add(line rundir.Applied) {
 	}
 }
 
-func (inc *incarnation) end() uint64 {
-	if len(inc.entries) == 0 {
-		return 0
+// end is the index of the last command that the incarnation applied, or took over
+// in a snapshot.
+func (inc *incarnation) end() (end uint64) {
+	if n := len(inc.entries); n > 0 {
+		end = inc.entries[n-1].index
 	}
-	return inc.entries[len(inc.entries)-1].index
+	if n := len(inc.restored); n > 0 {
+		end = max(end, inc.restored[n-1].to)
+	}
+	return end
 }
 
 // same reports whether two entries hold the same commands.
@@ -176,7 +204,9 @@ func checkLogs(ctx context.Context, f *facts, out *findings) {
 			out.invalid(f.opOf(&line), "%s: index %d offset %d on node %s, incarnation %d", fault, line.Index, line.Offset, inc.node, inc.run)
 		}
 		compareWithAgreed(f, l, inc, out)
+		compareRestored(f, l, inc, out)
 		out.stat("entries", len(inc.entries))
+		out.stat("restored snapshots", len(inc.restored))
 	}
 	out.stat("incarnations", len(incs))
 	checkCounts(f, l, incs, out)
@@ -194,6 +224,9 @@ func compareWithAgreed(f *facts, l *agreedLog, inc *incarnation, out *findings) 
 			return
 		}
 		got, has := mine[want.index]
+		if !has && inc.covers(want.index) {
+			continue
+		}
 		if !has {
 			line := &want.lines[0]
 			out.invalid(f.opOf(line), "index %d offset %d is missing from the applied log of node %s, incarnation %d, which goes on to index %d; node %s applied it",
@@ -201,6 +234,22 @@ func compareWithAgreed(f *facts, l *agreedLog, inc *incarnation, out *findings) 
 			continue
 		}
 		compareEntry(f, want, got, inc, out)
+	}
+}
+
+// compareRestored holds every snapshot that was taken over to the state that the
+// log makes at its index.
+func compareRestored(f *facts, l *agreedLog, inc *incarnation, out *findings) {
+	for _, p := range inc.restored {
+		i, has := l.at[p.to]
+		if !has {
+			out.invalid(nil, "node %s, incarnation %d, took over a snapshot through index %d, at which no node applied a command", inc.node, inc.run, p.to)
+			continue
+		}
+		if want := &l.entries[i].lines[0]; p.line.Hash != want.Hash {
+			out.invalid(f.opOf(want), "node %s, incarnation %d, took over a snapshot through index %d whose state (hash) differs from that of node %s there",
+				inc.node, inc.run, p.to, l.entries[i].node)
+		}
 	}
 }
 
@@ -265,8 +314,8 @@ func checkCounts(f *facts, l *agreedLog, incs []*incarnation, out *findings) {
 func (f *facts) after(l *agreedLog, incs []*incarnation, node string) (*rundir.Op, string) {
 	end := position{lastIndexOf(incs, node), 0}
 	for _, inc := range incs {
-		if inc.node == node && inc.last {
-			end.offset = uint32(len(inc.entries[len(inc.entries)-1].lines)) // the first that is not there
+		if n := len(inc.entries); inc.node == node && inc.last && n > 0 && inc.entries[n-1].index == end.index {
+			end.offset = uint32(len(inc.entries[n-1].lines)) // the first that is not there
 		}
 	}
 	for _, e := range l.entries {

@@ -28,7 +28,7 @@ type partition struct {
 // split cuts a history into components. Namespace operations fall into one
 // component per top directory, or one per path where nothing crosses paths;
 // lookups of a chunk, by whatever name, also into one per chunk; acknowledged
-// records into one per chunk.
+// records into one per chunk; operations of the key-value store into one per key.
 func split(ops []*rundir.Op) []partition {
 	tops := groupTops(ops)
 	byKey := map[string]*partition{}
@@ -62,6 +62,9 @@ func split(ops []*rundir.Op) []partition {
 				}
 				return namespacePartition(scope, tops.grows[key])
 			})
+		}
+		if registerSeen(op) {
+			put("key "+op.Path, op, registerPartition)
 		}
 		if h := chunkSeen(op); h != 0 {
 			put(fmt.Sprintf("chunk %d", h), op, chunkPartition)

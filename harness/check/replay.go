@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -18,31 +17,13 @@ const sessionEntries = 1 << 20
 // replay runs the agreed log through the model and compares every reply in it.
 // Reads of the clients are answered on the way, at the positions that they claim.
 type replay struct {
-	f        *facts
+	ledger
 	root     *inode
 	book     *chunkbook
 	sessions map[string]*seen
 	ids      map[uint64]position // every file id ever told
 	handles  map[uint64]position // every chunk handle ever told
-
-	reads []*rundir.Op // sorted by position
-	next  int          // of reads
-
-	// What came of it.
-	faults   []fault
 	grants   []granted
-	first    map[session]position // where a session's command was first applied
-	commands map[session]*metapb.Command
-	order    []session // of commands, as in the log
-	applied  int
-	compared int // reads answered
-}
-
-// fault is one thing that the replay found wrong.
-type fault struct {
-	op   *rundir.Op
-	at   position
-	text string
 }
 
 // seen is the model's memory of a client's last command.
@@ -52,19 +33,10 @@ type seen struct {
 }
 
 func newReplay(f *facts) *replay {
-	r := &replay{
-		f: f, root: newDirectory(), book: &chunkbook{chunks: map[uint64]*chunkFacts{}}, sessions: map[string]*seen{},
+	return &replay{
+		ledger: newLedger(f), root: newDirectory(), book: &chunkbook{chunks: map[uint64]*chunkFacts{}}, sessions: map[string]*seen{},
 		ids: map[uint64]position{}, handles: map[uint64]position{},
-		first: map[session]position{}, commands: map[session]*metapb.Command{},
 	}
-	for _, op := range f.ops {
-		if ok(op) && !mutates(op.Kind) && positioned(op) {
-			r.reads = append(r.reads, op)
-		}
-	}
-	l := f.agreed()
-	slices.SortStableFunc(r.reads, func(a, b *rundir.Op) int { return sees(l, a).compare(sees(l, b)) })
-	return r
 }
 
 // positioned reports whether an operation's reply stands at a position of the
@@ -95,32 +67,7 @@ func sees(l *agreedLog, op *rundir.Op) position {
 	return p
 }
 
-func (r *replay) blame(op *rundir.Op, at position, format string, args ...any) {
-	r.faults = append(r.faults, fault{op, at, fmt.Sprintf(format, args...)})
-}
-
-func (r *replay) run() {
-	for _, e := range r.f.agreed().entries {
-		r.answerBefore(position{e.index, 0})
-		for i := range e.lines {
-			at := position{e.index, e.lines[i].Offset}
-			r.answerBefore(at)
-			r.apply(at, &e.lines[i], e.node)
-			r.applied++
-		}
-	}
-	r.answerBefore(position{^uint64(0), 0})
-}
-
-// answerBefore compares the reads that stand before the command at p.
-func (r *replay) answerBefore(p position) {
-	l := r.f.agreed()
-	for r.next < len(r.reads) && sees(l, r.reads[r.next]).compare(p) <= 0 {
-		r.compareRead(r.reads[r.next])
-		r.next++
-		r.compared++
-	}
-}
+func (r *replay) run() { r.walk(r.apply, r.compareRead) }
 
 func (r *replay) apply(at position, line *rundir.Applied, node string) {
 	op := r.f.opOf(line)
@@ -141,7 +88,7 @@ func (r *replay) apply(at position, line *rundir.Applied, node string) {
 		r.execute(op, at, &cmd, &reply, node)
 		if cmd.GetClient() != "" {
 			key := session{cmd.GetClient(), cmd.GetSeq()}
-			r.note(key, at, &cmd)
+			r.note(key, loggedOf(at, &cmd))
 		}
 		return
 	}
@@ -166,16 +113,15 @@ func (r *replay) apply(at position, line *rundir.Applied, node string) {
 	}
 	r.execute(op, at, &cmd, &reply, node)
 	r.sessions[key.client] = &seen{key.seq, &reply}
-	r.note(key, at, &cmd)
+	r.note(key, loggedOf(at, &cmd))
 }
 
-// note remembers a client's command at its first place in the log.
-func (r *replay) note(key session, at position, cmd *metapb.Command) {
-	if _, before := r.first[key]; before {
-		return // malformed, or forgotten and applied anew
+func loggedOf(at position, cmd *metapb.Command) *logged {
+	_, allocates := cmd.GetOp().(*metapb.Command_Allocate)
+	return &logged{
+		at: at, aside: allocates, text: fmt.Sprint(cmd),
+		carries: func(op *rundir.Op) bool { return carries(cmd, op) },
 	}
-	r.first[key], r.commands[key] = at, cmd
-	r.order = append(r.order, key)
 }
 
 // execute applies a command to the model and compares the reply.

@@ -43,7 +43,14 @@ type Cluster struct {
 
 var _ nemesis.Target = (*Cluster)(nil)
 
-// masterNode is one master over all its incarnations.
+// replica is a running node that holds a replica: a master, or a node of the
+// key-value store.
+type replica interface {
+	Replica() consensus.Replica
+	Close() error
+}
+
+// masterNode is one node that holds a replica, over all its incarnations.
 type masterNode struct {
 	name    string
 	id      consensus.NodeID
@@ -52,7 +59,7 @@ type masterNode struct {
 	rec     *recorder
 
 	mu      sync.Mutex
-	running *node.Master // nil while crashed
+	running replica // nil while crashed
 	// past are the counters of the incarnations that crashed, added up.
 	past map[string]uint64
 }
@@ -71,7 +78,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	c := &Cluster{cfg: cfg, fabric: faultnet.NewFabric(cfg.World.Network)}
 	for i := range cfg.Plan.Replicas {
 		m := &masterNode{name: fmt.Sprintf("m%d", i+1), id: consensus.NodeID(i + 1)}
-		m.rec = &recorder{node: m.name, now: func() int64 { return int64(time.Since(cfg.Start)) }}
+		m.rec = &recorder{node: m.name, now: func() int64 { return int64(time.Since(cfg.Start)) }, session: sessionOf(cfg.Plan)}
 		m.address = cfg.World.Address(m.name + "-client")
 		c.peers = append(c.peers, consensus.Peer{ID: m.id, Addr: cfg.World.Address(m.name + "-peer")})
 		c.masters = append(c.masters, m)
@@ -115,7 +122,7 @@ func (c *Cluster) awaitReady(ctx context.Context) error {
 			if m.name != name || len(c.servers) == 0 {
 				continue
 			}
-			if m := m.get(); m == nil || m.AliveChunkservers() < len(c.servers) {
+			if m, up := m.get().(*node.Master); !up || m.AliveChunkservers() < len(c.servers) {
 				return errors.New("not every chunkserver has reported to the leader")
 			}
 		}
@@ -179,7 +186,7 @@ func (c *Cluster) master(name string) *masterNode {
 	return c.masters[i]
 }
 
-func (m *masterNode) get() *node.Master {
+func (m *masterNode) get() replica {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.running

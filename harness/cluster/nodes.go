@@ -13,7 +13,9 @@ import (
 	"gfslab/consensus/engine"
 	"gfslab/consensus/wire"
 	"gfslab/internal/node"
+	"gfslab/kv"
 	"gfslab/master"
+	"gfslab/workloads"
 )
 
 // startMaster opens a master's next incarnation on what its disk holds.
@@ -27,24 +29,30 @@ func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 	if err != nil {
 		return errors.Join(err, peer.Close())
 	}
-	observe, applied := m.rec.incarnation()
+	o := m.rec.incarnation()
 	p := c.cfg.Plan
-	running, err := node.StartMaster(node.MasterConfig{
-		ReplicaConfig: node.ReplicaConfig{
-			Backend: p.Backend,
-			Consensus: consensus.Config{
-				Cluster: "gfslab", Self: m.id, Peers: c.peers, Limits: c.cfg.Limits,
-				Seed: p.Seed<<8 | uint64(m.id), Observe: observe, Logger: c.cfg.Logger.With("node", m.name),
+	base := node.ReplicaConfig{
+		Backend: p.Backend,
+		Consensus: consensus.Config{
+			Cluster: "gfslab", Self: m.id, Peers: c.peers, Limits: c.cfg.Limits,
+			Seed: p.Seed<<8 | uint64(m.id), Observe: o.event, Logger: c.cfg.Logger.With("node", m.name),
+		},
+		Doors:         engine.Deps{FS: m.disk.FS(), Dir: path.Join(m.disk.Dir(), "log"), Network: network, Listener: peer},
+		Clients:       clients,
+		ClientAddress: c.clientAddress,
+	}
+	var running replica
+	if workloads.IsKV(p.Workload) {
+		running, err = node.StartKV(node.KVConfig{ReplicaConfig: base, KV: kv.Options{OnApply: o.applied, OnRestore: o.restored}})
+	} else {
+		running, err = node.StartMaster(node.MasterConfig{
+			ReplicaConfig: base,
+			Master: master.Options{
+				Dial: network.Dial, LeaseTerm: time.Duration(p.LeaseTerm), Seed: p.Seed, OnApply: o.applied, OnRestore: o.restored,
+				Replicas: min(3, max(1, p.Chunkservers)), Logger: c.cfg.Logger.With("node", m.name),
 			},
-			Doors:         engine.Deps{FS: m.disk.FS(), Dir: path.Join(m.disk.Dir(), "log"), Network: network, Listener: peer},
-			Clients:       clients,
-			ClientAddress: c.clientAddress,
-		},
-		Master: master.Options{
-			Dial: network.Dial, LeaseTerm: time.Duration(p.LeaseTerm), Seed: p.Seed, OnApply: applied,
-			Replicas: min(3, max(1, p.Chunkservers)), Logger: c.cfg.Logger.With("node", m.name),
-		},
-	})
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("cluster: start %s: %w", m.name, err)
 	}

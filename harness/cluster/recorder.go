@@ -9,8 +9,10 @@ import (
 
 	"gfslab/consensus"
 	"gfslab/harness/nemesis"
+	"gfslab/kv/store"
 	"gfslab/master/meta/metapb"
 	"gfslab/results/rundir"
+	"gfslab/workloads"
 )
 
 // recorder keeps what one node applied, over all its incarnations, and the
@@ -18,6 +20,8 @@ import (
 type recorder struct {
 	node string
 	now  func() int64
+	// session tells whose command it is.
+	session func(command []byte) (client string, seq uint64, err error)
 
 	mu      sync.Mutex
 	run     int
@@ -26,8 +30,10 @@ type recorder struct {
 	events  []nemesis.Seen
 }
 
-// appliedEntry is one entry with its commands, copied.
+// appliedEntry is one entry with its commands, copied, or, if restored is set, a
+// snapshot that was taken over.
 type appliedEntry struct {
+	restored          bool
 	run               int
 	index, term       uint64
 	commands, replies [][]byte
@@ -35,15 +41,22 @@ type appliedEntry struct {
 	at                int64
 }
 
+// observers are what an incarnation of a node tells of itself.
+type observers struct {
+	event    func(consensus.Event)
+	applied  func(index uint64, commands, replies [][]byte, hash string)
+	restored func(index uint64, hash string)
+}
+
 // incarnation returns the observers of the node's next incarnation. Those of
 // the one before fall silent: a crashed node is still running in the
 // background, and what it does no longer counts.
-func (r *recorder) incarnation() (observe func(consensus.Event), applied func(index uint64, commands, replies [][]byte, hash string)) {
+func (r *recorder) incarnation() observers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.run++
 	run := r.run
-	observe = func(e consensus.Event) {
+	event := func(e consensus.Event) {
 		at := r.now()
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -56,8 +69,7 @@ func (r *recorder) incarnation() (observe func(consensus.Event), applied func(in
 		}
 		r.events = append(r.events, nemesis.Seen{At: at, Node: r.node, Event: e})
 	}
-	applied = func(index uint64, commands, replies [][]byte, hash string) {
-		e := appliedEntry{run: run - 1, index: index, hash: hash, at: r.now(), commands: copyAll(commands), replies: copyAll(replies)}
+	keep := func(e appliedEntry) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.run != run {
@@ -66,7 +78,18 @@ func (r *recorder) incarnation() (observe func(consensus.Event), applied func(in
 		e.term = r.term
 		r.entries = append(r.entries, e)
 	}
-	return observe, applied
+	return observers{
+		event: event,
+		applied: func(index uint64, commands, replies [][]byte, hash string) {
+			keep(appliedEntry{run: run - 1, index: index, hash: hash, at: r.now(), commands: copyAll(commands), replies: copyAll(replies)})
+		},
+		restored: func(index uint64, hash string) {
+			if index == 0 {
+				return // the state before the first command: nothing to be held to
+			}
+			keep(appliedEntry{run: run - 1, index: index, hash: hash, at: r.now(), restored: true})
+		},
+	}
 }
 
 // silence makes the present incarnation's observers fall silent.
@@ -95,14 +118,17 @@ func (r *recorder) lines() ([]rundir.Applied, error) {
 		if _, ok := number[e.run]; !ok {
 			number[e.run] = len(number)
 		}
+		if e.restored {
+			out = append(out, rundir.Applied{Run: number[e.run], Index: e.index, Hash: e.hash, At: e.at, Restored: true})
+		}
 		for i, c := range e.commands {
-			var m metapb.Command
-			if err := proto.Unmarshal(c, &m); err != nil {
+			client, seq, err := r.session(c)
+			if err != nil {
 				return nil, fmt.Errorf("applied log of %s: index %d offset %d: %w", r.node, e.index, i, err)
 			}
 			line := rundir.Applied{
 				Run: number[e.run], Index: e.index, Offset: uint32(i), Term: e.term,
-				Client: m.GetClient(), Seq: m.GetSeq(), Command: c, Hash: e.hash, At: e.at,
+				Client: client, Seq: seq, Command: c, Hash: e.hash, At: e.at,
 			}
 			if i < len(e.replies) {
 				line.Reply = e.replies[i]
@@ -119,7 +145,8 @@ func (r *recorder) seen() []nemesis.Seen {
 	return slices.Clone(r.events)
 }
 
-// last is the index of the last command that the present incarnation applied.
+// last is the index of the last command that the present incarnation applied, or
+// took over in a snapshot.
 func (r *recorder) last() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,4 +166,19 @@ func (r *recorder) applied() (n uint64) {
 		}
 	}
 	return n
+}
+
+// sessionOf reads the session of a plan's commands.
+func sessionOf(p rundir.Plan) func([]byte) (string, uint64, error) {
+	if workloads.IsKV(p.Workload) {
+		return func(raw []byte) (string, uint64, error) {
+			c, err := store.ParseCommand(raw)
+			return c.Client, c.Seq, err
+		}
+	}
+	return func(raw []byte) (string, uint64, error) {
+		var m metapb.Command
+		err := proto.Unmarshal(raw, &m)
+		return m.GetClient(), m.GetSeq(), err
+	}
 }

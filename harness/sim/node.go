@@ -87,7 +87,7 @@ func (n *node) start() {
 	if err := n.shadow.recovered(log); err != nil {
 		w.fail("durable-log", "node %d restarts: %v", n.number(), err)
 	}
-	n.log, n.machine = log, master.NewMachine(nil)
+	n.log, n.machine = log, master.NewMachine(nil, nil)
 	nonce := newStream(w.seed, 'l', uint64(n.index), uint64(n.life))
 	cfg := n.config
 	cfg.StateMachine, cfg.Seed = n.machine, nonce.next()

@@ -154,6 +154,12 @@ func (c *Client) GetStale(ctx context.Context, key string, node uint64) Result {
 	return c.note(r)
 }
 
+// Seen is the highest index that any reply has shown.
+func (c *Client) Seen() uint64 { return c.seen }
+
+// See makes stale reads show at least everything up to index.
+func (c *Client) See(index uint64) { c.seen = max(c.seen, index) }
+
 // note remembers what the client has seen.
 func (c *Client) note(r Result) Result {
 	if r.Outcome == call.OK {

@@ -13,7 +13,7 @@ func (o Op) Mutates() bool {
 	switch o.Kind {
 	case KindAppend:
 		return o.Reply.Code == "OK"
-	case KindCreate, KindMkdir, KindDelete, KindRename, KindAllocate, KindRevoke:
+	case KindCreate, KindMkdir, KindDelete, KindRename, KindAllocate, KindRevoke, KindPut, KindRemove, KindSwap:
 		return o.Reply.Index != 0
 	case KindFindLease:
 		return o.Reply.Granted

@@ -10,6 +10,7 @@ import (
 var (
 	kinds = []string{
 		KindCreate, KindMkdir, KindDelete, KindRename, KindStat, KindList, KindAllocate, KindFindLease, KindRevoke, KindChunkInfo, KindAppend, KindReadRecord,
+		KindGet, KindGetStale, KindPut, KindRemove, KindSwap,
 	}
 	phases     = []string{PhasePreload, PhaseWarmUp, PhaseRun, PhaseFinal}
 	leaseKinds = []string{LeasePrepare, LeaseActivate, LeaseClaim, LeaseAccept, LeaseMutate, LeaseStop, LeaseRefuse}

@@ -10,7 +10,7 @@ const FormatVersion = 1
 // JSON ("1.5s").
 type Plan struct {
 	Backend  string `toml:"backend" json:"backend"`   // multipaxos, etcdraft, hashiraft, unreplicated
-	Workload string `toml:"workload" json:"workload"` // create, append, lease-churn
+	Workload string `toml:"workload" json:"workload"` // create, append, lease-churn, register
 	Fault    string `toml:"fault" json:"fault"`       // none, isolate-leader, crash-leader, ...
 	Setting  string `toml:"setting" json:"setting"`   // matched-2, matched-3, native
 	Tier     string `toml:"tier" json:"tier"`         // local, virtual
@@ -43,7 +43,7 @@ type Plan struct {
 	// CheckTimeout bounds each checker.
 	CheckTimeout Duration `toml:"check_timeout" json:"check_timeout"`
 	// Limits differ from the setting's.
-	Limits Limits `toml:"limits,omitempty" json:"limits,omitzero"`
+	Limits Limits `toml:"limits" json:"limits,omitzero"`
 }
 
 // Duration is a time.Duration written as text ("150ms").
@@ -95,6 +95,12 @@ type Op struct {
 	Chunk  uint32 `json:"chunk,omitempty"` // chunk index within the file
 	CRC    uint32 `json:"crc,omitempty"`   // append: crc32c of the payload
 	Length uint32 `json:"length,omitempty"`
+	// Of the key-value store, whose keys are in Path: the new value, the expected
+	// one (or that there be none), and the index that a stale read must have seen.
+	Value   string `json:"value,omitempty"`
+	Expect  string `json:"expect,omitempty"`
+	Absent  bool   `json:"absent,omitempty"`
+	AtLeast uint64 `json:"at_least,omitempty"`
 
 	Due   int64 `json:"due"`
 	Start int64 `json:"start"`
@@ -121,6 +127,13 @@ const (
 	KindChunkInfo  = "chunk-info"
 	KindAppend     = "append"
 	KindReadRecord = "read-record"
+
+	// Of the key-value store. A stale read shows a prefix of the log.
+	KindGet      = "get"
+	KindGetStale = "get-stale"
+	KindPut      = "put"
+	KindRemove   = "remove"
+	KindSwap     = "cas"
 )
 
 // The outcomes of an operation. Fail means that it surely had no effect; an
@@ -189,6 +202,9 @@ type Reply struct {
 	ChunkOffset uint64 `json:"chunk_offset,omitempty"`
 	// CRC is the crc32c of the bytes that a read returned.
 	CRC uint32 `json:"crc,omitempty"`
+	// Value and Revision are a key's.
+	Value    string `json:"value,omitempty"`
+	Revision uint64 `json:"revision,omitempty"`
 }
 
 // Fault is one fault as it was injected, observed and healed.
@@ -218,6 +234,8 @@ type Counters struct {
 	// incarnation applied. A node in it whose applied log is shorter has lost
 	// lines; a node not in it is not held to a count.
 	Applied map[string]uint64 `json:"applied,omitempty"`
+	// Left are the nodes that were removed from the cluster, and then stopped.
+	Left []string `json:"left,omitempty"`
 	// Nodes maps a node's name to its counters, by name.
 	Nodes map[string]map[string]uint64 `json:"nodes"`
 	// Leader is the node that led at the start of the measured window.
@@ -238,13 +256,17 @@ type Applied struct {
 	Term   uint64 `json:"term"` // term or packed ballot at which this node applied it
 	Client string `json:"client,omitempty"`
 	Seq    uint64 `json:"seq,omitempty"`
-	// Command and Reply are metapb messages, base64 in JSON.
+	// Command and Reply are the state machine's (metapb messages, or package
+	// store's forms), base64 in JSON.
 	Command []byte `json:"command"`
 	Reply   []byte `json:"reply"`
 	// Hash is the state's hash after the *entry* (all commands of the index).
 	Hash string `json:"hash"`
 	// At is nanoseconds since the start of the run.
 	At int64 `json:"at"`
+	// Restored marks a line that is no command: the node took over the state after
+	// Index, with that hash, from a snapshot.
+	Restored bool `json:"restored,omitempty"`
 }
 
 // Chunk is one record, pad or fragment found in a chunk file after the run.
