@@ -7,7 +7,7 @@ import (
 
 // registerKeys is the number of keys: few, so that clients meet, and enough that
 // each key's history stays short.
-const registerKeys = 10
+const registerKeys = 5
 
 // register is Jepsen's classic on a key-value store. The caller gives every value
 // that it writes a name of its own; a compare-and-swap expects what the client
