@@ -6,13 +6,14 @@ RUN     ?=
 SEEDS   ?= 10000
 SUITES  ?= 20
 BENCH   ?=
+SCALE   ?=
 # Packages with goroutines of their own, tested once more under the race
 # detector. The suite in real time is left out there: it would only be slower.
 RACE    ?= ./consensus/... ./internal/fault/... ./master/... ./chunkserver/... ./client/...
 RACESKIP := TestSuiteReal|TestSuiteCatchesBugs|TestRecorderIsSilent
 
 .DEFAULT_GOAL := help
-.PHONY: help build bench test race check sim explore suite mutants report lint fmt generate clean
+.PHONY: help build bench test race check sim explore suite mutants report scale lint fmt generate clean
 
 help: ## print this help
 	@echo "usage: make TARGET"
@@ -44,6 +45,9 @@ check: build ## judge finished runs again (RUN="DIR ...")
 report: build ## draw the tables and plots of a bench again (RUN=DIR)
 	@test -n "$(RUN)" || { echo 'usage: make report RUN=DIR'; exit 64; }
 	$(BIN)/gfslab report $(RUN)
+
+scale: build ## measure a namespace of a million files: memory, snapshots, restart, catch-up (SCALE="--files 100000 ...")
+	$(BIN)/gfslab scale $(SCALE)
 
 sim: ## search the Paxos core with the simulator (SEEDS=10000)
 	GFSLAB_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 2h -v -run 'TestSeeds' ./paxos/paxostest

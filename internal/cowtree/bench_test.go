@@ -62,6 +62,15 @@ func BenchmarkAgainst(b *testing.B) {
 			func(x *item) bool { _, ok := t.Get(key(room[:0], x)); return ok },
 			func() { t.Capture() }, func() int { return t.Len() })
 	})
+	b.Run("cowtree-full-paths", func(b *testing.B) {
+		t := &Tree{}
+		var value [16]byte
+		path := func(x *item) []byte { return fmt.Appendf(room[:0], "/data/set-%04d/%s", x.parent>>20, x.name) }
+		measure(b,
+			func(x *item) { t.Set(path(x), binary.AppendUvarint(value[:0], x.id)) },
+			func(x *item) bool { _, ok := t.Get(path(x)); return ok },
+			func() { t.Capture() }, func() int { return t.Len() })
+	})
 	b.Run("btree", func(b *testing.B) {
 		t := btree.NewBTreeGOptions(func(a, b item) bool {
 			if a.parent != b.parent {

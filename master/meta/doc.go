@@ -3,7 +3,8 @@
 // log (package metapb) and by nothing else.
 //
 // It is pure: no clock, no randomness, no goroutine, no I/O, and it imports
-// nothing of this module but its own message types. Two states that applied the
+// nothing of this module but its own message types and the tables it is kept in
+// (package cowtree). Two states that applied the
 // same entries are equal and have equal hashes. It takes no lock: the owner
 // calls Apply, Snapshot and Restore one at a time and keeps readers out
 // meanwhile (package master does so with a sync.RWMutex).
@@ -20,18 +21,27 @@
 //
 // Sessions are forgotten deterministically: one that no command has used for
 // more than SessionEntries log indexes is dropped when the next entry is
-// applied. A retry that is still older than that would execute again, so a
-// client must give up (outcome unknown, new client name) well before.
+// applied, and a new one beyond SessionLimit takes the place of the one that was
+// not used for longest. A retry that comes later than that would execute again,
+// so a client must give up (outcome unknown, new client name) well before.
 //
 // # Namespace
 //
-// As in GFS, a table from full path to file or directory; only the immediate
-// parent of a path is looked at, so a path below a missing or deeper broken
-// parent is NOT_FOUND and one directly below a file is NOT_DIRECTORY. Ids are
+// A table from (directory's id, name) to file or directory. GFS has a table from
+// full path; this one is as compact, looks a path up component by component, and
+// renames a directory without touching what is in it. A path below a missing or
+// deeper broken parent is NOT_FOUND and one directly below a file is
+// NOT_DIRECTORY. Ids are
 // made of the log position (see FileID) and chunk handles come from a counter in
 // the state: neither is ever used twice. Delete removes at once, and directories
 // only when empty; rename refuses an existing destination and moves whole
 // subtrees.
+//
+// # Snapshots
+//
+// Snapshot captures in constant time and WriteTo writes it in bounded memory
+// beside further Apply calls. Equal states give equal bytes. Restore takes no
+// input on trust: what it accepts is a sound state with the hash that it claims.
 //
 // # Chunks and leases
 //
