@@ -170,7 +170,7 @@ func (c *cluster) client(ctx context.Context, rng *rand.Rand, o loadOptions) {
 	var seen Position // by this client, whatever it asked
 	for pause(ctx, o.pace/2+time.Duration(rng.Int64N(int64(o.pace)))) {
 		nodes := *c.places.Load()
-		at, stale := target, rng.IntN(100) < o.stale
+		at, stale := target, o.stale > 0 && rng.IntN(100) < o.stale
 		if stale || rng.IntN(100) < o.stray {
 			at = rng.IntN(len(nodes))
 		}

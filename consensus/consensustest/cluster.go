@@ -263,6 +263,9 @@ func (c *cluster) closeAll(incs []*incarnation) {
 // close ends the cluster whatever has happened.
 func (c *cluster) close() {
 	c.fabric.HealAll()
+	for _, n := range c.nodes {
+		n.fs.StallSyncs(0)
+	}
 	for _, l := range c.loads {
 		l.cancel()
 	}

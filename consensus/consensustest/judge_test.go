@@ -1,6 +1,7 @@
 package consensustest
 
 import (
+	"context"
 	"io"
 	"slices"
 	"strings"
@@ -32,9 +33,22 @@ func sound() evidence {
 		Ops: []operation{
 			swapped(1, 1, 1, 2, 1, 0), swapped(2, 2, 3, 4, 2, 0), unknown, unseen, failed,
 			swapped(4, 1, 11, 14, 5, 3), looked(1, 12, 13, 3, 3), looked(1, 15, 16, 5, 4), looked(2, 17, 18, 5, 2),
+			{Kind: opStale, Node: 3, Key: 1, Invoke: 19, Return: 20, At: Position{Index: 3}, Value: 3, Pin: Position{Index: 2}},
+		},
+		Configs: []config{
+			{1, 1, consensus.Members{Voters: voters(1, 2, 3), MaxID: 3}},
+			{1, 1, consensus.Members{Index: 4, Voters: voters(1, 3, 4), MaxID: 4}},
+			{2, 1, consensus.Members{Index: 4, Voters: voters(1, 3, 4), MaxID: 4}},
 		},
 		Applied: []appliedList{{1, 1, log}, {2, 1, log}, {3, 1, slices.Clone(log[:2])}},
 	}
+}
+
+func voters(ids ...consensus.NodeID) (list []consensus.Peer) {
+	for _, id := range ids {
+		list = append(list, consensus.Peer{ID: id, Addr: "x"})
+	}
+	return list
 }
 
 // TestJudge spoils sound evidence in one place at a time.
@@ -59,6 +73,15 @@ func TestJudge(t *testing.T) {
 		{"wrong predecessor", "wrong result", func(ev *evidence) { ev.Ops[5].Value = 1 }},
 		{"wrong value read", "wrong read", func(ev *evidence) { ev.Ops[7].Value = 3 }},
 		{"stale read", "stale read", func(ev *evidence) { ev.Ops[7].Value, ev.Ops[7].At = 3, Position{Index: 3} }},
+		{"a stale read of another value", "wrong read", func(ev *evidence) { ev.Ops[9].Value = 1 }},
+		{"a stale read behind its session", "session order", func(ev *evidence) { ev.Ops[9].Pin = Position{Index: 5} }},
+		{"a stale read of what comes later", "read from the future", func(ev *evidence) { ev.Ops[9].Invoke, ev.Ops[9].Return = 3, 4 }},
+		{"a stale read of what is nowhere", "read from the future", func(ev *evidence) { ev.Ops[9].At = Position{Index: 4} }},
+		{"two configurations at one index", "membership: at index 4", func(ev *evidence) { ev.Configs[2].Members.Voters = ev.Configs[0].Members.Voters }},
+		{"a configuration that goes back", "goes back", func(ev *evidence) { ev.Configs[0], ev.Configs[1] = ev.Configs[1], ev.Configs[0] }},
+		{"an identity used twice", "takes identity 2 in again", func(ev *evidence) {
+			ev.Configs = append(ev.Configs, config{1, 1, consensus.Members{Index: 6, Voters: ev.Configs[0].Members.Voters, MaxID: 4}})
+		}},
 		{"order against real time", "real-time order", func(ev *evidence) { ev.Ops[0].Invoke, ev.Ops[0].Return = 19, 20 }},
 	} {
 		ev := sound()
@@ -130,6 +153,7 @@ type lateImage struct{ m *machine }
 func (l lateSnapshot) Snapshot() (consensus.Snapshot, error) { return lateImage{l.machine}, nil }
 func (l lateImage) Release()                                 {}
 func (l lateImage) WriteTo(w io.Writer) (int64, error) {
+	pause(context.Background(), 2*imageTime)
 	s, err := l.m.Snapshot()
 	if err != nil {
 		return 0, err

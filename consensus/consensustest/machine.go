@@ -135,8 +135,13 @@ type machineImage struct {
 	Ballast   []byte
 }
 
+// imageTime is what it takes to write an image, at least: entries are applied
+// meanwhile, and power is cut.
+const imageTime = 3 * time.Millisecond
+
 // WriteTo implements consensus.Snapshot.
 func (im *machineImage) WriteTo(w io.Writer) (int64, error) {
+	pause(context.Background(), imageTime)
 	cw := &countingWriter{w: w}
 	err := gob.NewEncoder(cw).Encode(im)
 	return cw.n, err

@@ -12,12 +12,12 @@ import (
 func memberScenarios() []scenario {
 	m := []Feature{Membership}
 	return []scenario{
-		{name: "add-voter", nodes: 3, minimum: 100, needs: m, run: runAddVoter},
+		{name: "add-voter", nodes: 3, minimum: 60, needs: m, run: runAddVoter},
 		{name: "learner", nodes: 3, minimum: 60, needs: []Feature{Membership, Learners}, run: runLearner},
-		{name: "remove-follower", nodes: 3, minimum: 100, needs: m, run: runRemoveFollower},
-		{name: "remove-leader", nodes: 3, minimum: 100, needs: m, run: runRemoveLeader},
-		{name: "replace-voter", nodes: 3, minimum: 100, needs: m, run: runReplaceVoter},
-		{name: "replace-all", nodes: 3, minimum: 200, needs: []Feature{Membership, Snapshots, Install}, limits: tightSnapshots, run: runReplaceAll},
+		{name: "remove-follower", nodes: 3, minimum: 60, needs: m, run: runRemoveFollower},
+		{name: "remove-leader", nodes: 3, minimum: 60, needs: m, run: runRemoveLeader},
+		{name: "replace-voter", nodes: 3, minimum: 60, needs: m, run: runReplaceVoter},
+		{name: "replace-all", nodes: 3, minimum: 100, needs: []Feature{Membership, Snapshots, Install}, limits: tightSnapshots, run: runReplaceAll},
 		{name: "removed-returns", nodes: 3, minimum: 30, needs: m, virtualOnly: true, run: runRemovedReturns},
 		{name: "refused-changes", nodes: 3, minimum: 5, needs: m, run: runRefusedChanges},
 		{name: "concurrent-changes", nodes: 3, minimum: 20, needs: m, run: runConcurrentChanges},

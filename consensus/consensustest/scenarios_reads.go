@@ -19,6 +19,7 @@ func readScenarios() []scenario {
 		{name: "read-lease-calm", nodes: 3, minimum: 5, needs: modes, limits: readMode(consensus.ReadLease), run: runLeaseCalm},
 		{name: "read-lease-restart", nodes: 3, minimum: 50, needs: modes, limits: readMode(consensus.ReadLease), attacksLease: true, run: runLeaseRestart},
 		{name: "read-lease-transfer", nodes: 3, minimum: 50, needs: []Feature{ReadModes, Transfer}, limits: readMode(consensus.ReadLease), attacksLease: true, run: runLeaseTransfer},
+		{name: "read-lease-members", nodes: 3, minimum: 30, needs: []Feature{ReadModes, Membership}, limits: readMode(consensus.ReadLease), attacksLease: true, run: runLeaseMembers},
 		{name: "read-stale-single", nodes: 1, minimum: 50, needs: []Feature{StaleReads}, run: runStalePrefix},
 		{name: "read-stale", nodes: 3, minimum: 100, needs: []Feature{StaleReads}, run: runStalePrefix},
 		{name: "read-stale-laggard", nodes: 3, minimum: 100, needs: []Feature{StaleReads, Snapshots, Install}, limits: tightSnapshots, run: runStalePrefix},
@@ -150,6 +151,29 @@ func runLeaseTransfer(c *cluster) {
 		stop()
 		c.fabric.HealAll()
 	}
+}
+
+// runLeaseMembers: the quorum that a lease counts on changes under it.
+func runLeaseMembers(c *cluster) {
+	c.acknowledge(10)
+	old := c.leader()
+	stop := c.hammer(old, 4)
+	for range 2 {
+		c.add(c.join())
+		c.run(50 * time.Millisecond)
+	}
+	if now := c.leader(); now != old {
+		stop()
+		old = now
+		stop = c.hammer(old, 4)
+	}
+	c.isolate(old.node)
+	for range 10 {
+		c.mustSwap(uint8(1+c.rng.IntN(4)), old.node)
+	}
+	stop()
+	c.fabric.HealAll()
+	c.acknowledge(10)
 }
 
 // runStalePrefix: any replica, cut off or lagging too, serves a prefix of the

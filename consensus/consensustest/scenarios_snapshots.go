@@ -17,19 +17,19 @@ func snapshotScenarios() []scenario {
 		{name: "snapshot-single-crash", nodes: 1, minimum: 50, needs: own, limits: tightSnapshots, run: runSnapshotCrash},
 		{name: "snapshot-every", nodes: 3, minimum: 200, needs: own, limits: tightSnapshots, run: runSnapshotEvery},
 		{name: "snapshot-now-all", nodes: 3, minimum: 50, needs: own, run: runSnapshotNow},
-		{name: "laggard", nodes: 3, minimum: 200, needs: install, limits: tightSnapshots, ballast: 1 << 20, run: runLaggard},
-		{name: "laggard-crash", nodes: 3, minimum: 200, needs: install, limits: tightSnapshots, ballast: 3 << 20, run: runLaggardCrash},
-		{name: "sender-crash", nodes: 3, minimum: 200, needs: install, limits: tightSnapshots, ballast: 3 << 20, run: runSenderCrash},
-		{name: "install-crash-all-0", nodes: 3, minimum: 100, needs: install, limits: tightSnapshots, ballast: 1 << 20, run: installCrashAll(0)},
-		{name: "install-crash-all-50", nodes: 3, minimum: 100, needs: install, limits: tightSnapshots, ballast: 1 << 20, run: installCrashAll(50)},
-		{name: "install-crash-all-100", nodes: 3, minimum: 100, needs: install, limits: tightSnapshots, ballast: 1 << 20, run: installCrashAll(100)},
+		{name: "laggard", nodes: 3, minimum: 100, needs: install, limits: tightSnapshots, ballast: 1 << 20, run: runLaggard},
+		{name: "laggard-crash", nodes: 3, minimum: 100, needs: install, limits: tightSnapshots, ballast: 2 << 20, run: runLaggardCrash},
+		{name: "sender-crash", nodes: 3, minimum: 100, needs: install, limits: tightSnapshots, ballast: 2 << 20, run: runSenderCrash},
+		{name: "install-crash-all-0", nodes: 3, minimum: 60, needs: install, limits: tightSnapshots, ballast: 1 << 20, run: installCrashAll(0)},
+		{name: "install-crash-all-50", nodes: 3, minimum: 60, needs: install, limits: tightSnapshots, ballast: 1 << 20, run: installCrashAll(50)},
+		{name: "install-crash-all-100", nodes: 3, minimum: 60, needs: install, limits: tightSnapshots, ballast: 1 << 20, run: installCrashAll(100)},
 		{name: "large-snapshot", nodes: 3, minimum: 50, needs: install, ballast: 40 << 20, run: runLargeSnapshot},
 	}
 }
 
 // tightSnapshots cut the log at every turn.
 func tightSnapshots(l *consensus.Limits) {
-	l.SnapshotEvery, l.TrailingEntries = 20, 5
+	l.SnapshotEvery, l.TrailingEntries = 30, 5
 	l.BatchEntries = 4
 }
 
@@ -173,6 +173,13 @@ func runSnapshotCrash(c *cluster) {
 	}
 }
 
+// slowLoad leaves time for snapshots of some size.
+func slowLoad() loadOptions {
+	o := defaultLoad()
+	o.pace = 12 * time.Millisecond
+	return o
+}
+
 // jitter is a random part of d.
 func (c *cluster) jitter(d time.Duration) time.Duration { return time.Duration(c.rng.Int64N(int64(d))) }
 
@@ -242,7 +249,7 @@ func (c *cluster) leaveBehind(n *node, has uint64) {
 // runLaggard: a follower is cut off until the others have cut their logs beyond
 // it. It catches up by a snapshot, under load.
 func runLaggard(c *cluster) {
-	l := c.load(defaultLoad())
+	l := c.load(slowLoad())
 	defer l.stop()
 	for i := range c.rounds(3) {
 		f := c.others(c.leader().node)[i%2]
@@ -271,7 +278,7 @@ func (c *cluster) caughtUp(n *node, at Position) {
 
 // runLaggardCrash: the receiver loses power again and again on the way.
 func runLaggardCrash(c *cluster) {
-	l := c.load(defaultLoad())
+	l := c.load(slowLoad())
 	defer l.stop()
 	f := c.others(c.leader().node)[0]
 	has := f.current.Load().replica.Status().Committed
@@ -290,7 +297,7 @@ func runLaggardCrash(c *cluster) {
 
 // runSenderCrash: whoever may send the snapshot loses power on the way.
 func runSenderCrash(c *cluster) {
-	l := c.load(defaultLoad())
+	l := c.load(slowLoad())
 	defer l.stop()
 	for i := range c.rounds(4) {
 		f := c.others(c.leader().node)[0]
@@ -315,7 +322,7 @@ func runSenderCrash(c *cluster) {
 func installCrashAll(keep int) func(c *cluster) {
 	return func(c *cluster) {
 		for range c.rounds(4) {
-			l := c.load(defaultLoad())
+			l := c.load(slowLoad())
 			f := c.others(c.leader().node)[0]
 			c.sever(f)
 			c.leaveBehind(f, f.current.Load().replica.Status().Committed)
@@ -338,7 +345,7 @@ func runLargeSnapshot(c *cluster) {
 	c.acknowledge(20)
 	f := c.others(c.leader().node)[0]
 	inc := f.current.Load()
-	l := c.load(defaultLoad())
+	l := c.load(slowLoad())
 	defer l.stop()
 	c.sever(f)
 	c.work(50*time.Millisecond, 10)

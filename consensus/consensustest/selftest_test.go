@@ -152,9 +152,13 @@ func applyBug(apply func(cfg consensus.Config, index uint64, commands [][]byte) 
 }
 
 // TestSuiteCatchesBugs: each planted bug is rejected, for the right reason.
-func TestSuiteCatchesBugs(t *testing.T) {
+func TestSuiteCatchesBugs(t *testing.T) { catchAll(t, bugs(), newReference) }
+
+// catchAll plants each bug in a fresh backend and plays the scenarios that must
+// object.
+func catchAll(t *testing.T, bugs []bug, base func() Backend) {
 	all := scenarios()
-	for _, b := range bugs() {
+	for _, b := range bugs {
 		t.Run(strings.ReplaceAll(b.name, " ", "-"), func(t *testing.T) {
 			var catchers []string
 			right := false
@@ -162,7 +166,7 @@ func TestSuiteCatchesBugs(t *testing.T) {
 				if !slices.Contains(b.caught, sc.name) {
 					continue
 				}
-				found := findingsOf(t, b.plant(newReference()), sc)
+				found := findingsOf(t, b.plant(base()), sc)
 				if len(found) == 0 {
 					t.Errorf("scenario %s, seed %d, does not object", sc.name, sc.seed())
 					continue
