@@ -61,7 +61,7 @@ func (s *Scheduler) runMembers(fx *Effects) {
 	if m.stale {
 		m.stale = false
 		if peers := s.whom(); !slices.Equal(peers, m.told) {
-			m.told, fx.Peers = peers, peers
+			m.told, fx.Peers, fx.Highest = peers, peers, s.Highest()
 		}
 	}
 }
@@ -101,6 +101,21 @@ func (s *Scheduler) whom() []consensus.Peer {
 		all.Learners = slices.Concat(all.Learners, s.opts.Peers)
 	}
 	return all.All()
+}
+
+// Highest is the identity above which strangers may talk to this node: the
+// highest that it knows to have been a member, or 0 as long as it is none.
+func (s *Scheduler) Highest() consensus.NodeID {
+	m := &s.members
+	highest, member := m.now.MaxID, m.now.IsMember(s.opts.Node)
+	for i := range m.pending {
+		highest = max(highest, m.pending[i].Members.MaxID)
+		member = member || m.pending[i].Members.IsMember(s.opts.Node)
+	}
+	if !member {
+		return 0
+	}
+	return highest
 }
 
 type transfer struct {

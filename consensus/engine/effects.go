@@ -14,8 +14,10 @@ type Effects struct {
 	LostLead bool
 	Events   []consensus.Event
 	// Peers, if not nil, are from now on whom to talk and to listen to, this node
-	// included.
-	Peers []consensus.Peer
+	// included. Identities above Highest may talk to it, too: a node that lags does
+	// not know the newest members yet.
+	Peers   []consensus.Peer
+	Highest consensus.NodeID
 	// Send leaves at once, encoded with AppendFrame.
 	Send []Message
 	// Write, if not nil, must be committed to the log, then Wrote be called. At

@@ -132,7 +132,7 @@ func (r *Replica) send() {
 		return
 	}
 	if r.fx.Peers != nil {
-		if err := r.transport.SetPeers(r.fx.Peers); err != nil {
+		if err := r.transport.SetPeers(r.fx.Peers, r.fx.Highest); err != nil {
 			r.warn("engine: not all members can be reached", err)
 		}
 	}

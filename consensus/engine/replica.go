@@ -142,6 +142,9 @@ func start(cfg consensus.Config, deps Deps, p Protocol, log *storage.Log) (*Repl
 		if err != nil {
 			return nil, err
 		}
+		if err := r.transport.SetPeers(r.sched.Peers(), r.sched.Highest()); err != nil {
+			return nil, errors.Join(err, r.transport.Close())
+		}
 	} else if deps.Listener != nil {
 		_ = deps.Listener.Close()
 	}

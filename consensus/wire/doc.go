@@ -13,8 +13,9 @@
 //
 // # On the wire
 //
-//	hello    "gfsw" · version 1 · kind · body length (uint16) · body = from (uint64) · to (uint64) · cluster name
-//	answer   "gfsw" · version 1 · code (0 = welcome) · text length (uint16) · text
+//	hello    "gfsw" · version 2 · kind · body length (uint16) · body
+//	body     from (uint64) · to (uint64) · length of the cluster's name (uint8) · cluster's name · where the dialer listens
+//	answer   "gfsw" · version 2 · code (0 = welcome) · text length (uint16) · text
 //	message  length (uint32) · payload; a Transport connection carries nothing else
 //
 // All integers are big endian. Only the dialer sends messages on a Transport

@@ -14,11 +14,13 @@ import (
 const (
 	magic = "gfsw"
 	// Version is the format of handshake and messages. Others are refused.
-	Version = 1
+	Version = 2
 	// handshakeTime bounds the whole handshake, on either side.
 	handshakeTime = 2 * time.Second
-	// maxCluster is the longest name of a cluster in bytes.
+	// maxCluster is the longest name of a cluster, and maxAddr the longest address,
+	// in bytes.
 	maxCluster = 255
+	maxAddr    = 255
 	maxAnswer  = 1 << 10
 	headBytes  = len(magic) + 4
 )
@@ -40,20 +42,26 @@ func (e *RefusedError) Error() string { return "wire: the peer refused the conne
 // errFormat marks bytes that no peer of ours sends.
 var errFormat = errors.New("wire: malformed")
 
+// helloBytes is the fixed part of a hello's body.
+const helloBytes = 8 + 8 + 1
+
 // hello is what the dialer says first.
 type hello struct {
 	kind     kind
 	from, to consensus.NodeID
 	cluster  string
+	addr     string // where the dialer listens; "" if it does not say
 }
 
 func (h hello) append(dst []byte) []byte {
 	dst = append(dst, magic...)
 	dst = append(dst, Version, byte(h.kind))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(16+len(h.cluster)))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(helloBytes+len(h.cluster)+len(h.addr)))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(h.from))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(h.to))
-	return append(dst, h.cluster...)
+	dst = append(dst, byte(len(h.cluster)))
+	dst = append(dst, h.cluster...)
+	return append(dst, h.addr...)
 }
 
 // readHead reads what hello and answer begin with. It reads not one byte more
@@ -81,18 +89,20 @@ func readHead(r io.Reader, max int) (code byte, body []byte, err error) {
 }
 
 func readHello(r io.Reader) (hello, error) {
-	code, body, err := readHead(r, 16+maxCluster)
+	code, body, err := readHead(r, helloBytes+maxCluster+maxAddr)
 	if err != nil {
 		return hello{}, err
 	}
-	if len(body) < 16 {
-		return hello{}, fmt.Errorf("%w handshake: %d bytes; at least 16 are needed", errFormat, len(body))
+	if len(body) < helloBytes || len(body)-helloBytes < int(body[16]) {
+		return hello{}, fmt.Errorf("%w handshake: %d bytes are too few", errFormat, len(body))
 	}
+	names := body[helloBytes:]
 	return hello{
 		kind:    kind(code),
 		from:    consensus.NodeID(binary.BigEndian.Uint64(body)),
 		to:      consensus.NodeID(binary.BigEndian.Uint64(body[8:])),
-		cluster: string(body[16:]),
+		cluster: string(names[:body[16]]),
+		addr:    string(names[body[16]:]),
 	}, nil
 }
 
@@ -161,23 +171,23 @@ func (id identity) refusal(h hello) string {
 }
 
 // receive performs the listener's half.
-func (id identity) receive(c net.Conn) (consensus.NodeID, error) {
+func (id identity) receive(c net.Conn) (from consensus.Peer, err error) {
 	if err := c.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
-		return 0, err
+		return from, err
 	}
 	h, err := readHello(c)
 	if err != nil {
 		if errors.Is(err, errFormat) {
 			_, _ = c.Write(appendAnswer(nil, err.Error())) // a courtesy to the other side's log
 		}
-		return 0, err
+		return from, err
 	}
 	reason := id.refusal(h)
 	if _, err := c.Write(appendAnswer(nil, reason)); err != nil {
-		return 0, fmt.Errorf("wire: handshake: %w", err)
+		return from, fmt.Errorf("wire: handshake: %w", err)
 	}
 	if reason != "" {
-		return 0, fmt.Errorf("wire: connection refused: %s", reason)
+		return from, fmt.Errorf("wire: connection refused: %s", reason)
 	}
-	return h.from, c.SetDeadline(time.Time{})
+	return consensus.Peer{ID: h.from, Addr: h.addr}, c.SetDeadline(time.Time{})
 }

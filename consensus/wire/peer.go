@@ -150,7 +150,8 @@ func (p *peer) dial() (net.Conn, error) {
 	if !p.t.conns.add(c) {
 		return nil, net.ErrClosed
 	}
-	if err := greet(c, hello{kind: kindMessages, from: p.t.id.Load().self, to: p.id, cluster: p.t.id.Load().cluster}); err != nil {
+	id := p.t.id.Load()
+	if err := greet(c, hello{kind: kindMessages, from: id.self, to: p.id, cluster: id.cluster, addr: p.t.addr}); err != nil {
 		p.t.conns.remove(c)
 		return nil, err
 	}

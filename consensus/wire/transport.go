@@ -19,6 +19,8 @@ const (
 	// handshakes bounds the connections that are shaking hands at a time, so
 	// that strangers cannot pile up goroutines.
 	handshakes = 64
+	// maxStrangers bounds the newcomers that are dialed.
+	maxStrangers = 64
 )
 
 // TransportOptions say whom to talk to and how.
@@ -51,6 +53,7 @@ type TransportOptions struct {
 // theirs: one outgoing connection a peer, kept open, and one incoming.
 type Transport struct {
 	listener net.Listener
+	addr     string // where the others dial us
 	opts     TransportOptions
 	maxFrame int
 	handler  func(consensus.NodeID, []byte)
@@ -66,8 +69,9 @@ type Transport struct {
 	id    atomic.Pointer[identity]
 	peers atomic.Pointer[map[consensus.NodeID]*peer]
 
-	mu       sync.Mutex
-	incoming map[consensus.NodeID]*incoming
+	mu        sync.Mutex
+	incoming  map[consensus.NodeID]*incoming
+	strangers map[consensus.NodeID]string // addresses of those that called and are not known
 }
 
 // incoming is the one connection that a peer dialed to us.
@@ -104,33 +108,73 @@ func NewTransport(o TransportOptions) (*Transport, error) {
 		listener: o.Listener, opts: o,
 		maxFrame: o.MaxFrameBytes, handler: o.Handler, log: o.Logger,
 		slots: make(chan struct{}, handshakes), done: done, stop: stop,
-		incoming: map[consensus.NodeID]*incoming{},
+		incoming: map[consensus.NodeID]*incoming{}, strangers: map[consensus.NodeID]string{},
+		addr: id.peers[o.Self],
 	}
 	t.id.Store(&id)
 	t.peers.Store(&map[consensus.NodeID]*peer{})
-	t.dial(o.Peers)
+	t.mu.Lock()
+	t.dial()
+	t.mu.Unlock()
 	t.tasks.Go(t.accept)
 	return t, nil
 }
 
 // SetPeers says whom to talk to from now on: new ones are dialed, the
 // connections of the others are closed, and their handshakes refused. A peer
-// whose address is another is dialed there. It does not block, and belongs to
-// the goroutine that sends.
-func (t *Transport) SetPeers(peers []consensus.Peer) error {
+// whose address is another is dialed there. Identities above highest are
+// welcome although they are not known: a replica that lags does not know the
+// newest members yet, one of which may lead. They are dialed where they say that
+// they listen. SetPeers does not block.
+func (t *Transport) SetPeers(peers []consensus.Peer, highest consensus.NodeID) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	old := t.id.Load()
 	id, err := newIdentity(old.kind, old.cluster, old.self, peers)
 	if err != nil || t.done.Err() != nil {
 		return err
 	}
+	id.newcomers = highest
 	t.id.Store(&id)
-	t.dial(peers)
+	for of := range t.strangers {
+		if of <= highest || id.peers[of] != "" {
+			delete(t.strangers, of)
+		}
+	}
+	t.dial()
 	return nil
 }
 
-// dial runs a peer for each of peers, and ends those of all others.
-func (t *Transport) dial(peers []consensus.Peer) {
-	self := t.id.Load().self
+// welcome reports whether from may go on talking to us, and dials a newcomer.
+func (t *Transport) welcome(from consensus.Peer, in *incoming) (before *incoming, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id := t.id.Load()
+	if id.peers[from.ID] == "" {
+		if from.ID <= id.newcomers || from.Addr == "" || len(t.strangers) >= maxStrangers || t.done.Err() != nil {
+			return nil, false // it ceased to be a peer while it shook hands
+		}
+		if t.strangers[from.ID] != from.Addr {
+			t.strangers[from.ID] = from.Addr
+			t.dial()
+		}
+	}
+	before, t.incoming[from.ID] = t.incoming[from.ID], in
+	return before, true
+}
+
+// dial runs a peer for all that are known, newcomers included, and ends those of
+// all others. It is called with mu held.
+func (t *Transport) dial() {
+	id := t.id.Load()
+	self := id.self
+	var peers []consensus.Peer
+	for of, addr := range id.peers {
+		peers = append(peers, consensus.Peer{ID: of, Addr: addr})
+	}
+	for of, addr := range t.strangers {
+		peers = append(peers, consensus.Peer{ID: of, Addr: addr})
+	}
 	before := *t.peers.Load()
 	after := map[consensus.NodeID]*peer{}
 	for _, p := range peers {
@@ -149,26 +193,18 @@ func (t *Transport) dial(peers []consensus.Peer) {
 			p.cancel()
 		}
 		if after[id] == nil {
-			t.hangUp(id)
+			if in := t.incoming[id]; in != nil {
+				_ = in.conn.Close()
+			}
 		}
-	}
-}
-
-// hangUp closes what a former peer dialed to us.
-func (t *Transport) hangUp(id consensus.NodeID) {
-	t.mu.Lock()
-	in := t.incoming[id]
-	t.mu.Unlock()
-	if in != nil {
-		_ = in.conn.Close()
 	}
 }
 
 func newIdentity(k kind, cluster string, self consensus.NodeID, peers []consensus.Peer) (identity, error) {
 	id := identity{kind: k, self: self, cluster: cluster, peers: map[consensus.NodeID]string{}, newcomers: math.MaxUint64}
 	for _, p := range peers {
-		if p.ID == 0 || p.Addr == "" || id.peers[p.ID] != "" {
-			return id, fmt.Errorf("wire: peer %d at %q: an id of 0, no address, or given twice", p.ID, p.Addr)
+		if p.ID == 0 || p.Addr == "" || len(p.Addr) > maxAddr || id.peers[p.ID] != "" {
+			return id, fmt.Errorf("wire: peer %d at %q: an id of 0, no address or one too long, or given twice", p.ID, p.Addr)
 		}
 		id.peers[p.ID] = p.Addr
 	}
@@ -238,21 +274,20 @@ func (t *Transport) accept() {
 
 // receive hands out what arrives on c. A newer connection of the same peer
 // takes over: the peer has restarted or given the old one up.
-func (t *Transport) receive(from consensus.NodeID, c net.Conn) {
+func (t *Transport) receive(peer consensus.Peer, c net.Conn) {
+	from := peer.ID
 	in := &incoming{conn: c, done: make(chan struct{})}
 	defer close(in.done)
-	t.mu.Lock()
-	before := t.incoming[from]
-	t.incoming[from] = in
-	t.mu.Unlock()
+	before, ok := t.welcome(peer, in)
+	if !ok {
+		return
+	}
 	if before != nil {
 		_ = before.conn.Close()
 		<-before.done // one handler call a peer at a time, in order
 	}
 	if p := (*t.peers.Load())[from]; p != nil {
 		p.poke() // it is alive: dial it now rather than after the backoff
-	} else {
-		return // it ceased to be a peer while it shook hands
 	}
 	f := frameReader{r: c, max: t.maxFrame}
 	for {

@@ -292,9 +292,10 @@ func TestHostilePeersAreDisconnected(t *testing.T) {
 	for name, bytes := range map[string][]byte{
 		"http":            []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
 		"other version":   append([]byte("gfsw\x09"), welcome[5:]...),
-		"endless cluster": []byte("gfsw\x01\x01\xff\xff"),
-		"short body":      []byte("gfsw\x01\x01\x00\x03abc"),
+		"endless cluster": []byte("gfsw\x02\x01\xff\xff"),
+		"short body":      []byte("gfsw\x02\x01\x00\x03abc"),
 		"silence":         nil,
+		"long cluster":    append([]byte("gfsw\x02\x01\x00\x12"), append(make([]byte, 16), 9, 'a')...),
 		"half a hello":    welcome[:10],
 		"huge message":    append(welcome[:len(welcome):len(welcome)], 0xff, 0xff, 0xff, 0xff),
 	} {
