@@ -27,8 +27,8 @@ func (s *Scheduler) ProposeChange(c consensus.Change) error {
 		return fmt.Errorf("%w: the members of this protocol do not change", consensus.ErrRefused)
 	case s.status.Role != consensus.Leader:
 		return ErrNotLeader
-	case s.members.wanted != nil:
-		return ErrBusy
+	case s.members.wanted != nil, len(core.Members().Outgoing) > 0:
+		return ErrBusy // perhaps another leader's change, which is half done
 	}
 	wanted, err := core.Members().Apply(c)
 	if err == nil {

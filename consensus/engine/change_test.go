@@ -111,6 +111,11 @@ func TestAChangeIsRefused(t *testing.T) {
 		t.Errorf("a busy core: %v", err)
 	}
 	core.err = nil
+	core.members.Outgoing = core.members.Voters
+	if err := s.ProposeChange(consensus.Change{Remove: []consensus.NodeID{9}}); !errors.Is(err, ErrBusy) {
+		t.Errorf("while another leader's change is half done: %v", err)
+	}
+	core.members.Outgoing = nil
 	core.status.Role = consensus.Follower
 	s.Run(&fx)
 	if err := s.ProposeChange(consensus.Change{Remove: []consensus.NodeID{3}}); !errors.Is(err, ErrNotLeader) {
