@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -24,6 +25,10 @@ type simFlags struct {
 	workers int
 	hashes  bool
 	worker  bool
+	replay  string
+	explain bool
+	shrink  time.Duration
+	out     string
 }
 
 func newSim() *cobra.Command {
@@ -38,12 +43,14 @@ seed gives the same trace hash in any process of the same binary.
 
 The last line of standard output gives seeds, violations, stalls and seeds an hour; with
 --hashes, a line "seed hash" for each seed comes before it. A failing seed goes to standard
-error with the command that replays it.
+error with the command that replays it; then the smallest schedule that fails in the same
+way is looked for and left in the folder --out, for gfslab sim --replay.
 
 Exit codes: 0 no failure, 1 a violation or a stall, 64 usage, 70 infrastructure, 130
 interrupted (the last line then counts what was done).`,
 		Example: `  gfslab sim --backend multipaxos --seeds 10000
-  gfslab sim --backend etcd-raft --seeds 1 --from 4711 --hashes`,
+  gfslab sim --backend etcd-raft --seeds 1 --from 4711 --hashes
+  gfslab sim --replay sim-failures/etcd-raft-agreement-4711.json --explain`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
@@ -51,6 +58,9 @@ interrupted (the last line then counts what was done).`,
 			}
 			if f.worker {
 				return sim.Work(sim.Backend(f.backend), sim.Options{}, c.InOrStdin(), c.OutOrStdout())
+			}
+			if f.replay != "" {
+				return f.replayFile(c.OutOrStdout())
 			}
 			return f.search(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 		},
@@ -61,6 +71,10 @@ interrupted (the last line then counts what was done).`,
 	fs.Uint64Var(&f.seeds, "seeds", 1000, "number of seeds")
 	fs.IntVar(&f.workers, "workers", runtime.NumCPU(), "worker processes")
 	fs.BoolVar(&f.hashes, "hashes", false, `print "seed hash" for each seed`)
+	fs.StringVar(&f.replay, "replay", "", "replay this schedule instead of searching")
+	fs.BoolVar(&f.explain, "explain", false, "with --replay: tell what happens, line by line")
+	fs.DurationVar(&f.shrink, "shrink", time.Minute, "time to look for a smaller schedule of a failing seed, 0 = none")
+	fs.StringVar(&f.out, "out", "sim-failures", "folder for the schedules of failing seeds; made when there are any")
 	fs.BoolVar(&f.worker, "worker", false, "be a worker of another gfslab sim")
 	_ = fs.MarkHidden("worker") // it fails only for a flag that does not exist
 	complete(c, "backend", simBackends())
@@ -95,6 +109,7 @@ func (f *simFlags) check() error {
 type tally struct {
 	sim.Counts
 	seeds, violations, stalls int
+	failed                    []uint64
 	start                     time.Time
 }
 
@@ -132,6 +147,9 @@ func (f *simFlags) search(ctx context.Context, stdout, stderr io.Writer) error {
 		}
 	}
 	err = s.Run(ctx)
+	if err == nil {
+		err = f.shrinkAll(ctx, t.failed, stderr)
+	}
 	interrupted := ""
 	if ctx.Err() != nil {
 		interrupted = ", interrupted"
@@ -140,7 +158,58 @@ func (f *simFlags) search(ctx context.Context, stdout, stderr io.Writer) error {
 	switch {
 	case err != nil:
 		return err
-	case t.violations+t.stalls > 0:
+	case len(t.failed) > 0:
+		return &exitError{code: exitInvalid}
+	}
+	return nil
+}
+
+// shrunkSeeds is how many of the failing seeds of one search are shrunk: most
+// often they fail for the same reason.
+const shrunkSeeds = 3
+
+// shrinkAll leaves a small schedule of the first failing seeds.
+func (f *simFlags) shrinkAll(ctx context.Context, failed []uint64, stderr io.Writer) error {
+	for _, seed := range failed[:min(len(failed), shrunkSeeds)] {
+		if f.shrink == 0 || ctx.Err() != nil {
+			return nil
+		}
+		fmt.Fprintf(stderr, "sim %s: shrinking seed %d\n", f.backend, seed)
+		r := sim.Run(sim.Backend(f.backend), seed, sim.Options{})
+		if !r.Failed() {
+			return fmt.Errorf("seed %d failed in a worker and does not fail here: the world is not deterministic", seed)
+		}
+		small := sim.Shrink(&r, f.shrink)
+		path := filepath.Join(f.out, fmt.Sprintf("%s-%s-%d.json", f.backend, r.Kind(), seed))
+		if err := os.MkdirAll(f.out, 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, small.Encode(), 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintf(stderr, "  %d faults in %d ticks (of %d in %d): gfslab sim --replay %s --explain\n",
+			len(small.Faults), small.Ticks, len(r.Scenario.Faults), r.Scenario.Ticks, path)
+	}
+	return nil
+}
+
+// replayFile runs a schedule again.
+func (f *simFlags) replayFile(stdout io.Writer) error {
+	data, err := os.ReadFile(f.replay)
+	if err != nil {
+		return usage(err)
+	}
+	sc, err := sim.DecodeScenario(data)
+	if err != nil {
+		return usage(fmt.Errorf("%s: %w", f.replay, err))
+	}
+	var explain io.Writer
+	if f.explain {
+		explain = stdout
+	}
+	r := sim.Replay(sc, explain)
+	fmt.Fprintln(stdout, r.String())
+	if r.Failed() {
 		return &exitError{code: exitInvalid}
 	}
 	return nil
@@ -148,6 +217,7 @@ func (f *simFlags) search(ctx context.Context, stdout, stderr io.Writer) error {
 
 // failure reports a failing seed.
 func (f *simFlags) failure(t *tally, r *sim.Result, stderr io.Writer) {
+	t.failed = append(t.failed, r.Seed)
 	if r.Violation != nil {
 		t.violations++
 		fmt.Fprintf(stderr, "%s seed %d: VIOLATION %v\n", f.backend, r.Seed, r.Violation)

@@ -73,6 +73,7 @@ func (j *judge) crashed(n *node) { j.w.note('x', uint64(n.index)) }
 // event: at most one node leads a term.
 func (j *judge) event(n *node, e *consensus.Event) {
 	j.w.note('e', uint64(e.Kind), uint64(n.index), e.Term, e.Index)
+	j.w.say("node %d: event %d of term %d at index %d", n.number(), e.Kind, e.Term, e.Index)
 	switch e.Kind {
 	case consensus.EventCampaign:
 		j.w.report.Elections++
@@ -147,11 +148,13 @@ func (j *judge) agree(n *node, e *storage.Entry) {
 		w.trace = mixBytes(w.trace, []byte(a.hash))
 	}
 	j.agreed = append(j.agreed, a)
+	w.say("node %d is the first to apply entry %d of term %d: %s", n.number(), e.Index, e.Stamp, show(e.Data))
 }
 
 // read: it is answered from a state that holds everything applied anywhere when
 // it was asked.
 func (j *judge) read(n *node, k *call) {
+	j.w.say("node %d answers a read at index %d", n.number(), n.applied)
 	if n.applied < k.floor {
 		j.w.fail("read-linearizable", "node %d answers a read at index %d; %d was applied before it was asked", n.number(), n.applied, k.floor)
 	}
@@ -163,6 +166,7 @@ func (j *judge) acknowledged(n *node, index uint64) {
 		j.w.fail("acknowledged", "node %d acknowledges index %d, which nobody has applied", n.number(), index)
 	}
 	j.acked = max(j.acked, index)
+	j.w.say("node %d acknowledges entry %d", n.number(), index)
 }
 
 // replied: a client gets the reply of its operation's one execution, which came

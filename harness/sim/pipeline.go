@@ -38,10 +38,9 @@ func (n *node) propose() {
 	for n.sched.Accepts(p.inFlight()) {
 		f := p.held
 		if p.held = nil; f == nil {
-			if len(p.queue) == 0 {
+			if f = n.cut(); f == nil {
 				return
 			}
-			f = n.cut()
 		}
 		switch err := n.sched.Propose(f.data); {
 		case errors.Is(err, engine.ErrBusy):
@@ -65,7 +64,7 @@ func (p *pipeline) inFlight() int {
 	return len(p.open)
 }
 
-// cut packs waiting commands into one batch.
+// cut packs waiting commands into one batch, nil if there are none.
 func (n *node) cut() *flight {
 	p, l := &n.pipe, &n.config.Limits
 	f := &flight{}
@@ -73,6 +72,10 @@ func (n *node) cut() *flight {
 	bytes := 0
 	for len(p.queue) > 0 && len(commands) < l.BatchEntries {
 		c := p.queue[0]
+		if c.generation != c.client.generation { // withdrawn: its caller has left
+			p.queue = p.queue[1:]
+			continue
+		}
 		if len(commands) > 0 && bytes+len(c.command) > l.BatchBytes {
 			break
 		}
@@ -80,6 +83,9 @@ func (n *node) cut() *flight {
 		commands = append(commands, c.command)
 		f.calls = append(f.calls, c)
 		p.queue = p.queue[1:]
+	}
+	if len(commands) == 0 {
+		return nil
 	}
 	p.seq++
 	f.seq = p.seq

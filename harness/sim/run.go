@@ -6,6 +6,9 @@ import (
 	"io"
 	"runtime/debug"
 
+	"gfslab/consensus"
+	"gfslab/consensus/engine"
+	"gfslab/consensus/storage"
 	composition "gfslab/internal/node"
 )
 
@@ -53,26 +56,41 @@ func (o Options) withDefaults() Options {
 
 // Run simulates one seed. It is deterministic.
 func Run(b Backend, seed uint64, o Options) Report {
+	return setup{}.run(b, seed, o)
+}
+
+// Replay runs a scenario. One that a Run has recorded gives the trace of that
+// run. What happens is told to explain, unless that is nil.
+func Replay(sc *Scenario, explain io.Writer) Report {
+	return setup{explain: explain}.replay(sc)
+}
+
+// setup is how to run a world.
+type setup struct {
+	explain io.Writer
+	// wrap changes every core that is opened; tests plant bugs by it. Nil is none.
+	wrap func(engine.Core) engine.Core
+}
+
+func (s setup) run(b Backend, seed uint64, o Options) Report {
 	o = o.withDefaults()
 	sc := &Scenario{Backend: b, Seed: seed, Swarm: drawSwarm(seed, b)}
-	return run(sc, o, func(w *world) bool {
+	return s.simulate(sc, o, func(w *world) bool {
 		r := w.report
 		return w.ticks >= 20*o.Ticks ||
 			w.ticks >= o.Ticks && r.Proposals >= o.Proposals && r.Crashes >= o.Crashes && r.Partitions >= o.Partitions
 	})
 }
 
-// Replay runs a scenario. One that a Run has recorded gives the trace of that
-// run.
-func Replay(sc *Scenario) Report {
+func (s setup) replay(sc *Scenario) Report {
 	again := *sc
 	if again.Faults == nil {
 		again.Faults = []Fault{} // none is not the same as to be drawn
 	}
-	return run(&again, Options{}, func(w *world) bool { return w.ticks >= sc.Ticks })
+	return s.simulate(&again, Options{}, func(w *world) bool { return w.ticks >= sc.Ticks })
 }
 
-func run(sc *Scenario, o Options, over func(*world) bool) (report Report) {
+func (s setup) simulate(sc *Scenario, o Options, over func(*world) bool) (report Report) {
 	report = Report{Backend: sc.Backend, Seed: sc.Seed, Nodes: sc.Swarm.Nodes, options: o}
 	factory, err := composition.Core(sc.Backend.product())
 	if err != nil {
@@ -80,8 +98,8 @@ func run(sc *Scenario, o Options, over func(*world) bool) (report Report) {
 		return report
 	}
 	defer useRandomness(newStream(sc.Seed, 'r'))()
-	w := newWorld(sc, factory, &report)
-	w.over = func() bool { return over(w) }
+	w := newWorld(sc, s.wrapped(factory), &report)
+	w.over, w.explain = func() bool { return over(w) }, s.explain
 	healed := 0
 	defer func() {
 		report.Ticks, report.Trace = w.ticks, w.trace
@@ -98,8 +116,22 @@ func run(sc *Scenario, o Options, over func(*world) bool) (report Report) {
 		w.step()
 	}
 	healed = w.ticks
+	w.say("everything is healed")
 	report.Stall = w.settle()
 	return report
+}
+
+func (s setup) wrapped(open engine.Factory) engine.Factory {
+	if s.wrap == nil {
+		return open
+	}
+	return func(cfg consensus.Config, log *storage.Log, start engine.Start) (engine.Core, error) {
+		core, err := open(cfg, log, start)
+		if err != nil {
+			return nil, err
+		}
+		return s.wrap(core), nil
+	}
 }
 
 // violationOf turns what a run panicked with into a violation: a judge's, or an

@@ -1,5 +1,12 @@
 package sim
 
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
 // Fault is one fault, or its end, at a tick. Faults are data: those of a run are
 // recorded as they are drawn, and a run can be given a list instead of drawing.
 type Fault struct {
@@ -37,6 +44,52 @@ type Scenario struct {
 	// Ticks is when everything is healed and progress is demanded.
 	Ticks  int
 	Faults []Fault
+}
+
+// Encode writes the scenario as JSON, a fault a line.
+func (sc *Scenario) Encode() []byte {
+	var out bytes.Buffer
+	head := *sc
+	head.Faults = nil
+	b, err := json.MarshalIndent(&head, "", "  ")
+	if err != nil {
+		panic(fmt.Sprintf("sim: encoding a scenario: %v", err)) // it holds plain values only
+	}
+	out.Write(bytes.TrimSuffix(b, []byte("null\n}")))
+	out.WriteString("[")
+	for i := range sc.Faults {
+		b, err := json.Marshal(&sc.Faults[i])
+		if err != nil {
+			panic(fmt.Sprintf("sim: encoding a fault: %v", err))
+		}
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.WriteString("\n    ")
+		out.Write(b)
+	}
+	out.WriteString("\n  ]\n}\n")
+	return out.Bytes()
+}
+
+// DecodeScenario reads what Encode wrote. Unknown fields are refused: a schedule
+// that says more than this program does would be another one.
+func DecodeScenario(data []byte) (*Scenario, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	sc := new(Scenario)
+	if err := dec.Decode(sc); err != nil {
+		return nil, err
+	}
+	switch {
+	case !slices.Contains(Backends(), sc.Backend):
+		return nil, fmt.Errorf("backend %q is none of %q", sc.Backend, Backends())
+	case sc.Swarm.Nodes < 1 || sc.Swarm.Nodes > 15:
+		return nil, fmt.Errorf("%d nodes; it must be 1 to 15", sc.Swarm.Nodes)
+	case sc.Ticks < 0:
+		return nil, fmt.Errorf("%d ticks", sc.Ticks)
+	}
+	return sc, sc.Swarm.Limits.Validate()
 }
 
 // drawFaults draws the faults of one tick. Toward the end of a run those that
@@ -116,6 +169,7 @@ func (w *world) inject(f Fault) {
 		w.swarm.ease()
 	}
 	if happened {
+		w.say("fault: %+v", f)
 		w.note(uint64(f.Kind[0]), uint64(f.Kind[1]), uint64(f.Node), uint64(f.Ticks), uint64(len(f.Links)))
 		w.faults = append(w.faults, f)
 	}

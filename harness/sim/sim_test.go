@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -94,10 +95,34 @@ func TestReplay(t *testing.T) {
 	for _, b := range Backends() {
 		for seed := uint64(1); seed <= 5; seed++ {
 			r := Run(b, seed, Options{})
-			again := Replay(r.Scenario)
+			again := Replay(r.Scenario, nil)
 			if again.Trace != r.Trace || again.Ticks != r.Ticks {
 				t.Errorf("%s seed %d: trace %016x over %d ticks, replayed %016x over %d", b, seed, r.Trace, r.Ticks, again.Trace, again.Ticks)
 			}
+		}
+	}
+}
+
+// TestTranscripts replays the schedules of bugs that were found and mended.
+func TestTranscripts(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc, err := DecodeScenario(data)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if !bytes.Equal(sc.Encode(), data) {
+			t.Errorf("%s is not written as Encode writes it", path)
+		}
+		if r := Replay(sc, nil); r.Failed() {
+			t.Errorf("%s: %v", path, r.String())
 		}
 	}
 }

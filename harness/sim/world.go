@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"io"
 
 	"gfslab/consensus"
 	"gfslab/consensus/engine"
@@ -25,6 +26,7 @@ type world struct {
 	clients []*client
 	net     *network
 
+	explain  io.Writer // nil: silent
 	faultRng stream
 	// given are the faults to come of a replay; faults are those that happened.
 	given  []Fault
@@ -75,6 +77,13 @@ func (w *world) quorum() int {
 
 // note adds to the trace.
 func (w *world) note(xs ...uint64) { w.trace = mix(w.trace, xs...) }
+
+// say tells what happens to whoever replays a world.
+func (w *world) say(format string, args ...any) {
+	if w.explain != nil {
+		fmt.Fprintf(w.explain, "%8.2f  %s\n", float64(w.now)/tick, fmt.Sprintf(format, args...))
+	}
+}
 
 // step lets the next event happen.
 func (w *world) step() {
