@@ -11,9 +11,14 @@ import (
 	"gfslab/consensus/storage"
 )
 
+// Protocol is the backend as the engine opens it.
+func Protocol() engine.Protocol {
+	return engine.Protocol{Name: "etcdraft", Contiguous: true, Open: NewCore}
+}
+
 // Open starts a replica on the log in deps.Dir.
 func Open(cfg consensus.Config, deps engine.Deps) (consensus.Replica, error) {
-	r, err := engine.Open(cfg, deps, engine.Protocol{Name: "etcdraft", Contiguous: true, Open: NewCore})
+	r, err := engine.Open(cfg, deps, Protocol())
 	if err != nil {
 		return nil, err
 	}

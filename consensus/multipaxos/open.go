@@ -10,9 +10,14 @@ import (
 	"gfslab/paxos"
 )
 
+// Protocol is the backend as the engine opens it.
+func Protocol() engine.Protocol {
+	return engine.Protocol{Name: "multipaxos", Open: NewCore}
+}
+
 // Open starts a replica on the log in deps.Dir.
 func Open(cfg consensus.Config, deps engine.Deps) (consensus.Replica, error) {
-	r, err := engine.Open(cfg, deps, engine.Protocol{Name: "multipaxos", Open: NewCore})
+	r, err := engine.Open(cfg, deps, Protocol())
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,8 @@ type client struct {
 	target     int // index of the node that it takes for the leader
 	current    *operation
 	tries      int
-	redirected bool // the next attempt goes to the node that a refusal named
+	redirected bool   // the next attempt goes to the node that a refusal named
+	seen       uint64 // the highest index of an answer
 	// intents are the replies to its grant intents, by chunk.
 	intents map[uint64]uint64
 }
@@ -31,6 +32,7 @@ type client struct {
 // operation is what a client wants; its call is one attempt at it.
 type operation struct {
 	command []byte // nil: a read
+	stale   bool   // a stale read, at any node
 	handle  uint64 // of a grant intent
 	// after is the highest index acknowledged to anyone before the operation began.
 	after uint64
@@ -41,7 +43,9 @@ type call struct {
 	client     *client
 	generation uint32
 	command    []byte
-	// floor is the highest index applied anywhere when a read was asked.
+	// floor is what a read must see: the highest index applied anywhere when it
+	// was asked, or for a stale read the highest that its client has seen.
+	stale bool
 	floor uint64
 	answer
 }
@@ -90,9 +94,12 @@ func (c *client) act() {
 func (c *client) begin() {
 	c.tries = 0
 	c.current = &operation{after: c.w.judge.acked}
-	if !c.rng.chance(c.w.swarm.ReadShare) {
+	if s := &c.w.swarm; !c.rng.chance(s.ReadShare) {
 		c.seq++
 		c.current.command = c.compose()
+	} else if s.Limits.ReadMode == consensus.ReadStale || c.rng.chance(s.StaleShare) {
+		c.current.stale = true
+		c.target = c.rng.intn(len(c.w.nodes))
 	}
 	c.send()
 }
@@ -105,7 +112,7 @@ func (c *client) patience() int64 {
 func (c *client) send() {
 	c.tries++
 	c.wait(c.patience())
-	k := &call{client: c, generation: c.generation, command: c.current.command}
+	k := &call{client: c, generation: c.generation, command: c.current.command, stale: c.current.stale}
 	if c.rng.chance(c.w.swarm.Drop) {
 		return
 	}
@@ -117,6 +124,10 @@ func (w *world) request(n *node, k *call) {
 	switch {
 	case !n.up:
 		return
+	case k.stale:
+		k.floor = k.client.seen
+		n.readers.stale = append(n.readers.stale, k)
+		n.answerStale()
 	case !n.leads():
 		n.refuse([]*call{k})
 	case k.command == nil:
@@ -164,6 +175,7 @@ func (c *client) reply(k *call) {
 
 func (c *client) finish(k *call) {
 	w := c.w
+	c.seen = max(c.seen, k.index)
 	if k.command == nil {
 		w.report.Reads++
 	} else {

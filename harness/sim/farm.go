@@ -128,7 +128,7 @@ func (s *Search) worker(ctx context.Context, take func() (first, count uint64), 
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	err = order(ctx, in, json.NewDecoder(out), take, done)
+	err = feed(ctx, in, json.NewDecoder(out), take, done)
 	err = errors.Join(err, in.Close(), cmd.Wait())
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("sim: worker: %w: %s", err, strings.TrimSpace(stderr.String()))
@@ -136,7 +136,7 @@ func (s *Search) worker(ctx context.Context, take func() (first, count uint64), 
 	return nil
 }
 
-func order(ctx context.Context, in io.Writer, out *json.Decoder, take func() (first, count uint64), done chan<- []Result) error {
+func feed(ctx context.Context, in io.Writer, out *json.Decoder, take func() (first, count uint64), done chan<- []Result) error {
 	for ctx.Err() == nil {
 		first, count := take()
 		if count == 0 {

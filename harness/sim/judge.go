@@ -36,10 +36,15 @@ type judge struct {
 	// proposals are the hashes of the batches that were cut, first the position of
 	// a command's first execution.
 	proposals map[uint64]bool
-	first     map[string]position
-	leaders   map[uint64]int
-	acked     uint64 // the highest index that a caller was told
-	decoded   batch.Decoded
+	// members are the configurations that came into effect anywhere, by index;
+	// unsure are entries whose quorum is one of a configuration yet to be heard of.
+	members []consensus.Members
+	unsure  []holding
+	first   map[string]position
+	leaders map[uint64]int
+	hash    string // of state
+	acked   uint64 // the highest index that a caller was told
+	decoded batch.Decoded
 }
 
 type agreed struct {
@@ -55,7 +60,8 @@ type position struct {
 }
 
 func newJudge(w *world) *judge {
-	return &judge{w: w, state: meta.New(), proposals: map[uint64]bool{}, first: map[string]position{}, leaders: map[uint64]int{}}
+	state := meta.New()
+	return &judge{w: w, state: state, hash: state.Hash(), proposals: map[uint64]bool{}, first: map[string]position{}, leaders: map[uint64]int{}}
 }
 
 func (j *judge) appliedMax() uint64 { return uint64(len(j.agreed)) }
@@ -64,8 +70,24 @@ func (j *judge) appliedMax() uint64 { return uint64(len(j.agreed)) }
 func (j *judge) proposed(data []byte) { j.proposals[mixBytes(0, data)] = true }
 
 // started: a new life begins on what the disk holds.
-func (j *judge) started(n *node) {
-	j.w.note('s', uint64(n.index), n.shadow.first, uint64(len(n.shadow.entries)))
+func (j *judge) started(n *node, at storage.SnapshotMeta) {
+	j.w.note('s', uint64(n.index), n.shadow.first, uint64(len(n.shadow.entries)), at.Index)
+	n.applier.applied, n.applier.stamp = at.Index, at.Stamp
+	if at.Index != 0 {
+		j.restored(n, at)
+	}
+}
+
+// restored: the state is what everybody has at the snapshot's index.
+func (j *judge) restored(n *node, at storage.SnapshotMeta) {
+	j.w.note('r', uint64(n.index), at.Index)
+	j.w.say("node %d restores the snapshot through %d", n.number(), at.Index)
+	if at.Index > j.appliedMax() {
+		j.w.fail("install", "node %d has a snapshot through %d; nobody has applied more than %d", n.number(), at.Index, j.appliedMax())
+	}
+	if hash, want := n.machine.Hash(), j.agreed[at.Index-1].hash; hash != want {
+		j.w.fail("state-machine", "node %d restores state %s at %d; others had %s", n.number(), hash, at.Index, want)
+	}
 }
 
 func (j *judge) crashed(n *node) { j.w.note('x', uint64(n.index)) }
@@ -77,6 +99,8 @@ func (j *judge) event(n *node, e *consensus.Event) {
 	switch e.Kind {
 	case consensus.EventCampaign:
 		j.w.report.Elections++
+	case consensus.EventMembers:
+		j.configured(n, *e.Members)
 	case consensus.EventLeader:
 		j.w.report.Leaders++
 		if other, ok := j.leaders[e.Term]; ok && other != n.index {
@@ -90,8 +114,8 @@ func (j *judge) event(n *node, e *consensus.Event) {
 // and comes to the same state.
 func (j *judge) applied(n *node, e *storage.Entry, replies [][]byte) {
 	w := j.w
-	if e.Index != n.applied+1 {
-		w.fail("applied-prefix", "node %d applies entry %d after %d", n.number(), e.Index, n.applied)
+	if e.Index != n.applier.applied+1 {
+		w.fail("applied-prefix", "node %d applies entry %d after %d", n.number(), e.Index, n.applier.applied)
 	}
 	if e.Index == j.appliedMax()+1 {
 		j.agree(n, e)
@@ -121,31 +145,26 @@ func (j *judge) applied(n *node, e *storage.Entry, replies [][]byte) {
 // some node proposed it.
 func (j *judge) agree(n *node, e *storage.Entry) {
 	w := j.w
-	holders := 0
-	for _, other := range w.nodes {
-		if d := other.shadow.at(e.Index); d != nil && bytes.Equal(d.Data, e.Data) {
-			holders++
-		}
-	}
-	if need := w.quorum(); holders < need {
-		w.fail("durable-quorum", "node %d applies entry %d, which is on the disks of %d nodes, not of %d", n.number(), e.Index, holders, need)
-	}
-	a := agreed{stamp: e.Stamp, data: e.Data}
+	j.held(n, e)
+	a := agreed{stamp: e.Stamp, data: e.Data, hash: j.hash}
 	if !ownEntry(e) {
-		if !j.proposals[mixBytes(0, e.Data)] {
-			w.fail("validity", "node %d applies %s at %d, which nobody proposed", n.number(), show(e.Data), e.Index)
-		}
 		if err := batch.Decode(e.Data, &j.decoded); err != nil {
 			w.fail("validity", "entry %d: %v", e.Index, err)
+		}
+		if len(j.decoded.Commands) > 0 && !j.proposals[mixBytes(0, e.Data)] {
+			w.fail("validity", "node %d applies %s at %d, which nobody proposed", n.number(), show(e.Data), e.Index)
 		}
 		for i, command := range j.decoded.Commands {
 			if _, ok := j.first[string(command)]; !ok {
 				j.first[string(command)] = position{e.Index, uint32(i)}
 			}
 		}
-		a.replies = j.state.Apply(e.Index, j.decoded.Commands)
-		a.hash = j.state.Hash()
-		w.trace = mixBytes(w.trace, []byte(a.hash))
+		if len(j.decoded.Commands) > 0 {
+			a.replies = j.state.Apply(e.Index, j.decoded.Commands)
+			j.hash = j.state.Hash()
+			a.hash = j.hash
+			w.trace = mixBytes(w.trace, []byte(a.hash))
+		}
 	}
 	j.agreed = append(j.agreed, a)
 	w.say("node %d is the first to apply entry %d of term %d: %s", n.number(), e.Index, e.Stamp, show(e.Data))
@@ -154,9 +173,11 @@ func (j *judge) agree(n *node, e *storage.Entry) {
 // read: it is answered from a state that holds everything applied anywhere when
 // it was asked.
 func (j *judge) read(n *node, k *call) {
-	j.w.say("node %d answers a read at index %d", n.number(), n.applied)
-	if n.applied < k.floor {
-		j.w.fail("read-linearizable", "node %d answers a read at index %d; %d was applied before it was asked", n.number(), n.applied, k.floor)
+	at := n.applier.applied
+	j.w.say("node %d answers a read at index %d", n.number(), at)
+	j.w.note('q', uint64(n.index), at)
+	if at < k.floor {
+		j.w.fail("read-linearizable", "node %d answers a read at index %d; %d was applied before it was asked", n.number(), at, k.floor)
 	}
 }
 

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 
+	"gfslab/consensus"
 	"gfslab/consensus/engine"
 )
 
@@ -40,6 +41,9 @@ func (n *network) send(from *node, m engine.Message) {
 		w.fail("addressee", "node %d sends to node %d", from.number(), m.To)
 	}
 	l := &n.links[from.index][to]
+	if !from.knows(m.To) {
+		return
+	}
 	frame := engine.AppendFrame(make([]byte, 0, engine.FrameSize(m.Body)), m.Body)
 	w.report.Messages++
 	if l.cut {
@@ -49,6 +53,16 @@ func (n *network) send(from *node, m engine.Message) {
 		return
 	}
 	n.carry(from.index, to, frame)
+}
+
+// knows reports whether the node's transport has a connection to a peer.
+func (n *node) knows(id consensus.NodeID) bool {
+	for _, p := range n.sched.Peers() {
+		if p.ID == id {
+			return true
+		}
+	}
+	return false
 }
 
 // maxHeld is what fits into the buffers of a connection.
@@ -86,7 +100,7 @@ func (n *network) arrive(e *event) {
 	switch {
 	case l.cut && n.w.swarm.Held && len(l.held) < maxHeld:
 		l.held = append(l.held, e.data)
-	case l.cut || !to.up:
+	case l.cut || !to.up || !to.knows(consensus.NodeID(e.from+1)):
 	default:
 		n.w.note(uint64(e.at), uint64(e.from), uint64(e.node))
 		n.w.trace = mixBytes(n.w.trace, e.data)

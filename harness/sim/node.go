@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"gfslab/consensus"
 	"gfslab/consensus/batch"
@@ -31,8 +32,12 @@ type node struct {
 	paused int64 // it does nothing before this moment
 	// stalled: no write completes before this moment.
 	stalled int64
+	live
+}
 
-	// Of this life.
+// live is what a node has for one life only.
+type live struct {
+	opened  int64
 	log     *storage.Log
 	core    engine.Core
 	sched   *engine.Scheduler
@@ -41,9 +46,8 @@ type node struct {
 	in      input
 	awake   bool // a turn is scheduled
 	writing *storage.Batch
-	applies []storage.Entry
-	working bool // an application is scheduled
-	applied uint64
+	applier applier
+	files   files
 	decoded batch.Decoded
 	pipe    pipeline
 	readers readers
@@ -55,6 +59,7 @@ type input struct {
 	wrote   bool
 	ticked  bool
 	applied uint64
+	rare    []func() // whatever is rare: reports about files, requests of an operator
 }
 
 type frame struct {
@@ -66,6 +71,7 @@ func newNode(w *world, index int) *node {
 	n := &node{w: w, index: index, id: consensus.NodeID(index + 1), rng: newStream(w.seed, 'd', uint64(index))}
 	n.fs = disk.NewMem(n.rng.next())
 	n.rate = 1 + w.swarm.Drift*(n.rng.float()-0.5)
+	n.config = consensus.Config{Cluster: "sim", Self: n.id, Limits: w.swarm.Limits}.WithDefaults()
 	return n
 }
 
@@ -79,6 +85,7 @@ const logDir = "log"
 func (n *node) start() {
 	n.life++
 	w := n.w
+	nonce := newStream(w.seed, 'l', uint64(n.index), uint64(n.life))
 	opts := storage.Options{FS: n.fs, Dir: logDir, SegmentBytes: w.swarm.SegmentBytes, TailBytes: w.swarm.TailBytes}
 	log, err := storage.Open(opts)
 	if err != nil {
@@ -87,20 +94,29 @@ func (n *node) start() {
 	if err := n.shadow.recovered(log); err != nil {
 		w.fail("durable-log", "node %d restarts: %v", n.number(), err)
 	}
-	n.log, n.machine = log, master.NewMachine(nil, nil)
-	nonce := newStream(w.seed, 'l', uint64(n.index), uint64(n.life))
+	n.live = live{log: log, machine: master.NewMachine(nil, nil), opened: w.now}
 	cfg := n.config
 	cfg.StateMachine, cfg.Seed = n.machine, nonce.next()
-	if n.core, err = w.factory(cfg, log, engine.Start{Founders: w.founders}); err != nil {
+	recovered, err := engine.Recover(cfg, log, w.protocol)
+	if err != nil {
 		w.fail("restart", "node %d: %v", n.number(), err)
 	}
+	if err := n.shadow.mended(log, recovered.Snapshot.SnapshotMeta); err != nil {
+		w.fail("durable-log", "node %d restarts: %v", n.number(), err)
+	}
+	if n.core, err = w.protocol.Open(cfg, log, recovered.Start); err != nil {
+		w.fail("restart", "node %d: %v", n.number(), err)
+	}
+	l := &cfg.Limits
 	n.sched = engine.NewScheduler(engine.SchedulerOptions{
-		Node: n.id, Core: n.core, FirstRead: nonce.next() >> 1, Window: cfg.Limits.Window, ElectionTicks: cfg.Limits.ElectionTicks,
+		Node: n.id, Core: n.core, FirstRead: nonce.next() >> 1, Window: l.Window, ElectionTicks: l.ElectionTicks,
+		ReadMode: l.ReadMode, SnapshotEvery: l.SnapshotEvery, TrailingEntries: l.TrailingEntries,
+		Recovered: recovered, Peers: cfg.Peers,
 	})
-	n.fx, n.in, n.awake, n.writing, n.applies, n.working, n.applied = engine.Effects{}, input{}, false, nil, nil, false, 0
-	n.pipe, n.readers = pipeline{nonce: nonce.next(), open: map[uint64]*flight{}}, readers{}
+	n.pipe = pipeline{nonce: nonce.next(), open: map[uint64]*flight{}}
+	n.files.io = engine.NewSnapshotIO(log)
 	n.up = true
-	w.judge.started(n)
+	w.judge.started(n, recovered.Snapshot.SnapshotMeta)
 	w.queue.push(event{at: w.now + int64(n.rng.intn(tick)), kind: evTick, node: int32(n.index), life: n.life})
 	n.poke()
 }
@@ -110,6 +126,11 @@ func (n *node) tick() {
 	n.in.ticked = true
 	n.poke()
 	n.w.queue.push(event{at: n.w.now + int64(float64(tick)/n.rate), kind: evTick, node: int32(n.index), life: n.life})
+}
+
+// clock is the node's monotonic clock, since it was opened.
+func (n *node) clock() time.Duration {
+	return time.Duration(float64(n.w.now-n.opened) * n.rate * float64(time.Microsecond))
 }
 
 // poke wakes the node's loop.
@@ -122,126 +143,45 @@ func (n *node) poke() {
 	n.w.queue.push(event{at: at, kind: evTurn, node: int32(n.index), life: n.life})
 }
 
-// turn does what the engine's loop does when it wakes, in its order.
-func (n *node) turn() {
-	n.awake = false
-	if n.w.now < n.paused {
-		n.poke()
-		return
-	}
-	in := n.in
-	n.in = input{}
-	if in.wrote {
-		n.sched.Wrote(&n.fx)
-	}
-	for _, f := range in.frames {
-		if err := n.sched.Step(consensus.NodeID(f.from+1), f.data); err != nil {
-			n.w.report.BadMessages++
-		}
-	}
-	if in.ticked {
-		n.sched.Tick()
-	}
-	if in.applied != 0 {
-		n.sched.Applied(in.applied)
-	}
-	n.run()
-	n.startReads()
-	n.propose()
-	if f, ok := n.core.(engine.Failer); ok && f.Err() != nil {
-		n.w.fail("log-readable", "node %d: %v", n.number(), f.Err())
-	}
-}
-
-// run lets the scheduler decide and carries out the effects.
-func (n *node) run() {
-	n.sched.Run(&n.fx)
-	w := n.w
-	if n.fx.LostLead {
-		n.lostLead()
-	}
-	for i := range n.fx.Events {
-		w.judge.event(n, &n.fx.Events[i])
-	}
-	for _, m := range n.fx.Send {
-		w.net.send(n, m)
-	}
-	if n.fx.Write != nil {
-		n.write(n.fx.Write)
-	}
-	if len(n.fx.Apply) > 0 {
-		n.applies = append(n.applies, n.fx.Apply...)
-		n.work()
-	}
-	for _, round := range n.fx.ReadsDone {
-		n.answerReads(round)
-	}
-	n.fx.Reset()
-}
-
-// work schedules the state machine.
-func (n *node) work() {
-	if n.working || len(n.applies) == 0 {
-		return
-	}
-	n.working = true
-	n.w.queue.push(event{at: n.w.now + n.w.swarm.Apply.draw(&n.rng), kind: evApply, node: int32(n.index), life: n.life})
-}
-
-// stretch is how many entries are applied before the loop hears of it.
-const stretch = 64
-
-// apply executes a stretch of entries.
-func (n *node) apply() {
-	n.working = false
-	if n.w.now < n.paused {
-		n.working = true
-		n.w.queue.push(event{at: n.paused, kind: evApply, node: int32(n.index), life: n.life})
-		return
-	}
-	todo := n.applies[:min(len(n.applies), stretch)]
-	for i := range todo {
-		n.applyOne(&todo[i])
-	}
-	n.in.applied = n.applied
-	rest := copy(n.applies, n.applies[len(todo):])
-	clear(n.applies[rest:])
-	n.applies = n.applies[:rest]
+// later has something done in the loop's next turn.
+func (n *node) later(do func()) {
+	n.in.rare = append(n.in.rare, do)
 	n.poke()
-	n.work()
 }
 
-func (n *node) applyOne(e *storage.Entry) {
-	own := ownEntry(e)
-	var replies [][]byte
-	if !own {
-		if err := batch.Decode(e.Data, &n.decoded); err != nil {
-			n.w.fail("validity", "node %d: committed entry %d: %v", n.number(), e.Index, err)
-		}
-		replies = n.machine.Apply(e.Index, n.decoded.Commands)
-	}
-	n.w.judge.applied(n, e, replies)
-	n.applied = e.Index
-	if !own {
-		n.complete(e.Index, &n.decoded, replies)
-	}
+// after lets work on the node's disk or CPU happen at a later moment, never
+// while the process is paused.
+func (n *node) after(delay int64, k kind) {
+	n.w.queue.push(event{at: max(n.w.now+delay, n.paused), kind: k, node: int32(n.index), life: n.life})
 }
 
 // write hands a batch to the disk.
 func (n *node) write(b *storage.Batch) {
-	s := &n.w.swarm
 	n.writing = b
-	at := n.w.now + s.Disk.draw(&n.rng)
-	if n.rng.chance(s.SlowWrite) {
-		at += 20*tick + int64(n.rng.intn(40*tick))
-	}
-	n.w.queue.push(event{at: at, kind: evWrote, node: int32(n.index), life: n.life})
+	n.after(n.diskDelay(), evWrote)
 }
 
-// wrote: the write that was out is durable, unless the disk stalls.
+func (n *node) diskDelay() int64 {
+	s := &n.w.swarm
+	d := s.Disk.draw(&n.rng)
+	if n.rng.chance(s.SlowWrite) {
+		d += 20*tick + int64(n.rng.intn(40*tick))
+	}
+	return d
+}
+
+// stalls puts work on the disk off while the disk stalls.
+func (n *node) stalls(k kind) bool {
+	if n.w.now >= n.stalled {
+		return false
+	}
+	n.w.queue.push(event{at: n.stalled, kind: k, node: int32(n.index), life: n.life})
+	return true
+}
+
+// wrote: the write that was out is durable.
 func (n *node) wrote() {
-	if n.w.now < n.stalled {
-		n.w.queue.push(event{at: n.stalled, kind: evWrote, node: int32(n.index), life: n.life})
+	if n.stalls(evWrote) {
 		return
 	}
 	if err := n.log.Commit(n.writing); err != nil {
@@ -256,14 +196,13 @@ func (n *node) wrote() {
 
 var errPowerCut = errors.New("sim: the power is cut")
 
-// crash ends the life. The write under way is lost, torn or whole on the disk.
+// crash ends the life. What is being written is lost, torn or whole on the disk.
 func (n *node) crash(write string) {
+	if write == "torn" {
+		n.fs.FailSyncs(errPowerCut)
+	}
 	if n.writing != nil && write != "" {
-		if write == "torn" {
-			n.fs.FailSyncs(errPowerCut)
-		}
 		err := n.log.Commit(n.writing)
-		n.fs.FailSyncs(nil)
 		switch {
 		case write == "torn" && !errors.Is(err, errPowerCut), write != "torn" && err != nil:
 			n.w.fail("log-writable", "node %d crashes: %v", n.number(), err)
@@ -273,11 +212,14 @@ func (n *node) crash(write string) {
 			n.shadow.commit(n.writing)
 		}
 	}
+	if write != "" {
+		n.files.cutShort()
+	}
+	n.fs.FailSyncs(nil)
 	n.up = false
 	n.fs = n.fs.Crash(n.w.swarm.Survive)
 	n.w.judge.crashed(n)
-	n.log, n.core, n.sched, n.machine, n.writing, n.applies = nil, nil, nil, nil, nil, nil
-	n.fx, n.in, n.pipe, n.readers, n.paused = engine.Effects{}, input{}, pipeline{}, readers{}, 0
+	n.live, n.paused = live{}, 0
 }
 
 func (n *node) String() string {
@@ -286,5 +228,9 @@ func (n *node) String() string {
 	}
 	st := n.sched.Status()
 	first, last := n.log.Bounds()
-	return fmt.Sprintf("node %d %v of term %d (leader %d) committed %d applied %d log %d-%d", n.number(), st.Role, st.Term, st.Leader, st.Committed, n.applied, first, last)
+	s := fmt.Sprintf("node %d %v of term %d (leader %d) committed %d applied %d log %d-%d", n.number(), st.Role, st.Term, st.Leader, st.Committed, n.applier.applied, first, last)
+	if at := n.sched.Snapshot().Index; at != 0 {
+		s += fmt.Sprintf(" snapshot %d", at)
+	}
+	return s
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"slices"
 
 	"gfslab/consensus"
 	"gfslab/consensus/batch"
@@ -112,17 +113,23 @@ func (n *node) complete(index uint64, d *batch.Decoded, replies [][]byte) {
 
 // lostLead ends all callers: what has left the queue may still take effect.
 func (n *node) lostLead() {
-	p := &n.pipe
 	n.lostQueue()
+	n.failInFlight()
+	n.failReads()
+}
+
+// failInFlight ends the callers whose command left the queue: it may still take
+// effect.
+func (n *node) failInFlight() {
+	p := &n.pipe
 	for seq := uint64(1); seq <= p.seq && len(p.open) > 0; seq++ {
-		if f := p.open[seq]; f != nil {
+		if f := p.open[seq]; f != nil && f != p.held {
 			delete(p.open, seq)
 			for _, c := range f.calls {
 				n.w.answer(n, c, answer{outcome: consensus.Unknown})
 			}
 		}
 	}
-	n.failReads()
 }
 
 // lostQueue ends the callers whose command was surely not proposed.
@@ -148,6 +155,7 @@ func (n *node) refuse(calls []*call) {
 type readers struct {
 	waiting []*call
 	rounds  []readRound
+	stale   []*call // of stale reads that wait for an index
 }
 
 type readRound struct {
@@ -179,7 +187,7 @@ func (n *node) answerReads(round uint64) {
 	for len(rs.rounds) > 0 && rs.rounds[0].round <= round {
 		for _, c := range rs.rounds[0].calls {
 			n.w.judge.read(n, c)
-			n.w.answer(n, c, answer{outcome: consensus.OK, index: n.applied})
+			n.w.answer(n, c, answer{outcome: consensus.OK, index: n.applier.applied})
 		}
 		rs.rounds = rs.rounds[1:]
 	}
@@ -191,5 +199,18 @@ func (n *node) failReads() {
 		n.refuse(r.calls)
 	}
 	n.refuse(rs.waiting)
-	*rs = readers{}
+	*rs = readers{stale: rs.stale}
+}
+
+// answerStale answers the stale reads whose index is reached.
+func (n *node) answerStale() {
+	rs := &n.readers
+	rs.stale = slices.DeleteFunc(rs.stale, func(c *call) bool {
+		if c.floor > n.applier.applied {
+			return false
+		}
+		n.w.judge.read(n, c)
+		n.w.answer(n, c, answer{outcome: consensus.OK, index: n.applier.applied})
+		return true
+	})
 }

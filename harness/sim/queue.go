@@ -10,6 +10,8 @@ const (
 	evTurn                    // a node's loop looks at what has come in
 	evWrote                   // a disk has finished a write
 	evApply                   // a state machine gets to work
+	evFile                    // a job with a snapshot's file is done
+	evSave                    // a snapshot is written, or durable
 	evRequest                 // a client's request arrives at a node
 	evReply                   // an answer arrives at a client
 	evClient                  // a client acts: starts an operation, or loses patience

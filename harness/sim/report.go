@@ -30,6 +30,9 @@ type Counts struct {
 	Messages, BadMessages          int
 	Crashes, Partitions            int
 	Elections, Leaders             int
+	// Snapshots were taken, Installs fetched ones that took the place of a state;
+	// Changes of the members and Transfers of the lead came to pass.
+	Snapshots, Installs, Changes, Transfers int
 }
 
 // Add sums the counts of another seed.
@@ -44,6 +47,10 @@ func (c *Counts) Add(o *Counts) {
 	c.Partitions += o.Partitions
 	c.Elections += o.Elections
 	c.Leaders += o.Leaders
+	c.Snapshots += o.Snapshots
+	c.Installs += o.Installs
+	c.Changes += o.Changes
+	c.Transfers += o.Transfers
 }
 
 // Failed reports whether the seed shows a bug.

@@ -92,13 +92,14 @@ func (s setup) replay(sc *Scenario) Report {
 
 func (s setup) simulate(sc *Scenario, o Options, over func(*world) bool) (report Report) {
 	report = Report{Backend: sc.Backend, Seed: sc.Seed, Nodes: sc.Swarm.Nodes, options: o}
-	factory, err := composition.Core(sc.Backend.product())
+	protocol, err := composition.Protocol(sc.Backend.product())
 	if err != nil {
 		report.Violation = &Violation{Judge: "backend", Detail: err.Error()}
 		return report
 	}
 	defer useRandomness(newStream(sc.Seed, 'r'))()
-	w := newWorld(sc, s.wrapped(factory), &report)
+	protocol.Open = s.wrapped(protocol.Open)
+	w := newWorld(sc, protocol, &report)
 	w.over, w.explain = func() bool { return over(w) }, s.explain
 	healed := 0
 	defer func() {

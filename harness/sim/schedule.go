@@ -14,6 +14,8 @@ type Fault struct {
 	Kind string
 	// Node is the node that is hurt, from 1.
 	Node int `json:",omitempty"`
+	// Change says what a change of the members does.
+	Change string `json:",omitempty"`
 	// Write says what becomes of the write under way at a crash: "" (nothing of it
 	// reaches the disk), "torn" (a share of it does) or "whole".
 	Write string `json:",omitempty"`
@@ -32,6 +34,12 @@ const (
 	FaultPause   = "pause"
 	FaultStall   = "stall"
 	FaultEase    = "ease"
+	// What operators do. A change of the members is named by Change: "add" a voter,
+	// "learn" (add a learner), "promote", "remove" or "replace" Node; a newcomer gets the
+	// next free number.
+	FaultChange   = "change"
+	FaultTransfer = "transfer"
+	FaultSnapshot = "snapshot"
 )
 
 // Scenario is a world with its faults, ready to be replayed.
@@ -116,6 +124,7 @@ func (w *world) drawFaults(o Options) {
 	if r.chance(s.Stall) {
 		w.inject(Fault{Kind: FaultStall, Node: w.victim(), Ticks: 1 + r.intn(6*s.Limits.ElectionTicks)})
 	}
+	w.drawOperations()
 	for _, n := range w.nodes {
 		if !n.up && r.chance(s.Restart) {
 			w.inject(Fault{Kind: FaultRestart, Node: n.number()})
@@ -167,6 +176,8 @@ func (w *world) inject(f Fault) {
 		happened = w.net.heal()
 	case FaultEase:
 		w.swarm.ease()
+	default:
+		happened = w.operate(&f, n)
 	}
 	if happened {
 		w.say("fault: %+v", f)

@@ -3,6 +3,8 @@ package sim
 import (
 	"fmt"
 	"strings"
+
+	"gfslab/consensus/engine"
 )
 
 // settle ends all faults and demands progress: one leader, fresh operations
@@ -26,6 +28,7 @@ func (w *world) settle() string {
 			w.step()
 		}
 		if w.report.Acknowledged >= acked+10 && w.report.Reads >= reads+10 && w.quiet() {
+			w.judge.doubt()
 			return ""
 		}
 	}
@@ -37,15 +40,22 @@ func (w *world) settle() string {
 	return why.String()
 }
 
-// quiet reports whether all nodes follow one leader and none is far behind.
+// quiet reports whether all members follow one leader and none is far behind.
 func (w *world) quiet() bool {
-	first := w.nodes[0].sched.Status()
+	members := w.judge.newest()
+	var first engine.CoreStatus
 	for _, n := range w.nodes {
+		if !members.IsMember(n.id) {
+			continue // it may have missed that it was removed
+		}
 		st := n.sched.Status()
+		if first.Leader == 0 {
+			first = st
+		}
 		if st.Term != first.Term || st.Leader == 0 || st.Leader != first.Leader {
 			return false
 		}
-		if n.applied+uint64(8*w.swarm.Limits.Window+64) < w.judge.appliedMax() {
+		if n.applier.applied+uint64(8*w.swarm.Limits.Window+64) < w.judge.appliedMax() {
 			return false
 		}
 	}

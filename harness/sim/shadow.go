@@ -15,6 +15,7 @@ type shadow struct {
 	compacted uint64
 	first     uint64 // index of entries[0]
 	entries   []storage.Entry
+	snapshot  uint64 // all through it is in a snapshot
 	// doubtful may or may not have reached the disk before the last crash.
 	doubtful *storage.Batch
 }
@@ -59,6 +60,32 @@ func (s *shadow) put(e storage.Entry) {
 		s.entries = append(s.entries, storage.Entry{})
 	}
 	s.entries[e.Index-s.first] = e
+}
+
+// hold notes that a snapshot through index is durable.
+func (s *shadow) hold(index uint64) { s.snapshot = max(s.snapshot, index) }
+
+// mended follows what the engine does to a log that was just opened, in which it
+// may finish what a crash cut short: nothing above the snapshot may get lost,
+// unless the log contradicts the snapshot.
+func (s *shadow) mended(log *storage.Log, snapshot storage.SnapshotMeta) error {
+	if snapshot.Index < s.snapshot {
+		return fmt.Errorf("the newest snapshot is one through %d; one through %d was durable", snapshot.Index, s.snapshot)
+	}
+	s.hold(snapshot.Index)
+	if log.Compacted() == s.compacted {
+		return nil
+	}
+	if log.Compacted() > snapshot.Index {
+		return fmt.Errorf("the log was cut through %d, and the snapshot ends at %d", log.Compacted(), snapshot.Index)
+	}
+	at := s.at(snapshot.Index)
+	agrees := at != nil && at.Stamp == snapshot.Stamp
+	s.commit(&storage.Batch{CompactTo: log.Compacted()})
+	if _, last := log.Bounds(); last == 0 && !agrees {
+		s.entries = nil
+	}
+	return s.equals(log)
 }
 
 // doubt remembers a batch that was being written when the power went.

@@ -17,9 +17,10 @@ type Swarm struct {
 	Limits consensus.Limits
 
 	// Clients work in a closed loop, with Think between operations.
-	Clients   int
-	Think     Law
-	ReadShare float64
+	Clients int
+	Think   Law
+	// StaleShare of the reads are stale ones; ReadShare of all operations are reads.
+	ReadShare, StaleShare float64
 
 	// The network. Ordered links deliver like a connection; Held messages wait for
 	// a cut link to heal instead of getting lost.
@@ -44,6 +45,10 @@ type Swarm struct {
 	OneWay         bool
 	Pause, Stall   float64 // a process stops; a disk stops
 	FollowLeader   bool    // faults aim at the leader
+
+	// What operators do, by chance a tick: change the members, hand the lead over,
+	// ask for a snapshot.
+	Change, Transfer, Snapshot float64
 }
 
 // drawSwarm draws the world of a seed.
@@ -82,6 +87,18 @@ func drawSwarm(seed uint64, b Backend) Swarm {
 	s.Pause = pick(&r, 0, 0, 0.003, 0.01)
 	s.Stall = pick(&r, 0, 0, 0.003, 0.01)
 	s.FollowLeader = r.intn(2) == 0
+
+	s.StaleShare = pick(&r, 0, 0.1)
+	s.Snapshot = pick(&r, 0, 0, 0.01)
+	s.Transfer = pick(&r, 0, 0, 0.01)
+	s.Change = pick(&r, 0, 0, 0.005, 0.02)
+	if b == MultiPaxos && r.intn(4) != 0 {
+		drawSwitches(&r, &s)
+	}
+	// etcd/raft's own lease reads are known to be stale after a follower's restart.
+	if b == MultiPaxos && s.Limits.CheckQuorum && r.intn(4) == 0 {
+		s.Limits.ReadMode = consensus.ReadLease
+	}
 	return s
 }
 
@@ -97,7 +114,30 @@ func drawLimits(r *stream) consensus.Limits {
 	l.PreVote = r.intn(2) == 0
 	l.CheckQuorum = r.intn(4) != 0
 	l.MaxClockDrift = 0.05
+	l.SnapshotEvery = pick[uint64](r, 0, 0, 8, 32, 100)
+	l.TrailingEntries = pick[uint64](r, 0, 0, 5, 40)
+	l.ReadMode = pick(r, consensus.ReadLinearizable, consensus.ReadLinearizable, consensus.ReadLinearizable, consensus.ReadLog, consensus.ReadStale)
 	return l
+}
+
+// drawSwitches gives our own core another protocol, or other quorums: any mix
+// that it admits.
+func drawSwitches(r *stream, s *Swarm) {
+	w := &s.Limits.Switches
+	w.Notice = pick(r, "idle", "eager", "piggyback", "heartbeat")
+	w.CatchUp = pick(r, "any", "leader")
+	w.Eligibility = pick(r, "any", "up-to-date")
+	w.Acceptance = pick(r, "any", "contiguous")
+	if r.intn(2) == 0 {
+		w.Number = "vote"
+	}
+	if r.intn(3) == 0 { // it needs the two
+		w.OldSlots, w.Eligibility, w.Acceptance = "keep", "up-to-date", "contiguous"
+	}
+	if q1 := 1 + r.intn(s.Nodes); r.intn(3) == 0 && (w.Number != "vote" || 2*q1 > s.Nodes) {
+		s.Limits.Phase1Quorum, s.Limits.Phase2Quorum = q1, s.Nodes+1-q1
+		s.Change = 0 // they are sizes for one number of voters
+	}
 }
 
 // ease halves the rate of faults and bounds the delays, so that elections can

@@ -12,9 +12,8 @@ import (
 type world struct {
 	seed     uint64
 	backend  Backend
-	factory  engine.Factory
+	protocol engine.Protocol
 	swarm    Swarm
-	founders consensus.Members
 	report   *Report
 	judge    *judge
 	trace    uint64
@@ -38,22 +37,26 @@ type world struct {
 	settling bool
 }
 
-func newWorld(sc *Scenario, factory engine.Factory, report *Report) *world {
-	w := &world{seed: sc.Seed, backend: sc.Backend, factory: factory, swarm: sc.Swarm, report: report,
+func newWorld(sc *Scenario, p engine.Protocol, report *Report) *world {
+	w := &world{seed: sc.Seed, backend: sc.Backend, protocol: p, swarm: sc.Swarm, report: report,
 		faultRng: newStream(sc.Seed, 'f'), given: sc.Faults}
 	w.judge = newJudge(w)
 	var peers []consensus.Peer
 	for i := range w.swarm.Nodes {
-		peers = append(peers, consensus.Peer{ID: consensus.NodeID(i + 1), Addr: fmt.Sprintf("n%d", i+1)})
+		peers = append(peers, peerOf(i))
 	}
-	w.founders = consensus.Founders(peers)
-	w.net = newNetwork(w, len(peers))
-	for i, p := range peers {
+	w.net = newNetwork(w, len(peers)+maxNewcomers)
+	for i := range peers {
 		n := newNode(w, i)
-		n.config = consensus.Config{Cluster: "sim", Self: p.ID, Peers: peers, Limits: w.swarm.Limits}.WithDefaults()
+		n.config.Peers = peers
 		w.nodes = append(w.nodes, n)
 	}
+	w.judge.members = []consensus.Members{consensus.Founders(peers)}
 	return w
+}
+
+func peerOf(index int) consensus.Peer {
+	return consensus.Peer{ID: consensus.NodeID(index + 1), Addr: fmt.Sprintf("n%d", index+1)}
 }
 
 // open starts every node and client.
@@ -65,14 +68,6 @@ func (w *world) open() {
 		w.clients = append(w.clients, newClient(w, i))
 	}
 	w.queue.push(event{at: tick, kind: evFault})
-}
-
-// quorum is how many disks must hold an entry before it is applied.
-func (w *world) quorum() int {
-	if q := w.swarm.Limits.Phase2Quorum; q != 0 {
-		return q
-	}
-	return w.swarm.Nodes/2 + 1
 }
 
 // note adds to the trace.
@@ -119,6 +114,10 @@ func (n *node) happens(k kind) {
 		n.wrote()
 	case evApply:
 		n.apply()
+	case evFile:
+		n.file()
+	case evSave:
+		n.save()
 	}
 }
 

@@ -25,15 +25,15 @@ type backend struct {
 	name      string
 	open      func(consensus.Config, engine.Deps) (consensus.Replica, error)
 	effective func(consensus.Limits) map[string]string
-	core      engine.Factory // nil where there is none
+	protocol  func() engine.Protocol // nil where the engine opens none that has peers
 }
 
 func backends() []backend {
 	return []backend{
-		{MultiPaxos, multipaxos.Open, multipaxos.Effective, multipaxos.NewCore},
-		{EtcdRaft, etcdraft.Open, etcdraft.Effective, etcdraft.NewCore},
+		{MultiPaxos, multipaxos.Open, multipaxos.Effective, multipaxos.Protocol},
+		{EtcdRaft, etcdraft.Open, etcdraft.Effective, etcdraft.Protocol},
 		{HashiRaft, openHashi, hashiraft.Effective, nil},
-		{Unreplicated, unreplicated.Open, unreplicated.Effective, unreplicated.NewCore},
+		{Unreplicated, unreplicated.Open, unreplicated.Effective, nil},
 	}
 }
 
@@ -77,14 +77,17 @@ func OpenReplica(name string, cfg consensus.Config, d engine.Deps) (consensus.Re
 	return b.open(cfg, d)
 }
 
-// Core returns what opens the named backend's pure core, for a world that runs
-// cores without the engine's goroutines. hashiraft has none.
-func Core(name string) (engine.Factory, error) {
+// Protocol returns the named backend as the engine opens it, for a world that
+// runs cores without the engine's goroutines.
+func Protocol(name string) (engine.Protocol, error) {
 	b, err := find(name)
-	if err == nil && b.core == nil {
-		err = fmt.Errorf("backend %q has no core that runs without goroutines of its own", name)
+	if err == nil && b.protocol == nil {
+		err = fmt.Errorf("backend %q has no core with peers that runs without goroutines of its own", name)
 	}
-	return b.core, err
+	if err != nil {
+		return engine.Protocol{}, err
+	}
+	return b.protocol(), nil
 }
 
 // Effective returns the named backend's own translation of the limits, for the
