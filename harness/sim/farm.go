@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Result is what a worker says of one seed.
@@ -24,6 +25,11 @@ type Result struct {
 
 // Failed reports whether the seed shows a bug.
 func (r *Result) Failed() bool { return r.Violation != nil || r.Stall != "" }
+
+// patience is how long a worker lets one seed take: a thousand times the usual.
+// One that takes longer spins without letting virtual time pass, and the worker's
+// stack, which the panic prints, says where.
+const patience = 2 * time.Minute
 
 // Work is a worker: it reads lines "first count" and answers each seed with a
 // line of JSON, until its input ends.
@@ -39,7 +45,9 @@ func Work(b Backend, o Options, in io.Reader, out io.Writer) error {
 			return fmt.Errorf("sim: order %q: %w", lines.Text(), err)
 		}
 		for seed := first; seed < first+count; seed++ {
+			watchdog := time.AfterFunc(patience, func() { panic(fmt.Sprintf("sim: %s seed %d does not end", b, seed)) })
 			r := Run(b, seed, o)
+			watchdog.Stop()
 			if err := enc.Encode(Result{seed, r.Trace, r.Counts, r.Violation, r.Stall}); err != nil {
 				return err
 			}

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 
 // TestSeeds searches a few worlds of each core. (gfslab sim searches many.)
 func TestSeeds(t *testing.T) {
-	const seeds = 30
+	const seeds = 20
 	for _, b := range Backends() {
 		var total Counts
 		for seed := uint64(1); seed <= seeds; seed++ {
