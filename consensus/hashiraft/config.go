@@ -40,11 +40,9 @@ func translate(l consensus.Limits) *raft.Config {
 	c.MaxAppendEntries = min(max(l.Window, 1), mostEntries)
 	c.BatchApplyCh = l.BatchMode == consensus.BatchNative
 	c.PreVoteDisabled = !l.PreVote
-	c.TrailingLogs = l.TrailingEntries
+	// Both are ours: see takeSnapshots and store.DeleteRange.
+	c.TrailingLogs = 0
 	c.SnapshotThreshold, c.SnapshotInterval = math.MaxUint64, never
-	if l.SnapshotEvery > 0 {
-		c.SnapshotThreshold, c.SnapshotInterval = l.SnapshotEvery, l.ElectionTimeout()
-	}
 	c.ShutdownOnRemove = false // a removed replica still serves stale reads
 	c.NoLegacyTelemetry = true
 	return c
@@ -59,7 +57,7 @@ func Effective(l consensus.Limits) map[string]string {
 	}
 	snapshots := "0 (off)"
 	if l.SnapshotEvery > 0 {
-		snapshots = fmt.Sprintf("%d, looked at every %v to %v", c.SnapshotThreshold, c.SnapshotInterval, 2*c.SnapshotInterval)
+		snapshots = fmt.Sprintf("%d: asked for after each multiple of it, taken as soon as the library does", l.SnapshotEvery)
 	}
 	return map[string]string{
 		"batch_mode":           string(l.BatchMode),
@@ -74,11 +72,41 @@ func Effective(l consensus.Limits) map[string]string {
 		"commit_notice":        fmt.Sprintf("with the next entries, else CommitTimeout=%v to %v", c.CommitTimeout, 2*c.CommitTimeout),
 		"leader_disk_parallel": "false: the library stores before it sends",
 		"snapshot_every":       snapshots,
-		"trailing_entries":     fmt.Sprint(c.TrailingLogs),
+		"trailing_entries":     fmt.Sprintf("%d, counted from the snapshot; TrailingLogs=%d", l.TrailingEntries, c.TrailingLogs),
 		"pre_vote":             fmt.Sprint(!c.PreVoteDisabled),
 		"check_quorum":         fmt.Sprintf("always: LeaderLeaseTimeout=%v", c.LeaderLeaseTimeout),
-		"read_mode":            string(l.ReadMode) + ", VerifyLeader; concurrent readers share a round",
+		"read_mode":            readMode(l),
+		"lease":                lease(l),
+		"transfer":             "TimeoutNow; commands wait meanwhile",
+		"stalled_disk":         fmt.Sprintf("a write to the log out for %v: the adapter falls silent", l.ElectionTimeout()),
+		"membership":           "one server a step: learners first, then votes, then removals",
+		"max_clock_drift":      fmt.Sprint(l.MaxClockDrift),
 		"rpc_timeout":          rpcTimeout(l).String(),
 		"forwarding":           "off",
 	}
+}
+
+func readMode(l consensus.Limits) string {
+	s := string(l.ReadMode)
+	switch l.ReadMode {
+	case consensus.ReadLinearizable:
+		s += ", VerifyLeader; concurrent readers share a round"
+	case consensus.ReadLease:
+		s += ", without a message while heartbeats are answered, else as linearizable"
+	case consensus.ReadLog:
+		s += ", Barrier; concurrent readers share one"
+	}
+	return s
+}
+
+func lease(l consensus.Limits) string {
+	if l.ReadMode != consensus.ReadLease {
+		return "none"
+	}
+	return fmt.Sprintf("%v from the sending of a heartbeat, promised for %v, also after a restart", leaseSpan(l), l.ElectionTimeout())
+}
+
+// leaseSpan is how long an acknowledged heartbeat is relied on.
+func leaseSpan(l consensus.Limits) time.Duration {
+	return time.Duration(float64(l.ElectionTimeout()) * (1 - l.MaxClockDrift))
 }

@@ -80,8 +80,8 @@ func open(cfg consensus.Config, deps Deps) (_ *Replica, err error) {
 		return nil, err
 	}
 	r := newReplica(cfg, log, st, conns)
-	if err := st.founders(); err != nil {
-		return nil, err
+	if err := r.recover(); err != nil {
+		return nil, errors.Join(err, conns.Close())
 	}
 	t := r.transport()
 	if err := r.start(t); err != nil {
@@ -96,10 +96,11 @@ func newReplica(cfg consensus.Config, log *storage.Log, st *store, conns *wire.S
 	r := &Replica{
 		cfg: cfg, log: log, store: st, stream: conns,
 		acks: newAcks(), mute: newMute(),
-		reads:   readRounds{wake: make(chan struct{}, 1)},
-		futures: waiter{over: make(chan struct{})},
-		lease:   time.Duration(float64(cfg.Limits.ElectionTimeout()) * (1 - cfg.Limits.MaxClockDrift)),
-		wake:    make(chan struct{}, 1),
+		reads:       readRounds{wake: make(chan struct{}, 1)},
+		futures:     waiter{over: make(chan struct{})},
+		lease:       leaseSpan(cfg.Limits),
+		wake:        make(chan struct{}, 1),
+		snapshotDue: make(chan struct{}, 1), snapshotAsked: make(chan chan error),
 		pending: make(chan proposal, 2*cfg.Limits.Window),
 		stop:    make(chan struct{}), closed: make(chan struct{}),
 	}
@@ -108,10 +109,32 @@ func newReplica(cfg consensus.Config, log *storage.Log, st *store, conns *wire.S
 		gained: make(chan struct{}, 1), moved: make(chan struct{}),
 	}
 	r.proposer = batch.New(batch.Options{Node: uint64(cfg.Self), Nonce: nonce, Limits: cfg.Limits, Notify: r.poke})
-	r.fsm = &fsm{self: cfg.Self, machine: cfg.StateMachine, proposer: r.proposer, roster: st.roster, observe: cfg.Observe, completed: r.poke}
+	r.snapshots = &snapshots{store: st, taken: r.took, stop: r.stop}
+	r.fsm = &fsm{
+		self: cfg.Self, machine: cfg.StateMachine, proposer: r.proposer, roster: st.roster, observe: cfg.Observe, completed: r.poke,
+		snapshots: r.snapshots, every: cfg.Limits.SnapshotEvery, lost: st.lost,
+		due: func() {
+			select {
+			case r.snapshotDue <- struct{}{}:
+			default:
+			}
+		},
+	}
 	st.vigil.late, st.vigil.back, st.failed = r.stalled, r.recovered, r.died
 	st.roster.self, st.roster.contacts, st.roster.changed = cfg.Self, cfg.Peers, r.meet
 	return r
+}
+
+// recover prepares for what the library finds on the disk.
+func (r *Replica) recover() error {
+	bytes, err := r.store.recover()
+	if err != nil {
+		return err
+	}
+	r.restartBytes = bytes
+	_, last := r.log.Bounds()
+	r.fsm.replayTo = last
+	return r.store.founders()
 }
 
 // transport wraps the library's own around our stream. It begins to accept.
@@ -144,11 +167,15 @@ func (r *Replica) start(t *transport) error {
 	conf := translate(r.cfg.Limits)
 	conf.LocalID = serverID(r.cfg.Self)
 	conf.Logger = newLogger(r.cfg.Logger, r.closing)
-	library, err := raft.NewRaft(conf, r.fsm, r.store, r.store, snapshots{r.log}, t)
+	library, err := raft.NewRaft(conf, r.fsm, r.store, r.store, r.snapshots, t)
 	if err != nil {
+		if lost := r.store.err.Load(); lost != nil {
+			err = errors.Join(err, *lost) // the library has only logged it
+		}
 		return err
 	}
 	r.raft = library
+	r.restartLoad = time.Duration(r.fsm.loadTime.Load())
 	r.store.started.Store(true)
 	if err := r.store.err.Load(); err != nil {
 		return *err
@@ -164,6 +191,7 @@ func (r *Replica) start(t *transport) error {
 	r.tasks.Go(r.reap)
 	r.tasks.Go(r.settle)
 	r.tasks.Go(r.confirmReads)
+	r.tasks.Go(r.takeSnapshots)
 	return nil
 }
 

@@ -92,6 +92,7 @@ func (r *Replica) ReadStale(ctx context.Context, atLeast uint64) (uint64, error)
 	if r.closing() {
 		return 0, consensus.ErrClosed
 	}
+	r.staleReads.Add(1)
 	return r.reached(ctx, atLeast)
 }
 

@@ -39,7 +39,14 @@ type Replica struct {
 	transferring atomic.Bool
 	changing     atomic.Bool
 
-	rounds, readers, leaseReads, stalls atomic.Uint64
+	snapshots     *snapshots
+	snapshotDue   chan struct{} // room for one
+	snapshotAsked chan chan error
+
+	rounds, readers, staleReads, leaseReads, stalls, snapshotsTaken atomic.Uint64
+	// What Open cost.
+	restartBytes int64
+	restartLoad  time.Duration
 
 	wake    chan struct{} // room for one: there may be something to propose
 	pending chan proposal // handed to the library, in order
@@ -57,6 +64,7 @@ var (
 	_ consensus.Transferrer = (*Replica)(nil)
 	_ consensus.StaleReader = (*Replica)(nil)
 	_ consensus.Membership  = (*Replica)(nil)
+	_ consensus.Snapshotter = (*Replica)(nil)
 )
 
 // proposal is one entry on its way through the library.
@@ -188,36 +196,4 @@ func (r *Replica) letGo() {
 	close(r.mute.over)
 	r.pipelines.close()
 	r.store.let()
-}
-
-// Term implements consensus.TermReader.
-func (r *Replica) Term() uint64 { return r.raft.CurrentTerm() }
-
-// Status implements consensus.Replica. Its counters bear the names that
-// package engine uses, and "stable_writes": fsyncs of the library's for term
-// and vote. "messages" is 0: a stream does not know them.
-func (r *Replica) Status() consensus.Status {
-	disk, net := r.log.Counters(), r.stream.Counters()
-	role, leader := consensus.Role(r.roles.role.Load()), consensus.NodeID(r.roles.leader.Load())
-	if leader == r.cfg.Self && role != consensus.Leader {
-		leader = 0 // the library leads, and we have given it up
-	}
-	return consensus.Status{
-		ID:        r.cfg.Self,
-		Role:      role,
-		Term:      r.raft.CurrentTerm(),
-		Leader:    leader,
-		Committed: r.raft.CommitIndex(),
-		Applied:   r.fsm.applied.load(),
-		Counters: map[string]uint64{
-			"fsyncs": disk.Fsyncs, "records": disk.Records, "disk_bytes": disk.Bytes, "segments": disk.Segments,
-			"frames": net.Frames, "messages": 0, "bytes": net.Bytes, "dials": net.Dials,
-			"received_bytes": net.ReceivedBytes,
-			"elections":      r.roles.campaigns.Load(), "leads": r.roles.leads.Load(),
-			"reads": r.readers.Load(), "read_rounds": r.rounds.Load(), "lease_reads": r.leaseReads.Load(),
-			"stalled_resigns": r.stalls.Load(),
-			"entries":         r.fsm.entries.Load(), "commands": r.fsm.commands.Load(),
-			"stable_writes": r.store.stableWrites.Load(),
-		},
-	}
 }

@@ -446,33 +446,6 @@ func TestLibraryLogGoesToSlog(t *testing.T) {
 	}
 }
 
-func TestStateMachineSnapshotAndRestore(t *testing.T) {
-	from, to := &fsm{machine: &journal{commands: []string{"a", "b"}}, roster: newRoster()}, &journal{}
-	from.applied.reach(17)
-	log := openStore(t, faultdisk.NewMem(1)).log
-	snap, err := from.Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer snap.Release()
-	sink, err := snapshots{log}.Create(raft.SnapshotVersionMax, 20, 2, configuration(nil), 1, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := snap.Persist(sink); err != nil {
-		t.Fatal(err)
-	}
-	_, body, err := snapshots{log}.Open(sink.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer body.Close()
-	restored := &fsm{machine: to}
-	if err := restored.Restore(body); err != nil || to.text() != "a,b" || restored.applied.load() != 17 {
-		t.Fatalf("%v: %q at %d", err, to.text(), restored.applied.load())
-	}
-}
-
 func TestOpenRefusesAnotherOwnersLog(t *testing.T) {
 	fs := faultdisk.NewMem(1)
 	if err := openStore(t, fs).prepare("multipaxos/test/1", &raft.Configuration{}); err != nil {

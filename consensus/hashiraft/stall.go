@@ -171,9 +171,11 @@ func (m *mute) pass() error {
 // stalled is the vigil's late: a leader falls silent, so that the others elect
 // a leader whose disk answers, and its callers learn what is known.
 func (r *Replica) stalled() bool {
-	if !r.roles.resign() {
+	l := r.roles.current.Load()
+	if l == nil || !r.roles.resign() {
 		return false
 	}
+	r.cfg.Observe(consensus.Event{Kind: consensus.EventStalled, Node: r.cfg.Self, Term: l.term})
 	r.mute.set(true)
 	r.stalls.Add(1)
 	r.cfg.Logger.Warn("the disk has not answered for an election timeout; giving up the lead")

@@ -64,15 +64,16 @@ func TestAStalledDiskLosesTheLead(t *testing.T) {
 			t.Errorf("the stalled replica's status: %+v", s)
 		}
 		w.propose(fresh, "after")
-		if time.Since(begun) > 15*time.Second {
-			t.Fatal("the scenario says nothing: the disk has come back")
+		time.Sleep(time.Second)
+		if !old.mute.held.Load() {
+			t.Error("the replica speaks before its disk answers")
 		}
-		disk.StallSyncs(0)
+		disk.StallSyncs(0) // what was held up goes on, too
 		for w.journals[old.cfg.Self-1].text() != w.journals[fresh.cfg.Self-1].text() {
 			time.Sleep(10 * time.Millisecond)
 		}
-		if !old.mute.held.Load() && time.Since(begun) < 20*time.Second {
-			t.Error("the replica spoke before its disk answered")
+		if old.mute.held.Load() {
+			t.Error("the replica stays silent")
 		}
 	})
 }

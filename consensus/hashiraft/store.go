@@ -53,13 +53,28 @@ func (s *store) commit(b *storage.Batch) error {
 	id := s.vigil.begin()
 	err := s.log.Commit(b)
 	s.vigil.end(id)
-	if err != nil && s.err.CompareAndSwap(nil, &err) && s.failed != nil {
-		s.failed(err)
+	if err != nil {
+		s.fail(err)
 	}
 	return err
 }
 
-// dead says that the log has failed.
+func (s *store) fail(err error) {
+	if s.err.CompareAndSwap(nil, &err) && s.failed != nil {
+		s.failed(err)
+	}
+}
+
+// lost ends the replica because its state machine is lost. At Open the caller
+// learns of it; later the library must not go on.
+func (s *store) lost(err error) {
+	s.fail(err)
+	if s.started.Load() {
+		<-s.released
+	}
+}
+
+// dead says that the log has failed, or the state machine is lost.
 func (s *store) dead() bool { return s.err.Load() != nil }
 
 // commitStable returns only what the library can bear: success. When it does
@@ -257,6 +272,44 @@ func (s *store) prepare(owner string, founders *raft.Configuration) error {
 		b.Stable = append(b.Stable, storage.KV{Key: stablePrefix + currentTerm, Value: binary.BigEndian.AppendUint64(nil, 1)})
 	}
 	return s.log.Commit(&b)
+}
+
+// superseded cuts the log after a snapshot has been received. What it holds of
+// the same entries goes unless it ends like the snapshot: the library would keep
+// trailing ones, ask for the entry at the snapshot's end when the leader goes on
+// from there, find another, and be sent the snapshot again, for ever.
+func (s *store) superseded(m storage.SnapshotMeta) error {
+	s.snapshot.Store(&m)
+	if stamp, ok := s.log.Stamp(m.Index); ok && stamp == m.Stamp {
+		return nil
+	}
+	return s.commit(&storage.Batch{CompactTo: m.Index})
+}
+
+// recover looks at the newest snapshot, and cuts the log as superseded would
+// have done. What stands above the snapshot then contradicts it.
+func (s *store) recover() (bytes int64, err error) {
+	f, err := s.log.OpenSnapshotFile()
+	if errors.Is(err, storage.ErrNoSnapshot) {
+		if s.log.Compacted() > 0 {
+			return 0, fmt.Errorf("hashiraft: the log begins above entry %d, and there is no snapshot", s.log.Compacted())
+		}
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err := errors.Join(f.Check(), f.Close()); err != nil {
+		return 0, err
+	}
+	m := f.Info.SnapshotMeta
+	s.snapshot.Store(&m)
+	if compacted := s.log.Compacted(); compacted > m.Index {
+		return 0, fmt.Errorf("hashiraft: the log begins above entry %d, but the newest snapshot ends at %d", compacted, m.Index)
+	} else if stamp, ok := s.log.Stamp(m.Index); compacted < m.Index && (!ok || stamp != m.Stamp) {
+		err = s.log.Commit(&storage.Batch{TruncateFrom: 1, CompactTo: m.Index})
+	}
+	return f.Info.Size, err
 }
 
 // founders tells the roster of the first configuration, if the log has it. It

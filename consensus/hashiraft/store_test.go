@@ -3,7 +3,6 @@ package hashiraft
 import (
 	"bytes"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -224,56 +223,5 @@ func TestPrepareIsTheLibrarysBootstrap(t *testing.T) {
 	}
 	if err := s.prepare("someone else", &c); err == nil {
 		t.Fatal("a log of another owner was accepted")
-	}
-}
-
-func TestSnapshotStore(t *testing.T) {
-	fs := faultdisk.NewMem(1)
-	s := snapshots{openStore(t, fs).log}
-	if list, err := s.List(); err != nil || len(list) != 0 {
-		t.Fatalf("an empty store lists %v, %v", list, err)
-	}
-	c := configuration([]consensus.Peer{{ID: 1, Addr: "a:1"}})
-	dropped, err := s.Create(raft.SnapshotVersionMax, 5, 1, c, 1, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := dropped.Write([]byte("half")); err != nil {
-		t.Fatal(err)
-	}
-	if err := dropped.Cancel(); err != nil {
-		t.Fatal(err)
-	}
-	kept, err := s.Create(raft.SnapshotVersionMax, 9, 2, c, 1, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{"the ", "state"} {
-		if _, err := kept.Write([]byte(part)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := kept.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = snapshots{openStore(t, fs.Crash(0)).log}
-	list, err := s.List()
-	if err != nil || len(list) != 1 {
-		t.Fatalf("after a crash the store lists %v, %v", list, err)
-	}
-	m := list[0]
-	if m.ID != kept.ID() || m.Index != 9 || m.Term != 2 || m.Size != 9 || m.ConfigurationIndex != 1 || len(m.Configuration.Servers) != 1 {
-		t.Fatalf("meta %+v", m)
-	}
-	_, body, err := s.Open(m.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer body.Close()
-	if b, err := io.ReadAll(body); err != nil || string(b) != "the state" {
-		t.Fatalf("%q, %v", b, err)
-	}
-	if _, _, err := s.Open("1-5"); err == nil {
-		t.Fatal("a snapshot that is not there was opened")
 	}
 }

@@ -18,9 +18,6 @@ func backend() consensustest.Backend {
 		Open: func(cfg consensus.Config, env consensustest.Env) (consensus.Replica, error) {
 			return hashiraft.Open(cfg, hashiraft.Deps{FS: env.FS, Dir: env.Dir, Network: env.Network, Listener: env.Listener})
 		},
-		Capabilities: consensustest.Capabilities{Missing: []consensustest.Feature{
-			consensustest.Snapshots, consensustest.Install,
-		}},
 		Limits: consensus.Matched3(),
 	}
 }

@@ -68,6 +68,11 @@ func (s *SnapshotFile) Body() (io.Reader, error) {
 	return body, err
 }
 
+// BodySize is the number of bytes that Body reads.
+func (s *SnapshotFile) BodySize() int64 {
+	return s.Info.Size - trailerBytes - int64(len(snapshotHead(s.Info.SnapshotMeta)))
+}
+
 // Close closes the file.
 func (s *SnapshotFile) Close() error { return s.f.Close() }
 

@@ -37,14 +37,19 @@ func (l *Log) NewSnapshot(meta SnapshotMeta) (*SnapshotWriter, error) {
 		return nil, err
 	}
 	w := &SnapshotWriter{l: l, meta: meta, file: file, out: bufio.NewWriterSize(file.f, 64<<10)}
+	if _, err := w.Write(snapshotHead(meta)); err != nil {
+		return nil, errors.Join(err, w.Abort())
+	}
+	return w, nil
+}
+
+// snapshotHead is what stands before the body.
+func snapshotHead(meta SnapshotMeta) []byte {
 	head := append([]byte(nil), snapshotMagic...)
 	head = binary.AppendUvarint(head, meta.Index)
 	head = binary.AppendUvarint(head, meta.Stamp)
 	head = binary.AppendUvarint(head, uint64(len(meta.Data)))
-	if _, err := w.Write(append(head, meta.Data...)); err != nil {
-		return nil, errors.Join(err, w.Abort())
-	}
-	return w, nil
+	return append(head, meta.Data...)
 }
 
 // Write appends to the body.
