@@ -22,7 +22,7 @@ func snapshotEvery(n uint64) string {
 	if n == 0 {
 		return "0: off"
 	}
-	return fmt.Sprintf("at indexes that are multiples of %d", n)
+	return fmt.Sprintf("each %d entries, the replicas in turn", n)
 }
 
 // Effective says how the engine translates l; backends add what is theirs.

@@ -19,6 +19,7 @@ const (
 // only: one that is lost or late is asked for again with all behind it.
 type fetch struct {
 	from    consensus.NodeID // 0: none
+	instead consensus.NodeID // whom the core named last
 	index   uint64           // the least index that serves
 	info    storage.SnapshotInfo
 	file    uint64 // numbers the files begun here
@@ -36,21 +37,29 @@ type fetch struct {
 	arrived []Piece
 }
 
-// startFetch turns to a peer. What was fetched of the same snapshot elsewhere
-// is kept.
+// startFetch turns to a peer, or keeps it in mind as long as another one is
+// sending what serves as well. What was fetched of the same snapshot elsewhere is
+// kept.
 func (s *Scheduler) startFetch(want Fetch) {
 	f := &s.fetch
 	if f.done {
 		return // the file is being checked; the core will hear of it
 	}
-	if f.from == want.From && (f.info.Size == 0 || f.info.Index >= want.Index) {
-		f.index = max(f.index, want.Index)
+	serves := f.info.Index >= want.Index
+	if f.from != 0 && serves || f.from == want.From && f.info.Size == 0 {
+		f.index, f.instead = max(f.index, want.Index), want.From
 		return
 	}
 	if f.info.Index < want.Index {
 		f.restart(storage.SnapshotInfo{})
 	}
-	f.from, f.index, f.asked, f.waiting, f.tries, f.refused, f.open = want.From, want.Index, f.next, 0, 0, false, true
+	f.turnTo(want.From)
+	f.index = want.Index
+}
+
+func (f *fetch) turnTo(peer consensus.NodeID) {
+	f.from, f.instead = peer, peer
+	f.asked, f.waiting, f.tries, f.refused, f.open = f.next, 0, 0, false, true
 }
 
 // restart forgets what was fetched; info is what will be fetched instead.
@@ -81,8 +90,11 @@ func (s *Scheduler) runFetch(fx *Effects) {
 		f.tries++
 	}
 	if f.tries >= fetchTries || f.refused {
-		s.failFetch()
-		return
+		if f.instead == f.from {
+			s.failFetch()
+			return
+		}
+		f.turnTo(f.instead)
 	}
 	ask := func() {
 		fx.Send = append(fx.Send, Message{To: f.from, Body: f.request()})
@@ -115,7 +127,7 @@ func (f *fetch) request() PieceRequest {
 // failFetch gives the peer up and tells the core, which may name another. What
 // has arrived is kept for it.
 func (s *Scheduler) failFetch() {
-	from := s.fetch.from
+	from := s.fetch.instead
 	s.fetch.from, s.fetch.done = 0, false
 	s.fetch.pause = max(s.opts.ElectionTicks/2, 1)
 	if c, ok := s.core.(Compactor); ok {

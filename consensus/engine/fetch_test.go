@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -236,70 +237,120 @@ func checkFetched(t *testing.T, l *library, size map[uint64]int) {
 	}
 }
 
-// TestFetchGoesOnElsewhere: the second source has the same file, so only what
-// the first had not sent crosses the network.
+// twoSources is a laggard, node 3, with two nodes that have the same file.
+type twoSources struct {
+	t      *testing.T
+	nodes  []*library
+	sent   map[consensus.NodeID]int // pieces
+	silent consensus.NodeID
+}
+
+// sourcePieces are those of a file of twoSources: head, body and trailer take
+// one piece more than the body.
+const sourcePieces = 11
+
+func newTwoSources(t *testing.T) *twoSources {
+	n := &twoSources{t: t, nodes: []*library{newLibrary(t, 1), newLibrary(t, 2), newLibrary(t, 3)}, sent: map[consensus.NodeID]int{}}
+	for _, l := range n.nodes[:2] {
+		l.save(t, 10, (sourcePieces-1)*pieceBytes)
+	}
+	return n
+}
+
+func (n *twoSources) ask(from consensus.NodeID) {
+	core := n.nodes[2].core
+	core.ready = append(core.ready, Ready{Fetch: Fetch{From: from, Index: 10}})
+}
+
+// round lets all work, and then delivers all messages.
+func (n *twoSources) round() {
+	n.t.Helper()
+	var deliver []func() error
+	for _, l := range n.nodes {
+		for len(l.jobs) > 0 {
+			l.work()
+		}
+		l.run(func(to consensus.NodeID, frame []byte) {
+			if l.id == n.silent || to == n.silent {
+				return
+			}
+			if frame[0] == framePiece {
+				n.sent[l.id]++
+			}
+			deliver = append(deliver, func() error { return n.nodes[to-1].sched.Step(l.id, frame) })
+		})
+	}
+	for _, d := range deliver {
+		if err := d(); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+}
+
+// ticks lets time pass for all.
+func (n *twoSources) ticks(count int) {
+	for range count {
+		for _, l := range n.nodes {
+			l.sched.Tick()
+		}
+		n.round()
+	}
+}
+
+// done checks that the file came, each piece once.
+func (n *twoSources) done() {
+	n.t.Helper()
+	if got := n.nodes[2].core.fetched; len(got) != 1 {
+		n.t.Fatalf("fetched %v", got)
+	}
+	if all := n.sent[1] + n.sent[2]; all != sourcePieces {
+		n.t.Errorf("%d + %d pieces were sent for a file of %d", n.sent[1], n.sent[2], sourcePieces)
+	}
+	checkFetched(n.t, n.nodes[2], map[uint64]int{10: (sourcePieces - 1) * pieceBytes})
+}
+
+// TestFetchGoesOnElsewhere: when the first source falls silent, only what it had
+// not sent comes from the second. So it does when the core gives it up, and
+// when the core had named the second before.
 func TestFetchGoesOnElsewhere(t *testing.T) {
-	const pieces = 10
-	nodes := []*library{newLibrary(t, 1), newLibrary(t, 2), newLibrary(t, 3)}
-	nodes[0].save(t, 10, pieces*pieceBytes)
-	nodes[1].save(t, 10, pieces*pieceBytes)
-	laggard := nodes[2]
-	sent := map[consensus.NodeID]int{}
-	ask := func(from consensus.NodeID) {
-		laggard.core.ready = append(laggard.core.ready, Ready{Fetch: Fetch{From: from, Index: 10}})
-	}
-	ask(1)
-	round := func(silent consensus.NodeID) {
-		type mail struct {
-			from, to consensus.NodeID
-			frame    []byte
+	for _, before := range []bool{false, true} {
+		n := newTwoSources(t)
+		n.ask(1)
+		for n.sent[1] < sourcePieces/2 {
+			n.round()
 		}
-		var net []mail
-		for _, l := range nodes {
-			for len(l.jobs) > 0 {
-				l.work()
-			}
-			l.run(func(to consensus.NodeID, frame []byte) { net = append(net, mail{l.id, to, frame}) })
+		failed := []consensus.NodeID{1}
+		if before {
+			n.ask(2)
+			failed = nil
 		}
-		for _, m := range net {
-			if m.from == silent || m.to == silent {
-				continue
-			}
-			if m.frame[0] == framePiece {
-				sent[m.from]++
-			}
-			if err := nodes[m.to-1].sched.Step(m.from, m.frame); err != nil {
-				t.Fatal(err)
-			}
+		n.silent = 1
+		n.ticks(30)
+		if got := n.nodes[2].core.failed; !slices.Equal(got, failed) {
+			t.Fatalf("given up: %v, want %v", got, failed)
 		}
-	}
-	for sent[1] < pieces/2 {
-		round(0)
-	}
-	for range 30 {
-		for _, l := range nodes {
-			l.sched.Tick()
+		if !before {
+			n.ask(2)
 		}
-		round(1)
+		n.ticks(100)
+		n.done()
 	}
-	if len(laggard.core.failed) != 1 || laggard.core.failed[0] != 1 {
-		t.Fatalf("given up: %v, want the silent source once", laggard.core.failed)
+}
+
+// TestFetchStaysWithItsSource as long as that sends what serves, whoever leads
+// meanwhile.
+func TestFetchStaysWithItsSource(t *testing.T) {
+	n := newTwoSources(t)
+	n.ask(1)
+	for n.sent[1] < sourcePieces/2 {
+		n.round()
 	}
-	ask(2)
-	for range 100 {
-		for _, l := range nodes {
-			l.sched.Tick()
-		}
-		round(1)
+	n.ask(2)
+	n.ticks(50)
+	n.done()
+	if n.sent[2] > 0 {
+		t.Errorf("%d pieces came from node 2", n.sent[2])
 	}
-	if len(laggard.core.fetched) != 1 {
-		t.Fatalf("fetched %v", laggard.core.fetched)
-	}
-	// The file is head, body and trailer: one piece more than the body's.
-	if all := sent[1] + sent[2]; all != pieces+1 {
-		t.Errorf("%d + %d pieces were sent for a file of %d", sent[1], sent[2], pieces+1)
-	}
-	checkFetched(t, laggard, map[uint64]int{10: pieces * pieceBytes})
 }
 
 // TestFetchOfWhatIsNotThere: a source with no snapshot, or an old one, says so,

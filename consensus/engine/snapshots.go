@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"gfslab/consensus"
 	"gfslab/consensus/storage"
@@ -66,11 +67,16 @@ func (s *Scheduler) runSnapshots(fx *Effects) {
 	x.ends = clearSlice(x.ends)
 }
 
-// due is the index through which a snapshot is due, or 0. All replicas take
-// theirs at the multiples of SnapshotEvery, so that a laggard whose source
-// fails can often go on with another's file.
+// due is the index through which a snapshot is due, or 0. The replicas take
+// turns: each has a phase of its own within SnapshotEvery, so that they do not
+// all write at the same time, and a quorum is always free to answer.
 func (s *Scheduler) due(fx *Effects) uint64 {
-	if s.opts.SnapshotEvery == 0 {
+	every := s.opts.SnapshotEvery
+	if every == 0 {
+		return 0
+	}
+	turn := snapshotTurn(s.opts.Node, every)
+	if s.handed < turn {
 		return 0
 	}
 	// What was handed out earlier may be applied already.
@@ -78,11 +84,18 @@ func (s *Scheduler) due(fx *Effects) uint64 {
 	if len(fx.Apply) > 0 {
 		passed = fx.Apply[0].Index - 1
 	}
-	at := s.handed - s.handed%s.opts.SnapshotEvery
+	at := s.handed - (s.handed-turn)%every
 	if at <= s.snaps.newest.Index || at <= s.snaps.tried || at < passed {
 		return 0
 	}
 	return at
+}
+
+// snapshotTurn is the remainder by every of the indexes at which a node takes
+// its snapshots. Multiples of the golden ratio spread any number of nodes well.
+func snapshotTurn(node consensus.NodeID, every uint64) uint64 {
+	turn, _ := bits.Mul64(uint64(node)*0x9e3779b97f4a7c15, every)
+	return turn
 }
 
 func (x *snapshots) end(e SnapshotEnd) {

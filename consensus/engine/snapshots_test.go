@@ -27,7 +27,7 @@ type snapshotRun struct {
 func newSnapshotRun(t *testing.T, every, trailing uint64, found Recovered) *snapshotRun {
 	core := &compactor{}
 	return &snapshotRun{t: t, core: core, s: NewScheduler(SchedulerOptions{
-		Node: 1, Core: core, ElectionTicks: 4, SnapshotEvery: every, TrailingEntries: trailing, Recovered: found,
+		Node: 0, Core: core, ElectionTicks: 4, SnapshotEvery: every, TrailingEntries: trailing, Recovered: found,
 	})}
 }
 
@@ -71,7 +71,8 @@ func (r *snapshotRun) saved(compact uint64) {
 	}
 }
 
-func TestSnapshotsAreTakenAtMultiples(t *testing.T) {
+// The turn of node 0 is 0, to keep the figures below round.
+func TestSnapshotsAreTakenInTurn(t *testing.T) {
 	r := newSnapshotRun(t, 10, 4, Recovered{})
 	r.apply(1, 9, 0)
 	r.apply(10, 12, 10)
@@ -98,6 +99,26 @@ func TestSnapshotsAreTakenAtMultiples(t *testing.T) {
 	r.apply(41, 75, 70) // the highest one only
 	r.captured(70)
 	r.saved(66)
+}
+
+// TestTurnsAreFarApart: among any three to seven nodes with ids in a row, no two
+// take their snapshots at about the same time.
+func TestTurnsAreFarApart(t *testing.T) {
+	for first := consensus.NodeID(1); first < 100; first++ {
+		for n := 3; n <= 7; n += 2 {
+			var turns []uint64
+			for i := range n {
+				turns = append(turns, snapshotTurn(first+consensus.NodeID(i), 1000))
+			}
+			slices.Sort(turns)
+			turns = append(turns, turns[0]+1000)
+			for i := range n {
+				if gap := turns[i+1] - turns[i]; turns[i] >= 1000 || gap < 1000/uint64(2*n) {
+					t.Fatalf("nodes %d to %d take turns at %v of 1000", first, int(first)+n-1, turns)
+				}
+			}
+		}
+	}
 }
 
 func TestNoSnapshotsWhenOff(t *testing.T) {
