@@ -29,6 +29,7 @@ type cluster struct {
 	history *history
 	nodes   []*node
 	loads   []*load
+	tasks   sync.WaitGroup // of beside
 	// founders are the cluster's first members.
 	founders []consensus.Peer
 	// places is nodes, for other goroutines: it grows while they run.
@@ -273,11 +274,20 @@ func (c *cluster) close() {
 	for _, l := range c.loads {
 		l.stop()
 	}
+	c.tasks.Wait()
 	for _, n := range c.nodes {
 		if n.listener != nil {
 			n.listener.Close()
 		}
 	}
+}
+
+// beside calls f beside the scenario, and returns what waits for its end. It
+// must end by itself.
+func (c *cluster) beside(f func()) (wait func()) {
+	done := make(chan struct{})
+	c.tasks.Go(func() { defer close(done); f() })
+	return func() { <-done }
 }
 
 // evidence is complete once the cluster is closed.

@@ -156,17 +156,15 @@ func runReplaceAll(c *cluster) {
 		c.work(100*time.Millisecond, 30)
 		c.history.longestGap()
 		n := c.join()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			pause(context.Background(), c.jitter(20*time.Millisecond))
-			hurt := c.others(n)[i%2]
+		hurt, after := c.others(n)[i%2], c.jitter(20*time.Millisecond)
+		healed := c.beside(func() {
+			pause(context.Background(), after)
 			c.isolate(hurt)
 			pause(context.Background(), 150*time.Millisecond)
 			c.fabric.HealAll()
-		}()
+		})
 		c.replace(old, n)
-		<-done
+		healed()
 		c.fabric.HealAll()
 		c.mustSwap(2)
 		c.Logf("replacing %s by %s: longest time without an acknowledged write %v", old.name, n.name, c.history.longestGap())
@@ -294,14 +292,10 @@ func runChangeCrash(c *cluster) {
 			ch.Remove = []consensus.NodeID{last.id}
 		}
 		inc := c.leader()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			c.tryChange(inc, ch, time.Second)
-		}()
+		tried := c.beside(func() { c.tryChange(inc, ch, time.Second) })
 		pause(context.Background(), c.jitter(8*time.Millisecond))
 		c.crash([]int{0, 50, 100}[i%3], inc.node)
-		<-done
+		tried()
 		c.mustSwap(2)
 		c.open(inc.node)
 		c.change(ch)

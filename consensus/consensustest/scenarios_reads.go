@@ -95,9 +95,10 @@ func runLeaseCalm(c *cluster) {
 // hammer reads at one replica without pause until stop.
 func (c *cluster) hammer(inc *incarnation, readers int) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
+	l := &load{cancel: cancel}
+	c.loads = append(c.loads, l)
 	for i := range readers {
-		wg.Go(func() {
+		l.wg.Go(func() {
 			for pause(ctx, time.Millisecond) {
 				o, end := context.WithTimeout(context.Background(), 50*time.Millisecond)
 				c.read(o, inc, uint8(1+i%4))
@@ -105,10 +106,7 @@ func (c *cluster) hammer(inc *incarnation, readers int) (stop func()) {
 			}
 		})
 	}
-	return func() {
-		cancel()
-		wg.Wait()
-	}
+	return l.stop
 }
 
 // runLeaseRestart: within a leader's lease both followers restart, and with their

@@ -18,6 +18,7 @@ func TestALaggardInstalls(t *testing.T) {
 	p := w.elect(1)
 	w.propose(p, 0, 10)
 	w.lost = cut(3)
+	w.change(p, consensus.Change{AddLearners: peersOf(9)})
 	w.propose(p, 10, 60)
 	w.compact(p, 5)
 	w.compact(w.nodes[2], 0)
@@ -27,6 +28,9 @@ func TestALaggardInstalls(t *testing.T) {
 	w.agree(70, 1, 2, 3)
 	if n := w.nodes[3].installs; n != 1 {
 		t.Errorf("%d snapshots were installed, want 1", n)
+	}
+	if m := w.nodes[3].core.Members(); len(m.Learners) != 1 || m.MaxID != 9 {
+		t.Errorf("with the snapshot came the members %+v", m)
 	}
 	for _, id := range w.order {
 		w.reopen(w.nodes[id])
@@ -46,15 +50,14 @@ func TestALogThatIsCutDuringTheTransfer(t *testing.T) {
 	w.propose(p, 0, 50)
 	w.compact(p, 0)
 	stale, image := p.snapshot, p.image
-	w.propose(p, 50, 100)
-	w.compact(p, 0)
-	// What comes is the older file; later on, what is asked for.
-	w.lost = func(e envelope) bool { return e.to == 3 && e.m == nil }
+	w.lost = func(e envelope) bool { return e.to == 3 && e.m == nil } // the file
 	w.run(5)
 	f := w.nodes[3]
 	if f.core.receiving.from != 1 {
 		t.Fatal("node 3 was offered no snapshot")
 	}
+	w.propose(p, 50, 100)
+	w.compact(p, 0)
 	f.snapshot, f.image = stale, image
 	f.core.Fetched(stale)
 	w.settle()
@@ -62,8 +65,39 @@ func TestALogThatIsCutDuringTheTransfer(t *testing.T) {
 		t.Fatalf("node 3 is at %d, not at the snapshot through %d", f.applied, stale.Index)
 	}
 	w.lost = nil
-	w.run(60)
+	w.run(9) // well below an election timeout, after which it would be tried again
 	w.agree(100, 1, 2, 3)
+}
+
+// What a laggard has in its log beyond the snapshot, from a lead of its own that
+// nobody followed, goes when the snapshot comes.
+func TestAnInstallationReplacesALog(t *testing.T) {
+	w := newWorld(t, 1, 2, 3)
+	old := w.elect(3)
+	w.propose(old, 0, 5)
+	w.lost = cut(3)
+	for range 50 {
+		if err := old.core.Propose([]byte("never chosen")); err != nil {
+			t.Fatal(err)
+		}
+		w.drain(old)
+	}
+	p := w.leader(1, 2)
+	w.propose(p, 5, 30)
+	w.compact(p, 0)
+	if _, last := old.log.Bounds(); last <= p.snapshot.Index {
+		t.Fatalf("the laggard's log ends at %d, before the snapshot through %d", last, p.snapshot.Index)
+	}
+	w.lost = nil
+	w.run(60)
+	w.agree(30, 1, 2, 3)
+	if _, last := old.log.Bounds(); last > p.snapshot.Index {
+		t.Errorf("the laggard's log ends at %d, after the snapshot through %d", last, p.snapshot.Index)
+	}
+	w.reopen(old)
+	w.propose(p, 30, 40)
+	w.run(5)
+	w.agree(40, 1, 2, 3)
 }
 
 // Every message of a transfer may be lost once.
@@ -212,6 +246,9 @@ func TestResigning(t *testing.T) {
 			t.Errorf("having resigned, the leader says %+v", s)
 		}
 		w.settle()
+		if !w.nodes[2].core.leads() && !w.nodes[3].core.leads() {
+			t.Error("nobody took over at once")
+		}
 		w.propose(w.leader(2, 3), 5, 10)
 		w.run(5)
 		w.agree(10, 1, 2, 3)

@@ -182,8 +182,7 @@ func (c *core) ageSnapshots() {
 }
 
 // answered ends the wait for a receiver that has the snapshot, or more. The
-// library does so by itself, unless the log was cut beyond it meanwhile: then it
-// would wait for ever.
+// library does so by itself, unless the log was cut beyond it meanwhile.
 func (c *core) answered(m *pb.Message) {
 	for i, s := range c.sent {
 		if s.to == m.GetFrom() && !m.GetReject() && m.GetIndex() >= s.index {

@@ -104,6 +104,69 @@ func TestEntriesFromMemoryAndFromTheLogAgree(t *testing.T) {
 	}
 }
 
+// TestAStoreOverACutLog: wherever the log was cut, the library finds the entry
+// before the first one, and a hard state that the snapshot does not contradict.
+func TestAStoreOverACutLog(t *testing.T) {
+	for _, c := range []struct {
+		name                       string
+		entries, cut, index, stamp uint64 // the log; the snapshot
+		floor                      mark
+		last                       uint64
+	}{
+		{"nothing at all", 0, 0, 0, 0, mark{}, 0},
+		{"no snapshot", 10, 0, 0, 0, mark{}, 10},
+		{"a snapshot beside a whole log", 10, 0, 6, 7, mark{}, 10},
+		{"cut below the snapshot", 10, 3, 6, 7, mark{4, 5}, 10},
+		{"cut right below the snapshot", 10, 5, 6, 7, mark{6, 7}, 10},
+		{"cut at the snapshot", 10, 6, 6, 7, mark{6, 7}, 10},
+		{"cut at the snapshot, nothing behind it", 6, 6, 6, 7, mark{6, 7}, 6},
+		{"an empty log", 0, 0, 6, 7, mark{6, 7}, 6},
+		{"a log that ends before the snapshot", 4, 0, 6, 7, mark{6, 7}, 6},
+	} {
+		log := openLog(t)
+		b := storage.Batch{HardState: encodeHardState(5, 2, min(c.entries, 3))}
+		for i := range c.entries {
+			b.Entries = append(b.Entries, storage.Entry{Index: i + 1, Stamp: i + 2, Data: []byte("x")})
+		}
+		for _, b := range []*storage.Batch{&b, {CompactTo: c.cut}} {
+			if err := log.Commit(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := consensus.Founders(testConfig(3).Peers)
+		s, err := newStore(m, storage.SnapshotMeta{Index: c.index, Stamp: c.stamp, Data: appendMembers(nil, m)}, log)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		first, _ := s.FirstIndex()
+		last, _ := s.LastIndex()
+		if s.floor != c.floor || first != c.floor.index+1 || last != c.last {
+			t.Errorf("%s: floor %v, entries %d to %d; want floor %v, the last %d", c.name, s.floor, first, last, c.floor, c.last)
+		}
+		if term, err := s.Term(first - 1); err != nil || term != c.floor.stamp {
+			t.Errorf("%s: before the first entry comes term %d, %v", c.name, term, err)
+		}
+		if c.floor.index > 1 {
+			if _, err := s.Term(c.floor.index - 1); !errors.Is(err, raft.ErrCompacted) {
+				t.Errorf("%s: the term of a cut entry: %v", c.name, err)
+			}
+			if _, err := s.Entries(c.floor.index, c.floor.index+1, 100); !errors.Is(err, raft.ErrCompacted) {
+				t.Errorf("%s: a cut entry: %v", c.name, err)
+			}
+		}
+		hard, _, _ := s.InitialState()
+		if want := max(c.index, min(c.entries, 3)); hard.GetCommit() != want || hard.GetTerm() != max(5, c.stamp) {
+			t.Errorf("%s: term %d, commit %d; want %d, %d", c.name, hard.GetTerm(), hard.GetCommit(), max(5, c.stamp), want)
+		}
+		if hard.GetTerm() > 5 && hard.GetVote() != 0 {
+			t.Errorf("%s: a vote of term 5 counts in term %d", c.name, hard.GetTerm())
+		}
+		if _, err := s.Snapshot(); (err == nil) != (c.index > 0) {
+			t.Errorf("%s: the snapshot to send: %v", c.name, err)
+		}
+	}
+}
+
 func TestHardStateBeyondTheLogIsRefused(t *testing.T) {
 	log := openLog(t)
 	if err := log.Commit(&storage.Batch{HardState: encodeHardState(3, 2, 1)}); err != nil {
