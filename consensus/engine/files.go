@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"gfslab/consensus"
 	"gfslab/consensus/storage"
@@ -166,54 +165,13 @@ func (r *Replica) saved(size int64, err error) {
 	r.sched.Saved(size, err, &r.fx)
 }
 
-// pace is after how many bytes a snapshot that is being written is synced and
-// gives way: one large sync would hold up the log's for as long as it takes.
-const pace = 1 << 20
-
-// paced writes a snapshot in pieces, and rests after each for as long as it
-// took to sync, so that at least half of the disk is left to the log. It ends
-// with ErrClosed once stop is closed.
-type paced struct {
-	w     *storage.SnapshotWriter
-	stop  <-chan struct{}
-	since int
-}
-
-func (p *paced) Write(b []byte) (n int, err error) {
-	for len(b) > 0 && err == nil {
-		m := 0
-		m, err = p.w.Write(b[:min(len(b), pace-p.since)])
-		n, b = n+m, b[m:]
-		if p.since += m; p.since == pace && err == nil {
-			p.since = 0
-			err = p.rest()
-		}
-	}
-	return n, err
-}
-
-func (p *paced) rest() error {
-	start := time.Now()
-	if err := p.w.Sync(); err != nil {
-		return err
-	}
-	t := time.NewTimer(time.Since(start))
-	defer t.Stop()
-	select {
-	case <-p.stop:
-		return consensus.ErrClosed
-	case <-t.C:
-		return nil
-	}
-}
-
 // save writes one captured state.
 func save(log *storage.Log, meta storage.SnapshotMeta, state consensus.Snapshot, stop <-chan struct{}) (size int64, err error) {
 	w, err := log.NewSnapshot(meta)
 	if err != nil {
 		return 0, err
 	}
-	if _, err := state.WriteTo(&paced{w: w, stop: stop}); err != nil {
+	if _, err := state.WriteTo(storage.NewPacedWriter(w, stop)); err != nil {
 		return 0, errors.Join(err, w.Abort())
 	}
 	if err := w.Commit(); err != nil {

@@ -14,7 +14,7 @@ import (
 // that replicates, and a laggard really got the others' snapshot (or it is an
 // error).
 func TestCluster(t *testing.T) {
-	for _, backend := range []string{node.EtcdRaft} {
+	for _, backend := range []string{node.MultiPaxos, node.EtcdRaft} {
 		t.Run(backend, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 			defer cancel()
