@@ -6,6 +6,7 @@ RUN     ?=
 SEEDS   ?= 10000
 SUITES  ?= 20
 BENCH   ?=
+ROLLING ?=
 SCALE   ?=
 # Packages with goroutines of their own, tested once more under the race
 # detector. The suite in real time is left out there: it would only be slower.
@@ -13,7 +14,7 @@ RACE    ?= ./consensus/... ./internal/fault/... ./master/... ./chunkserver/... .
 RACESKIP := TestSuiteReal|TestSuiteCatchesBugs|TestRecorderIsSilent
 
 .DEFAULT_GOAL := help
-.PHONY: help build bench test race check sim explore suite mutants report scale lint fmt generate clean
+.PHONY: help build bench test race check sim explore suite mutants rolling report scale lint fmt generate clean
 
 help: ## print this help
 	@echo "usage: make TARGET"
@@ -62,6 +63,9 @@ suite: ## search all backends with the behaviour suite in virtual time (SUITES=2
 
 mutants: ## plant known bugs; each must be caught and each fixed twin be silent
 	$(GO) run ./harness/mutants/runmutants
+
+rolling: build ## replace all masters under load on every backend, with and without crashes; print the gaps (ROLLING="--runs 8")
+	$(BIN)/gfslab rolling $(ROLLING)
 
 lint: ## gofmt, vet, staticcheck, import law and house style
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not gofmt'ed:"; echo "$$bad"; exit 1; }

@@ -60,7 +60,14 @@ func (r *run) one(ctx context.Context, step nemesis.Step, due int64) (*injected,
 	if err := r.cell.Quiet(ready); err != nil {
 		return nil, fmt.Errorf("before %s: %w", step.Fault, err)
 	}
-	leader, term, _ := r.cell.Leader()
+	if err := r.hold(ctx); err != nil {
+		return nil, err
+	}
+	defer r.release()
+	leader, term, ok := r.cell.Leader()
+	if !ok {
+		return nil, fmt.Errorf("before %s: no master leads", step.Fault)
+	}
 	f := &injected{before: nemesis.Before{Leader: leader, Term: term}}
 	f.record = rundir.Fault{Name: step.Fault, Due: due, Heal: -1}
 	// Stamped before the cut, so that no effect can come before its cause.

@@ -66,7 +66,7 @@ func newLoad(p rundir.Plan, cell *cluster.Cluster, began time.Time) (*load, erro
 	}
 	sortMasters(masters)
 	for i := range p.Clients + 1 {
-		t := &thread{load: l, id: i, rng: workloads.Rand(p.Seed, uint64(i)+1), masters: len(masters)}
+		t := &thread{load: l, id: i, rng: workloads.Rand(p.Seed, uint64(i)+1), masters: p.Replicas + p.Replace}
 		t.client, err = client.New(client.Options{
 			Name: fmt.Sprintf("t%d", i), Masters: masters, Conns: l.conns, Seed: p.Seed<<16 + uint64(i), OpTimeout: time.Duration(p.OpTimeout),
 		})

@@ -164,6 +164,12 @@ func ValidatePlan(p rundir.Plan) error {
 		check(lastHeal(p) < p.Duration, "the last fault heals at %v, which is not before the end of duration %v; leave time to recover",
 			time.Duration(lastHeal(p)), time.Duration(p.Duration))
 	}
+	check(p.Replace >= 0 && p.Replace <= 9, "replace is %d; it must be 0 to 9", p.Replace)
+	if p.Replace > 0 {
+		check(p.Replicas >= 3, "replace is %d; it needs at least 3 replicas", p.Replace)
+		check(p.ReplaceAt >= 0 && p.ReplaceEvery >= 0, "replace_at is %v and replace_every %v; they must not be negative", time.Duration(p.ReplaceAt), time.Duration(p.ReplaceEvery))
+		check(p.ReplaceAt+rundir.Duration(p.Replace-1)*p.ReplaceEvery < p.Duration, "the last replacement begins after the end of duration %v", time.Duration(p.Duration))
+	}
 	check(p.RecordBytes >= 1 && p.RecordBytes <= 16<<20, "record_bytes is %d; it must be 1 to %d", p.RecordBytes, 16<<20)
 	check(p.ChunkBytes >= 4096 && p.ChunkBytes <= 1<<31, "chunk_bytes is %d; it must be 4096 to %d", p.ChunkBytes, int64(1<<31))
 	check(int64(p.RecordBytes)+frameBytes <= p.ChunkBytes/4, "record_bytes is %d; a record (with its frame of up to %d bytes) must fit into a quarter of chunk_bytes %d", p.RecordBytes, frameBytes, p.ChunkBytes)

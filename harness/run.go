@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"gfslab/harness/check"
@@ -84,7 +85,7 @@ func Record(ctx context.Context, p rundir.Plan, o RunOptions) (Stats, error) {
 	if o.Created.IsZero() {
 		o.Created = time.Now().UTC()
 	}
-	r := &run{plan: p, o: o}
+	r := &run{plan: p, o: o, busy: make(chan struct{}, 1)}
 	err := r.record(ctx)
 	return r.stats, err
 }
@@ -97,6 +98,9 @@ type run struct {
 	cell  *cluster.Cluster
 	load  *load
 	stats Stats
+	// busy has one place: for a fault that is on, or a node that is being started
+	// or stopped on purpose.
+	busy chan struct{}
 }
 
 // now is the run's clock.
@@ -182,7 +186,7 @@ func (r *run) manifest() (*rundir.Writer, error) {
 		Format: rundir.FormatVersion, ID: filepath.Base(r.o.Dir), Created: r.o.Created, Version: r.o.Info.Version,
 		Plan: r.plan, Effective: effective, Host: *host, Command: ReplayCommand(r.plan),
 	}
-	for i := range r.plan.Replicas {
+	for i := range r.plan.Replicas + r.plan.Replace {
 		m.Nodes = append(m.Nodes, fmt.Sprintf("m%d", i+1))
 	}
 	for i := range r.plan.Chunkservers {
@@ -208,7 +212,7 @@ func (r *run) drive(ctx context.Context, w *rundir.Writer) error {
 	}
 	meter := startMeter(r.cell, r.now)
 	r.load.measure()
-	faults, err := r.breakAndHeal(ctx, meter.began)
+	faults, replaced, err := r.disturb(ctx, meter.began)
 	if err == nil {
 		err = wait(ctx, time.Duration(meter.began+int64(r.plan.Duration)-r.now()))
 	}
@@ -225,7 +229,7 @@ func (r *run) drive(ctx context.Context, w *rundir.Writer) error {
 	if err := r.load.finalReads(ctx); err != nil {
 		return fmt.Errorf("final reads: %w", err)
 	}
-	counters.Applied = r.cell.AppliedCounts()
+	counters.Applied, counters.Left, counters.Replacements = r.cell.AppliedCounts(), r.cell.Left(), replaced
 	explain(faults, r.cell.Events())
 	var out []rundir.Fault
 	for _, f := range faults {
@@ -234,6 +238,29 @@ func (r *run) drive(ctx context.Context, w *rundir.Writer) error {
 	w.Faults(out...)
 	w.Counters(counters)
 	return nil
+}
+
+// disturb carries out the plan's faults and, beside them, its replacements. All
+// is healed when it returns.
+func (r *run) disturb(ctx context.Context, began int64) (faults []*injected, replaced []rundir.Replacement, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var replaceErr error
+	wg.Go(func() {
+		if replaced, replaceErr = r.replaceAll(ctx, began); replaceErr != nil {
+			cancel()
+		}
+	})
+	faults, err = r.breakAndHeal(ctx, began)
+	if err != nil {
+		cancel()
+	}
+	wg.Wait()
+	if replaceErr != nil {
+		return faults, replaced, replaceErr
+	}
+	return faults, replaced, err
 }
 
 // wait lets d pass, or ctx end.
@@ -325,6 +352,9 @@ func ReplayCommand(p rundir.Plan) string {
 		p.Backend, p.Workload, p.Fault, p.Setting, p.Tier, p.Seed, p.Replicas, p.Chunkservers, p.Clients, p.Arrival)
 	if p.Rate > 0 && !math.IsInf(p.Rate, 0) {
 		line += fmt.Sprintf(" --rate %g", p.Rate)
+	}
+	if p.Replace > 0 {
+		line += fmt.Sprintf(" --replace %d --replace-at %v --replace-every %v", p.Replace, p.ReplaceAt, p.ReplaceEvery)
 	}
 	for _, l := range limitAssignments(p.Limits) {
 		line += " --limit " + l

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc/status"
+
 	"gfslab/api"
 )
 
@@ -51,7 +53,7 @@ func (a *Admin) Add(ctx context.Context, m *api.Member, learner bool, progress f
 		return nil, fmt.Errorf("add %d as a learner: %w", m.Id, err)
 	}
 	progress(fmt.Sprintf("node %d learns (configuration %d)", m.Id, got.Index))
-	if err := a.catchUp(ctx, m, progress); err != nil {
+	if err := a.CatchUp(ctx, m, progress); err != nil {
 		return nil, err
 	}
 	if learner {
@@ -65,8 +67,8 @@ func (a *Admin) Add(ctx context.Context, m *api.Member, learner bool, progress f
 	return got, nil
 }
 
-// catchUp waits until the replica has applied what is committed now.
-func (a *Admin) catchUp(ctx context.Context, m *api.Member, progress func(string)) error {
+// CatchUp waits until the replica has applied what is committed now.
+func (a *Admin) CatchUp(ctx context.Context, m *api.Member, progress func(string)) error {
 	leader, err := a.Leader(ctx)
 	if err != nil {
 		return err
@@ -169,5 +171,8 @@ func (a *Admin) Snapshot(ctx context.Context, node uint64) (at uint64, reply *ap
 		return at, nil, err
 	}
 	reply, err = api.NewAdminClient(cc).Snapshot(ctx, &api.SnapshotRequest{})
-	return at, reply, err
+	if err != nil {
+		return at, nil, errors.New(status.Convert(err).Message())
+	}
+	return at, reply, nil
 }

@@ -58,10 +58,11 @@ func (f *planFlags) register(c *cobra.Command) {
 	fs.Float64Var(&p.Rate, "rate", p.Rate, "operations a second of all clients (open arrival)")
 	for name, d := range map[string]*rundir.Duration{
 		"warm-up": &p.WarmUp, "duration": &p.Duration, "fault-at": &p.FaultAt, "fault-for": &p.FaultFor,
-		"fault-every": &p.FaultEvery, "op-timeout": &p.OpTimeout, "lease-term": &p.LeaseTerm, "check-timeout": &p.CheckTimeout,
+		"fault-every": &p.FaultEvery, "op-timeout": &p.OpTimeout, "replace-at": &p.ReplaceAt, "replace-every": &p.ReplaceEvery, "lease-term": &p.LeaseTerm, "check-timeout": &p.CheckTimeout,
 	} {
 		fs.Var(durationFlag{d}, name, "see `gfslab plan print`")
 	}
+	fs.IntVar(&p.Replace, "replace", p.Replace, "masters replaced by new ones under load")
 	fs.IntVar(&p.FaultRepeat, "fault-repeat", p.FaultRepeat, "how often the fault is injected")
 	fs.StringArrayVar(&f.limits, "limit", nil, "key=value of [limits] that differs from the setting; may be repeated")
 	fs.IntVar(&p.RecordBytes, "record-bytes", p.RecordBytes, "payload of an appended record")

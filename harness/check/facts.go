@@ -84,7 +84,7 @@ func (f *facts) ledger() *ledger {
 // It is not known where the log of a master is missing: that one may have been
 // the first.
 func (f *facts) firstApplied(index uint64) (at int64, known bool) {
-	if len(f.run.Applied) < f.run.Manifest.Plan.Replicas {
+	if len(f.run.Applied) < f.run.Manifest.Plan.Replicas+f.run.Manifest.Plan.Replace {
 		return 0, false
 	}
 	if f.applied == nil {

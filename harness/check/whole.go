@@ -11,7 +11,7 @@ import (
 // what is not there cannot speak against the run.
 func assumeWhole(f *facts, out *findings) {
 	run, plan := f.run, f.run.Manifest.Plan
-	wantNodes(run, "an applied log", slices.Sorted(maps.Keys(run.Applied)), plan.Replicas, "masters", out)
+	wantNodes(run, "an applied log", slices.Sorted(maps.Keys(run.Applied)), plan.Replicas+plan.Replace, "masters", out)
 	wantNodes(run, "a chunk list", slices.Sorted(maps.Keys(run.Chunks)), plan.Chunkservers, "chunkservers", out)
 	wantNodes(run, "lease events", slices.Sorted(maps.Keys(run.Leases)), plan.Chunkservers, "chunkservers", out)
 	for _, node := range run.Manifest.Nodes {
@@ -43,9 +43,10 @@ func wantNodes(run *rundir.Run, what string, have []string, want int, whose stri
 	}
 }
 
-// leftDown reports whether a fault on a node was never healed.
+// leftDown reports whether a node was down at the end: a fault on it was never
+// healed, or it was removed from the cluster.
 func leftDown(run *rundir.Run, node string) bool {
-	return slices.ContainsFunc(run.Faults, func(x rundir.Fault) bool { return x.Node == node && x.Heal < 0 })
+	return slices.Contains(run.Counters.Left, node) || slices.ContainsFunc(run.Faults, func(x rundir.Fault) bool { return x.Node == node && x.Heal < 0 })
 }
 
 // assumeIDs wants the ids from 1 on without a hole: the recorder leaves none.

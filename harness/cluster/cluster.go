@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gfslab/chunkserver"
@@ -33,8 +34,8 @@ type Config struct {
 type Cluster struct {
 	cfg    Config
 	fabric *faultnet.Fabric
-	peers  []consensus.Peer
-	// masters and servers are in order of their names.
+	// masters and servers are in order of their names. Masters that may join later
+	// are there from the start.
 	masters []*masterNode
 	servers []*serverNode
 	// closing waits for crashed instances that shut down in the background.
@@ -55,10 +56,17 @@ type masterNode struct {
 	name    string
 	id      consensus.NodeID
 	address string // where clients reach it
-	disk    Disk
-	rec     *recorder
+	peer    string // where the other masters do
+	// peers are whom it knows when it starts for the first time: the founders, or
+	// with join those that it joins.
+	peers []consensus.Peer
+	join  bool
+	stage atomic.Int32 // see the stages
+	disk  Disk
+	rec   *recorder
 
 	mu      sync.Mutex
+	silent  bool    // it left while it was down
 	running replica // nil while crashed
 	// past are the counters of the incarnations that crashed, added up.
 	past map[string]uint64
@@ -76,19 +84,20 @@ type serverNode struct {
 // chunkservers, the leader knows them all.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	c := &Cluster{cfg: cfg, fabric: faultnet.NewFabric(cfg.World.Network)}
-	for i := range cfg.Plan.Replicas {
+	for i := range cfg.Plan.Replicas + cfg.Plan.Replace {
 		m := &masterNode{name: fmt.Sprintf("m%d", i+1), id: consensus.NodeID(i + 1)}
 		m.rec = &recorder{node: m.name, now: func() int64 { return int64(time.Since(cfg.Start)) }, session: sessionOf(cfg.Plan)}
 		m.address = cfg.World.Address(m.name + "-client")
-		c.peers = append(c.peers, consensus.Peer{ID: m.id, Addr: cfg.World.Address(m.name + "-peer")})
+		m.peer = cfg.World.Address(m.name + "-peer")
 		c.masters = append(c.masters, m)
-	}
-	for _, m := range c.masters {
-		var err error
-		if m.disk, err = cfg.World.Disk(m.name); err != nil {
-			return nil, errors.Join(err, c.Close())
+		if i < cfg.Plan.Replicas {
+			m.stage.Store(member)
 		}
-		if err := c.startMaster(ctx, m); err != nil {
+	}
+	founders := c.peers()
+	for _, m := range c.present() {
+		m.peers = founders
+		if err := c.firstStart(ctx, m); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
 	}
@@ -118,7 +127,7 @@ func (c *Cluster) awaitReady(ctx context.Context) error {
 		if !ok {
 			return errors.New("no master leads")
 		}
-		for _, m := range c.masters {
+		for _, m := range c.present() {
 			if m.name != name || len(c.servers) == 0 {
 				continue
 			}
@@ -148,10 +157,10 @@ func (c *Cluster) poll(ctx context.Context, check func() error) error {
 	}
 }
 
-// Masters names all masters in order.
+// Masters names the masters that are in the cell now, in order.
 func (c *Cluster) Masters() []string {
 	var names []string
-	for _, m := range c.masters {
+	for _, m := range c.present() {
 		names = append(names, m.name)
 	}
 	return names
@@ -166,10 +175,10 @@ func (c *Cluster) Nodes() []string {
 	return names
 }
 
-// MasterAddresses maps the masters' ids to where clients reach them.
+// MasterAddresses maps the present masters' ids to where clients reach them.
 func (c *Cluster) MasterAddresses() map[uint64]string {
 	out := map[uint64]string{}
-	for _, m := range c.masters {
+	for _, m := range c.present() {
 		out[uint64(m.id)] = m.address
 	}
 	return out
@@ -261,7 +270,7 @@ func (c *Cluster) Quiesce(ctx context.Context) error {
 		return err
 	}
 	return c.poll(ctx, func() error {
-		for _, m := range c.masters {
+		for _, m := range c.present() {
 			if m.get() == nil {
 				return fmt.Errorf("%s is down", m.name)
 			}
@@ -281,7 +290,7 @@ func (c *Cluster) Quiet(ctx context.Context) error {
 			return errors.New("no master leads")
 		}
 		leader := c.master(name).id
-		for _, m := range c.masters {
+		for _, m := range c.present() {
 			s, up := c.Status(m.name)
 			if !up {
 				return fmt.Errorf("%s is down", m.name)

@@ -13,7 +13,7 @@ import (
 // replica itself.
 func (c *Cluster) Counters() map[string]map[string]uint64 {
 	out := map[string]map[string]uint64{}
-	for _, m := range c.masters {
+	for _, m := range c.started() {
 		out[m.name] = m.counters()
 		out[m.name]["fsyncs"] = m.disk.Syncs()
 	}
@@ -57,7 +57,7 @@ func addCounters(to, from map[string]uint64) {
 // Applied returns every master's applied log.
 func (c *Cluster) Applied() (map[string][]rundir.Applied, error) {
 	out := map[string][]rundir.Applied{}
-	for _, m := range c.masters {
+	for _, m := range c.started() {
 		lines, err := m.rec.lines()
 		if err != nil {
 			return nil, err
@@ -99,12 +99,12 @@ func (c *Cluster) Chunks() (map[string][]rundir.Chunk, error) {
 	return out, nil
 }
 
-// AppliedCounts is the number of commands that each master's present incarnation
+// AppliedCounts is the number of commands that each master's last incarnation
 // has applied: what its applied log must hold.
 func (c *Cluster) AppliedCounts() map[string]uint64 {
 	out := map[string]uint64{}
 	for _, m := range c.masters {
-		if m.get() != nil {
+		if m.get() != nil || m.stage.Load() == left && !m.silent {
 			out[m.name] = m.rec.applied()
 		}
 	}

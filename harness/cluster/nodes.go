@@ -21,7 +21,7 @@ import (
 // startMaster opens a master's next incarnation on what its disk holds.
 func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 	network := c.fabric.Incarnation(m.name)
-	peer, err := c.listen(ctx, network, c.peers[m.id-1].Addr)
+	peer, err := c.listen(ctx, network, m.peer)
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 	base := node.ReplicaConfig{
 		Backend: p.Backend,
 		Consensus: consensus.Config{
-			Cluster: "gfslab", Self: m.id, Peers: c.peers, Limits: c.cfg.Limits,
+			Cluster: "gfslab", Self: m.id, Peers: m.peers, Join: m.join, Limits: c.cfg.Limits,
 			Seed: p.Seed<<8 | uint64(m.id), Observe: o.event, Logger: c.cfg.Logger.With("node", m.name),
 		},
 		Doors:         engine.Deps{FS: m.disk.FS(), Dir: path.Join(m.disk.Dir(), "log"), Network: network, Listener: peer},
@@ -118,6 +118,9 @@ func (c *Cluster) Restart(ctx context.Context, name string) error {
 	if m == nil {
 		return fmt.Errorf("cluster: there is no master %q", name)
 	}
+	if m.stage.Load() == left {
+		return nil // it went while it was down
+	}
 	if m.get() != nil {
 		return fmt.Errorf("cluster: %s is up already", name)
 	}
@@ -132,7 +135,7 @@ func (c *Cluster) startServer(s *serverNode) error {
 		return fmt.Errorf("cluster: listen at %s: %w", s.address, err)
 	}
 	var masters []string
-	for _, m := range c.masters {
+	for _, m := range c.present() {
 		masters = append(masters, m.address)
 	}
 	s.running, err = chunkserver.Start(chunkserver.Options{

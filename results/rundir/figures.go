@@ -1,5 +1,7 @@
 package rundir
 
+import "slices"
+
 // Mutates reports whether an operation was served as a mutation: what counts as
 // successful in figures of unavailability. A mutation that was refused by the
 // namespace (a create of a name that exists) went through the log, and counts; a
@@ -33,4 +35,21 @@ func Unavailable(ops []Op, f Fault) (ns int64, ok bool) {
 		}
 	}
 	return ns, ok
+}
+
+// LongestGap is the longest time in nanoseconds within [from, to] in which no
+// operation that was served as a mutation was completed, by any client.
+func LongestGap(ops []Op, from, to int64) int64 {
+	var ends []int64
+	for _, o := range ops {
+		if o.Mutates() && o.End > from && o.End < to {
+			ends = append(ends, o.End)
+		}
+	}
+	slices.Sort(ends)
+	longest, before := int64(0), from
+	for _, end := range append(ends, to) {
+		longest, before = max(longest, end-before), end
+	}
+	return longest
 }

@@ -42,6 +42,11 @@ type Plan struct {
 	RecordBytes int `toml:"record_bytes" json:"record_bytes"`
 	// CheckTimeout bounds each checker.
 	CheckTimeout Duration `toml:"check_timeout" json:"check_timeout"`
+	// Replace is how many masters are replaced by new ones under load, one every
+	// ReplaceEvery from ReplaceAt of the measured time on.
+	Replace      int      `toml:"replace" json:"replace,omitempty"`
+	ReplaceAt    Duration `toml:"replace_at" json:"replace_at,omitzero"`
+	ReplaceEvery Duration `toml:"replace_every" json:"replace_every,omitzero"`
 	// Limits differ from the setting's.
 	Limits Limits `toml:"limits" json:"limits,omitzero"`
 }
@@ -236,6 +241,8 @@ type Counters struct {
 	Applied map[string]uint64 `json:"applied,omitempty"`
 	// Left are the nodes that were removed from the cluster, and then stopped.
 	Left []string `json:"left,omitempty"`
+	// Replacements are the masters that were replaced, in order.
+	Replacements []Replacement `json:"replacements,omitempty"`
 	// Nodes maps a node's name to its counters, by name.
 	Nodes map[string]map[string]uint64 `json:"nodes"`
 	// Leader is the node that led at the start of the measured window.
@@ -245,6 +252,21 @@ type Counters struct {
 	CPUSeconds float64 `json:"cpu_seconds"` // whole process
 	Allocs     uint64  `json:"allocs"`      // whole process
 	AllocBytes uint64  `json:"alloc_bytes"`
+}
+
+// Replacement is one master that was replaced by another. Times are nanoseconds
+// since the start of the run, 0 for what did not happen.
+type Replacement struct {
+	Old       string `json:"old"`
+	New       string `json:"new"`
+	OldLed    bool   `json:"old_led"` // when the step began
+	Began     int64  `json:"began"`
+	Started   int64  `json:"started"`   // the new node runs
+	CaughtUp  int64  `json:"caught_up"` // as a learner
+	Votes     int64  `json:"votes"`
+	Removed   int64  `json:"removed"` // the old one, from the members
+	Stopped   int64  `json:"stopped"`
+	Transfers int    `json:"transfers"` // of the lead, asked for by the operator
 }
 
 // Applied is one command that one node applied. A node that restarts and
