@@ -39,6 +39,11 @@ type bareLog struct {
 
 func openBareLog(b *testing.B, backend string, limits consensus.Limits, n int) *bareLog {
 	b.Helper()
+	return openBareLogOn(b, backend, limits, n, func() consensus.StateMachine { return &noop{} })
+}
+
+func openBareLogOn(b *testing.B, backend string, limits consensus.Limits, n int, machine func() consensus.StateMachine) *bareLog {
+	b.Helper()
 	var peers []consensus.Peer
 	var listeners []net.Listener
 	for i := range n {
@@ -63,7 +68,7 @@ func openBareLog(b *testing.B, backend string, limits consensus.Limits, n int) *
 	})
 	for i := range n {
 		cfg := consensus.Config{
-			Cluster: "bench", Self: peers[i].ID, Peers: peers, Limits: limits, StateMachine: &noop{}, Seed: uint64(i),
+			Cluster: "bench", Self: peers[i].ID, Peers: peers, Limits: limits, StateMachine: machine(), Seed: uint64(i),
 		}
 		deps := engine.Deps{
 			FS: disk.Default, Dir: fmt.Sprintf("%s/%d", dir, i+1), Network: wire.TCP(), Listener: listeners[i],

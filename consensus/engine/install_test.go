@@ -14,11 +14,12 @@ import (
 	"gfslab/consensus"
 
 	"gfslab/consensus/etcdraft"
+	"gfslab/consensus/multipaxos"
 	faultdisk "gfslab/internal/fault/disk"
 )
 
 // installers are the backends whose laggards install snapshots.
-var installers = map[string]opener{"etcdraft": etcdraft.Open}
+var installers = map[string]opener{"multipaxos": multipaxos.Open, "etcdraft": etcdraft.Open}
 
 func (c *cluster) trigger(i int, fs *faultdisk.FS, at int, after bool, keep int) *faultdisk.Trigger {
 	tr := faultdisk.NewTrigger(fs, at, after, keep)

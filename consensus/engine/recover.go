@@ -16,7 +16,8 @@ type Protocol struct {
 	Name string
 	// Contiguous: an entry vouches for all before it, as in Raft. What stands above
 	// an entry that contradicts a snapshot is then worth nothing. Without it,
-	// entries above a snapshot are votes, and are kept.
+	// entries above a snapshot are votes, and are kept. Our own core's logs are so
+	// when the switches let old slots keep their ballots.
 	Contiguous bool
 	// Alone: it has no peers, and needs no network.
 	Alone bool
@@ -59,7 +60,8 @@ func Recover(cfg consensus.Config, log *storage.Log, p Protocol) (Recovered, err
 	r.Compacted = log.Compacted()
 	if at := r.Snapshot.Index; r.Compacted < at && r.Snapshot.Fetched {
 		mend := &storage.Batch{CompactTo: at}
-		if stamp, ok := log.Stamp(at); p.Contiguous && (!ok || stamp != r.Snapshot.Stamp) {
+		chain := p.Contiguous || cfg.Limits.Switches.OldSlots == "keep"
+		if stamp, ok := log.Stamp(at); chain && (!ok || stamp != r.Snapshot.Stamp) {
 			mend.TruncateFrom = 1
 		}
 		if err := log.Commit(mend); err != nil {

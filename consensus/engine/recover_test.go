@@ -78,6 +78,7 @@ func TestRecoverMendsAnInstallation(t *testing.T) {
 		{"chain, contradicted", true, 3, 2, false, nil, 3},
 		{"chain, same entry", true, 3, 1, false, []uint64{4, 5}, 3},
 		{"chain, beyond its end", true, 9, 2, false, nil, 9},
+		{"kept slots, contradicted", true, 3, 2, false, nil, 3},
 		{"votes, contradicted", false, 3, 2, false, []uint64{4, 5}, 3},
 		{"votes, beyond their end", false, 9, 2, false, nil, 9},
 		{"chain, own snapshot", true, 3, 1, true, []uint64{1, 2, 3, 4, 5}, 0},
@@ -100,7 +101,11 @@ func TestRecoverMendsAnInstallation(t *testing.T) {
 			}
 			for range 2 { // the second time nothing is left to do
 				cfg, machine := recoverConfig()
-				r, err := Recover(cfg, log, Protocol{Name: "p", Contiguous: c.contiguous})
+				p := Protocol{Name: "p", Contiguous: c.contiguous}
+				if c.name == "kept slots, contradicted" {
+					p.Contiguous, cfg.Limits.Switches = false, consensus.RaftMode()
+				}
+				r, err := Recover(cfg, log, p)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -192,10 +192,10 @@ func (s *Scheduler) Run(fx *Effects) {
 // take turns one Ready into effects.
 func (s *Scheduler) take(fx *Effects) {
 	fx.Send = append(fx.Send, s.rd.SendNow...)
+	s.install(fx)
 	switch {
 	case s.rd.Token != 0:
 		s.next.tokens = append(s.next.tokens, s.rd.Token)
-		s.install(fx)
 		s.next.add(&s.rd.Persist, s.snaps.compacted)
 		s.next.after = append(s.next.after, s.rd.SendAfterPersist...)
 	case !s.next.empty():
