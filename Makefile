@@ -7,6 +7,7 @@ SEEDS   ?= 10000
 SUITES  ?= 20
 BENCH   ?=
 ROLLING ?=
+LEASETRIALS ?= 50
 SCALE   ?=
 # Packages with goroutines of their own, tested once more under the race
 # detector. The suite in real time is left out there: it would only be slower.
@@ -14,7 +15,7 @@ RACE    ?= ./consensus/... ./internal/fault/... ./master/... ./chunkserver/... .
 RACESKIP := TestSuiteReal|TestSuiteCatchesBugs|TestRecorderIsSilent
 
 .DEFAULT_GOAL := help
-.PHONY: help build bench test race check sim explore suite mutants rolling report scale lint fmt generate clean
+.PHONY: help build bench test race check sim explore suite mutants rolling lease-reads report scale lint fmt generate clean
 
 help: ## print this help
 	@echo "usage: make TARGET"
@@ -66,6 +67,9 @@ mutants: ## plant known bugs; each must be caught and each fixed twin be silent
 
 rolling: build ## replace all masters under load on every backend, with and without crashes; print the gaps (ROLLING="--runs 8")
 	$(BIN)/gfslab rolling $(ROLLING)
+
+lease-reads: ## restart a follower inside the lease: who serves stale reads? (LEASETRIALS=50 a backend and read mode)
+	GFSLAB_LEASE_TRIALS=$(LEASETRIALS) $(GO) test -count=1 -timeout 1h -v -run 'TestLeaseReads' ./harness/virtual
 
 lint: ## gofmt, vet, staticcheck, import law and house style
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not gofmt'ed:"; echo "$$bad"; exit 1; }
