@@ -33,6 +33,7 @@ func (a *acceptance) recover(n *Node) {
 	for lo := n.chosen + 1; lo <= n.log.last && n.log.err == nil; {
 		es, next := n.log.read(lo, n.log.last+1, n.cfg.MaxMessageBytes)
 		for _, e := range es {
+			n.mark(e)
 			if e.Ballot == a.ballot {
 				a.accepted.add(e.Slot)
 				a.durable.add(e.Slot)
@@ -65,6 +66,9 @@ func (n *Node) handlePrePrepare(m Message) {
 
 // handlePrepare promises, and reports one page of what was accepted.
 func (n *Node) handlePrepare(m Message) {
+	if i := n.members.index(m.From); i >= 0 && m.From != n.leader && n.leaving(i) && n.hasLiveLeader() {
+		return // it no longer votes, and may not know yet
+	}
 	if n.promised != m.Ballot {
 		if !n.below(n.promised, m.Ballot) || !n.eligible(&m) {
 			n.reject(m, 0)
@@ -168,6 +172,7 @@ func (n *Node) accept(e Entry) {
 // put records e and what can be acknowledged for it.
 func (n *Node) put(e Entry) {
 	n.log.put(e, n.out.next)
+	n.mark(e)
 	if e.Ballot == n.acc.ballot {
 		n.acc.accepted.add(e.Slot)
 	}

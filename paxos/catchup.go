@@ -1,5 +1,7 @@
 package paxos
 
+import "slices"
+
 // fetch is how a node that fell behind gets chosen values.
 type fetch struct {
 	target uint64 // the highest slot that anyone said is chosen
@@ -33,7 +35,7 @@ func (n *Node) fetchMore() {
 	if n.role == Leader {
 		missing = n.chosen < n.floor && !n.keeps()
 	}
-	if missing && n.fetch.from == 0 && !n.diskBehind() {
+	if missing && !n.retired() && n.fetch.from == 0 && !n.diskBehind() {
 		n.request()
 	}
 }
@@ -62,8 +64,15 @@ func (n *Node) sources() []NodeID {
 	}
 	others := make([]NodeID, 0, len(n.members.ids))
 	for i, id := range n.members.ids {
-		if i != n.members.self && id != n.leader {
+		if n.members.other(i) && id != n.leader {
 			others = append(others, id)
+		}
+	}
+	if n.newest() == nil || !slices.ContainsFunc(n.configs, func(c *configuration) bool { return c.has(n.cfg.ID) }) {
+		for _, id := range n.cfg.Peers {
+			if id != n.cfg.ID && id != n.leader && !slices.Contains(others, id) {
+				others = append(others, id)
+			}
 		}
 	}
 	// The order is turned by this node's position so that laggards spread.

@@ -14,6 +14,13 @@ import (
 func (n *Node) Clone(storage Storage) *Node {
 	c := *n
 	c.cfg.Storage = storage
+	c.members.ids = slices.Clone(n.members.ids)
+	c.marks = slices.Clone(n.marks)
+	c.configs = slices.Clone(n.configs)
+	for i := range c.configs {
+		config := *c.configs[i]
+		c.configs[i] = &config
+	}
 	c.rng = rand.New(rand.NewPCG(n.cfg.Seed, uint64(n.cfg.ID)))
 	c.log.storage = storage
 	c.log.recent = maps.Clone(n.log.recent)
@@ -46,6 +53,8 @@ func (n *Node) Clone(storage Storage) *Node {
 		l.reads = slices.Clone(l.reads)
 		l.acked = slices.Clone(l.acked)
 		l.streams = slices.Clone(l.streams)
+		l.wanted = slices.Clone(l.wanted)
+		l.settled = slices.Clone(l.settled)
 		c.lead = &l
 	}
 	return &c
@@ -81,6 +90,7 @@ func (n *Node) AppendState(dst []byte, f Future) []byte {
 		e.num(0)
 	}
 	n.appendFetch(&e)
+	n.appendMembers(&e)
 	e.num(n.acc.ballot.Pack())
 	e.spans(n.acc.accepted)
 	e.spans(n.acc.durable)
@@ -97,6 +107,25 @@ func (n *Node) AppendState(dst []byte, f Future) []byte {
 		n.appendLeadership(&e)
 	}
 	return e.dst
+}
+
+// appendMembers encodes what the members have become; that they are the founders
+// goes without saying.
+func (n *Node) appendMembers(e *encoder) {
+	e.slots(n.marks)
+	e.num(n.configBase, uint64(len(n.configs)-1))
+	for _, c := range n.configs {
+		if c.slot != 0 {
+			e.num(c.slot, c.from, c.seal, flag(c.sealed))
+			e.bytes(encodeMembers(c.Members))
+		}
+	}
+	if n.boundary() != 0 {
+		e.num(n.out.durableChosen, n.out.written.Chosen)
+		for _, p := range n.out.pending {
+			e.num(p.chosen)
+		}
+	}
 }
 
 func (n *Node) appendFetch(e *encoder) {
@@ -158,7 +187,7 @@ func (n *Node) appendOutbox(e *encoder) {
 
 func (n *Node) appendCandidacy(e *encoder) {
 	c := n.cand
-	e.num(uint64(c.promises), uint64(c.no), max(c.highest, n.edge()))
+	e.num(c.mandate.Pack(), uint64(c.promises), uint64(c.no), max(c.highest, n.edge()))
 	for i, slot := range c.wanted {
 		if !c.promises.has(i) {
 			e.num(slot)
@@ -178,6 +207,12 @@ func (n *Node) appendLeadership(e *encoder) {
 	for s := l.decided + 1; s < l.next; s++ {
 		p := &l.flight[s&l.mask]
 		e.num(uint64(p.votes), min(n.now-p.sent, 2*uint64(n.cfg.HeartbeatTicks)))
+	}
+	e.num(uint64(l.transfer.to), l.transfer.until-min(n.now, l.transfer.until), flag(l.transfer.sent))
+	if len(n.configs) > 1 || n.configBase != 0 {
+		e.num(uint64(l.promises), l.limit, flag(l.sealing))
+		e.slots(l.wanted)
+		e.slots(l.settled)
 	}
 	for i := range l.matched {
 		e.num(max(l.matched[i], l.decided), l.acked[i])

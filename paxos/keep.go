@@ -68,7 +68,7 @@ func (n *Node) stream(i int) {
 // streamAll sends what was proposed since the last Ready.
 func (n *Node) streamAll() {
 	for i := range n.members.ids {
-		if i != n.members.self {
+		if n.members.other(i) {
 			n.stream(i)
 		}
 	}
@@ -109,7 +109,7 @@ func (n *Node) handleBehind(i int, m Message) {
 func (n *Node) restream() {
 	for i := range n.lead.streams {
 		s := &n.lead.streams[i]
-		if i == n.members.self || !n.answered(i) || s.from+1 == n.lead.next || n.now-s.since < 2*uint64(n.cfg.HeartbeatTicks) {
+		if !n.members.other(i) || !n.answered(i) || s.from+1 == n.lead.next || n.now-s.since < 2*uint64(n.cfg.HeartbeatTicks) {
 			continue
 		}
 		s.sent, s.since = s.from, n.now
@@ -122,7 +122,7 @@ func (n *Node) restream() {
 func (n *Node) countKept() uint64 {
 	l := n.lead
 	l.matched[n.members.self] = n.acc.durable.last().hi
-	if through := reached(l.matched, n.members.phase2()); through >= l.first {
+	if through := n.current().reached(l.matched); through >= l.first {
 		return through
 	}
 	return 0

@@ -1,5 +1,10 @@
 package paxos
 
+import (
+	"fmt"
+	"math"
+)
+
 // leadership is phase 2 of one ballot.
 type leadership struct {
 	ballot Ballot
@@ -20,6 +25,16 @@ type leadership struct {
 	matched []uint64
 	// contact[i] is the tick of the last answer of member i at this ballot.
 	contact []uint64
+	// promises are those who promised this ballot, wanted what the others owe of their
+	// promise; limit is the first slot that may not be proposed for want of them.
+	promises votes
+	wanted   []uint64
+	limit    uint64
+	// settled[i] is what member i durably knows to be chosen; sealing: the entry that
+	// ends the change of the members is on its way.
+	settled  []uint64
+	sealing  bool
+	transfer transfer
 	// unsent are the entries that no Accept carried yet.
 	unsent []Entry
 	// notified is the chosen prefix that every follower was told of.
@@ -53,6 +68,7 @@ func (n *Node) becomeLeader() {
 		ballot: n.promised, next: edge + 1, decided: edge, barrier: max(c.highest, edge), found: c.best,
 		flight: make([]proposal, size), mask: uint64(size - 1),
 		matched: make([]uint64, len(n.members.ids)), contact: make([]uint64, len(n.members.ids)),
+		promises: c.promises, wanted: c.wanted, settled: make([]uint64, len(n.members.ids)), limit: math.MaxUint64,
 	}
 	for i := range l.contact {
 		l.contact[i] = n.now
@@ -62,6 +78,7 @@ func (n *Node) becomeLeader() {
 	if n.keeps() {
 		n.startKept()
 	}
+	n.extendLead()
 	n.heartbeat()
 	n.recover()
 }
@@ -74,11 +91,12 @@ func (n *Node) recover() {
 		delete(l.found, l.next)
 		n.proposeNext(value)
 	}
+	n.settleMembers()
 }
 
 func (n *Node) hasRoom() bool {
 	l := n.lead
-	return l.next-l.decided <= uint64(n.cfg.Window) && l.next <= n.chosen+MaxAhead && !n.diskBehind()
+	return l.next-l.decided <= uint64(n.cfg.Window) && l.next < l.limit && l.next <= n.chosen+MaxAhead && !n.diskBehind()
 }
 
 // Propose proposes value in the next slot. The value must not change any more;
@@ -90,7 +108,9 @@ func (n *Node) Propose(value []byte) (slot uint64, err error) {
 		return 0, n.log.err
 	case n.role != Leader:
 		return 0, ErrNotLeader
-	case n.lead.next <= n.lead.barrier || !n.hasRoom():
+	case len(value) > 0 && value[0] == ConfigMark:
+		return 0, fmt.Errorf("%w: a value that begins like a change of the members", ErrMalformed)
+	case n.lead.next <= n.lead.barrier || n.lead.transfer.to != 0 || !n.hasRoom():
 		return 0, ErrWindowFull
 	}
 	return n.proposeNext(value), nil
@@ -122,7 +142,7 @@ func (n *Node) flushAccepts() {
 		rest = rest[len(page):]
 		m := Message{Kind: MsgAccept, From: n.cfg.ID, Ballot: l.ballot, Chosen: n.noticeOn(MsgAccept), Entries: page}
 		for i, id := range n.members.ids {
-			if m.To = id; i == n.members.self {
+			if m.To = id; !n.members.other(i) {
 				continue
 			}
 			if n.cfg.LeaderDiskParallel {
@@ -163,6 +183,12 @@ func (n *Node) handleReply(from int, m Message) {
 	l.contact[from] = n.now
 	if m.Kind != MsgAccepted {
 		n.confirmRound(from, m.ID)
+	}
+	if m.Kind == MsgHeartbeatReply {
+		n.heartbeatReply(from, &m)
+	}
+	if n.lead != l {
+		return
 	}
 	if n.keeps() {
 		n.streamReply(from, m)
@@ -206,14 +232,11 @@ func (n *Node) advanceChosen() {
 		}
 		l.decided = max(l.decided, n.chosen)
 	} else {
-		for l.decided+1 < l.next && l.flight[(l.decided+1)&l.mask].votes.count() >= n.members.phase2() {
+		for l.decided+1 < l.next && n.governing(l.decided+1).chooses(l.flight[(l.decided+1)&l.mask].votes) {
 			l.decided++
+			n.markDecided()
 		}
-		// Above the floor everything chosen was proposed, and accepted here, at this
-		// ballot; at or below it the values have to come from others first.
-		for n.chosen >= n.floor && n.chosen < l.decided {
-			n.markChosen(n.chosen + 1)
-		}
+		n.markDecided()
 	}
 	if n.chosen > before {
 		n.releaseReads()
@@ -221,29 +244,38 @@ func (n *Node) advanceChosen() {
 	n.recover()
 }
 
+// markDecided marks what was decided. Above the floor everything chosen was
+// proposed, and accepted here, at this ballot; at or below it the values have to
+// come from others first.
+func (n *Node) markDecided() {
+	for n.chosen >= n.floor && n.chosen < n.lead.decided {
+		n.markChosen(n.chosen + 1)
+	}
+}
+
 // tickLeader beats, repeats what seems lost and steps aside without a quorum.
 func (n *Node) tickLeader() {
 	l := n.lead
-	if n.cfg.CheckQuorum && n.inContact() < n.members.phase2() {
+	if n.cfg.CheckQuorum && !n.current().chooses(n.inContact()) {
 		n.becomeFollower(0)
 		return
 	}
+	n.tickTransfer()
 	if n.now >= l.nextHeartbeat {
 		n.heartbeat()
 		n.retransmit()
 	}
 }
 
-// inContact counts the members that answered within the shortest time after
-// which a follower would suspect its leader, this node included.
-func (n *Node) inContact() int {
-	count := 0
+// inContact are the members that answered within the shortest time after which a
+// follower would suspect its leader, this node included.
+func (n *Node) inContact() (v votes) {
 	for i := range n.members.ids {
 		if n.answered(i) {
-			count++
+			v.add(i)
 		}
 	}
-	return count
+	return v
 }
 
 func (n *Node) answered(i int) bool {
@@ -256,6 +288,7 @@ func (n *Node) heartbeat() {
 	n.joinRound()
 	n.broadcast(Message{Kind: MsgHeartbeat, Ballot: l.ballot, Chosen: l.decided, ID: l.round})
 	l.notified = l.decided
+	n.prepareNew()
 }
 
 // retransmit repeats Accepts that were not answered for two heartbeats, to
@@ -282,7 +315,7 @@ func (n *Node) retransmit() {
 		stale = append(stale, e)
 	}
 	for i, id := range n.members.ids {
-		if len(stale) == 0 || i == n.members.self || !n.answered(i) {
+		if len(stale) == 0 || !n.members.other(i) || !n.answered(i) {
 			continue
 		}
 		if es := n.missing(i, stale); len(es) > 0 {

@@ -82,6 +82,9 @@ func (n *Node) markChosen(slot uint64) {
 	}
 	n.chosen = slot
 	n.fetch.see(slot)
+	if len(n.marks) > 0 {
+		n.noteChosen(slot)
+	}
 }
 
 // mayApply reports whether a chosen entry can be handed out. What is handed out
@@ -104,5 +107,8 @@ func (n *Node) handOut(rd *Ready) {
 			n.broken(7, "slot %d is handed out after %d, chosen through %d", e.Slot, n.handed, n.chosen)
 		}
 		n.handed = e.Slot
+		if len(e.Value) > 0 && e.Value[0] == ConfigMark {
+			n.showEntry(e, rd)
+		}
 	}
 }

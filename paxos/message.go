@@ -37,7 +37,8 @@ const (
 	// notice Chosen and the newest read round ID.
 	MsgHeartbeat
 	// MsgHeartbeatReply echoes Ballot and ID. Lo, Hi is the sender's highest
-	// durable range at Ballot as in MsgAccepted, 0, 0 for none.
+	// durable range at Ballot as in MsgAccepted, 0, 0 for none. While the members
+	// change, Settled is the prefix that the sender durably knows to be chosen.
 	MsgHeartbeatReply
 	// MsgReadConfirm asks whether Ballot still leads. ID is the read round.
 	MsgReadConfirm
@@ -54,10 +55,14 @@ const (
 	// not hold the entry in slot Lo, the Accept's Tip. Through Chosen it surely holds
 	// what the leader does.
 	MsgBehind
+	// MsgTransfer is the last word of a leader that hands over: the receiver holds
+	// all it proposed at Ballot, and should stand for election at once. The Prepares
+	// of that candidacy carry Ballot as their Promised.
+	MsgTransfer
 )
 
 var kindNames = [...]string{"", "PrePrepare", "PrePromise", "Prepare", "Promise", "Accept", "Accepted", "Reject", "Chosen",
-	"Heartbeat", "HeartbeatReply", "ReadConfirm", "ReadConfirmReply", "CatchUp", "CatchUpReply", "Behind"}
+	"Heartbeat", "HeartbeatReply", "ReadConfirm", "ReadConfirmReply", "CatchUp", "CatchUpReply", "Behind", "Transfer"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && k != 0 {
@@ -75,7 +80,8 @@ type Message struct {
 	From, To NodeID
 	// Ballot is the ballot that the message, or the message it answers, is about.
 	Ballot Ballot
-	// Promised is the ballot for which a MsgReject refuses.
+	// Promised is the ballot for which a MsgReject refuses; in a MsgPrepare it is that
+	// of the leader who gave up for the sender.
 	Promised Ballot
 	// Leader is the live leader for which a MsgReject refuses, 0 = none.
 	Leader NodeID
@@ -89,8 +95,8 @@ type Message struct {
 	Chosen uint64
 	// ID matches answers to questions (a read round, an attempt).
 	ID uint64
-	// Settled ends a prefix of chosen slots that the sender holds as a snapshot, and
-	// Data is that snapshot's.
+	// Settled ends a prefix of chosen slots that no crash takes from the sender; if it
+	// holds it as a snapshot, Data is that snapshot's.
 	Settled uint64
 	Data    []byte
 	// Done marks the last page of a MsgPromise.

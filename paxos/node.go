@@ -39,6 +39,15 @@ type Node struct {
 	cfg     Config
 	members members
 	rng     *rand.Rand
+	// configs are the configurations that may still be asked for, by slot; those from
+	// inUse on govern slots that are not chosen yet. What is known of them ends with
+	// those made at or below configBase and the chosen prefix.
+	configs    []*configuration
+	inUse      int
+	configBase uint64
+	maxID      NodeID   // ever seen in a configuration
+	marks      []uint64 // accepted slots that may change the members
+	shown      showing
 
 	role     Role
 	promised Ballot
@@ -74,11 +83,8 @@ func New(cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	m, err := newMembers(cfg.ID, cfg.Peers, cfg.Phase1Quorum, cfg.Phase2Quorum, cfg.Unsafe)
+	m, err := cfg.members()
 	if err != nil {
-		return nil, err
-	}
-	if err := cfg.Switches.Safe(len(m.ids), m.q1); err != nil && !cfg.Unsafe {
 		return nil, err
 	}
 	cfg.Applied = max(cfg.Applied, cfg.Snapshot.Slot)
@@ -89,6 +95,12 @@ func New(cfg Config) (*Node, error) {
 		chosen: max(cfg.HardState.Chosen, cfg.Applied), handed: cfg.Applied, applied: cfg.Applied,
 	}
 	n.snapshot, n.floor = cfg.Snapshot.Slot, cfg.Snapshot.Slot
+	if !cfg.Join {
+		n.configs = []*configuration{{Members: Members{Voters: m.ids, Data: cfg.Founders}, sealed: true}}
+	}
+	n.adoptConfigs(cfg.Snapshot.Data)
+	n.use()
+	n.show(cfg.Applied)
 	// A snapshot may have come from a peer; what the log still holds of its slots
 	// was then never known to be chosen here.
 	if cfg.HardState.Chosen < n.snapshot {
@@ -97,7 +109,7 @@ func New(cfg Config) (*Node, error) {
 	n.log.compact(n.snapshot, cfg.Snapshot.Ballot)
 	n.fetch.target = n.chosen
 	n.out.next, n.out.written = 1, cfg.HardState
-	n.out.durablePromise = cfg.HardState.Promised
+	n.out.durablePromise, n.out.durableChosen = cfg.HardState.Promised, n.chosen
 	if n.log.last < n.chosen {
 		return nil, fmt.Errorf("paxos: slot %d is known chosen, but the log ends at %d", n.chosen, n.log.last)
 	}
@@ -107,10 +119,30 @@ func New(cfg Config) (*Node, error) {
 	if n.keeps() && n.log.prefix(n.chosen) < n.log.last && !cfg.Unsafe {
 		return nil, fmt.Errorf("paxos: slot %d is missing, and the log goes on to %d: it was written with other switches", n.log.whole+1, n.log.last)
 	}
+	n.recoverConfigs()
 	n.acc.recover(n)
 	n.resetTimeout()
 	return n, n.log.err
 }
+
+// members checks the founders. Who joins stands alone so far.
+func (c *Config) members() (members, error) {
+	if c.Join {
+		return newMembers(c.ID, []NodeID{c.ID})
+	}
+	m, err := newMembers(c.ID, c.Peers)
+	if err != nil || c.Unsafe {
+		return m, err
+	}
+	q1, _, err := quorums(len(m.ids), c.Phase1Quorum, c.Phase2Quorum, false)
+	if err != nil {
+		return m, err
+	}
+	return m, c.Switches.Safe(len(m.ids), q1)
+}
+
+// alpha is the number of slots after which a configuration governs.
+func (c *Config) alpha() uint64 { return max(c.Alpha, uint64(c.Window)) }
 
 func (c *Config) validate() error {
 	switch {
@@ -120,6 +152,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("paxos: election ticks (%d) must exceed heartbeat ticks (%d), which are at least 1", c.ElectionTicks, c.HeartbeatTicks)
 	case c.Window < 1:
 		return fmt.Errorf("paxos: the window is %d; it must be at least 1", c.Window)
+	case c.Alpha != 0 && c.Alpha < uint64(c.Window):
+		return fmt.Errorf("paxos: alpha is %d; it must be at least the window, %d", c.Alpha, c.Window)
 	case c.MaxMessageBytes < 1:
 		return fmt.Errorf("paxos: max message bytes is %d; it must be at least 1", c.MaxMessageBytes)
 	}
@@ -137,7 +171,7 @@ func (n *Node) broken(rule int, format string, args ...any) {
 // error of Storage (see Err) is the end of the node.
 func (n *Node) Step(m Message) error {
 	from := n.members.index(m.From)
-	if from < 0 || from == n.members.self || m.To != n.cfg.ID {
+	if m.From == n.cfg.ID || m.To != n.cfg.ID || from < 0 && !n.stranger(&m) {
 		return fmt.Errorf("%w: %v from %d to %d", ErrNotPeer, m.Kind, m.From, m.To)
 	}
 	if n.log.err != nil {
@@ -167,7 +201,7 @@ func (n *Node) Step(m Message) error {
 		n.handleCatchUp(m)
 	case MsgCatchUpReply:
 		n.handleCatchUpReply(m)
-	case MsgPrepare, MsgAccept, MsgChosen, MsgHeartbeat, MsgReadConfirm:
+	case MsgPrepare, MsgAccept, MsgChosen, MsgHeartbeat, MsgReadConfirm, MsgTransfer:
 		// These only the owner of a ballot sends.
 		if m.Ballot.Node != m.From {
 			return fmt.Errorf("%w: %v at ballot %v from %d", ErrMalformed, m.Kind, m.Ballot, m.From)
@@ -190,8 +224,12 @@ func higher(m Message, limit uint64) bool {
 }
 
 func (n *Node) stepOwner(m Message) error {
-	if m.Kind == MsgPrepare {
+	switch m.Kind {
+	case MsgPrepare:
 		n.handlePrepare(m)
+		return n.log.err
+	case MsgTransfer:
+		n.handleTransfer(m)
 		return n.log.err
 	}
 	for i, e := range m.Entries {
@@ -211,8 +249,7 @@ func (n *Node) stepOwner(m Message) error {
 		}
 		n.acceptAll(m)
 	case MsgHeartbeat:
-		r := n.acc.durable.last()
-		n.send(Message{Kind: MsgHeartbeatReply, To: m.From, Ballot: m.Ballot, ID: m.ID, Lo: r.lo, Hi: r.hi, Chosen: n.chosen})
+		n.answerHeartbeat(m)
 	case MsgReadConfirm:
 		n.send(Message{Kind: MsgReadConfirmReply, To: m.From, Ballot: m.Ballot, ID: m.ID, Chosen: n.chosen})
 	}
@@ -233,6 +270,16 @@ func (n *Node) Tick() {
 		n.retryElection()
 	}
 	n.tickFetch()
+}
+
+// answerHeartbeat says what this node has from the leader.
+func (n *Node) answerHeartbeat(m Message) {
+	r := n.acc.durable.last()
+	a := Message{Kind: MsgHeartbeatReply, To: m.From, Ballot: m.Ballot, ID: m.ID, Lo: r.lo, Hi: r.hi, Chosen: n.chosen}
+	if n.boundary() != 0 {
+		a.Settled = n.out.durableChosen
+	}
+	n.send(a)
 }
 
 func (n *Node) see(b Ballot) {

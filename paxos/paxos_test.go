@@ -121,16 +121,13 @@ func mustBreak(t *testing.T, rule int, f func()) {
 
 func TestQuorums(t *testing.T) {
 	for size, want := range map[int]int{1: 1, 2: 2, 3: 2, 4: 3, 5: 3, 6: 4, 7: 4} {
-		m, err := newMembers(1, config(1, size).Peers, 0, 0, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.phase1() != want || m.phase2() != want || m.phase1()+m.phase2() <= size {
-			t.Errorf("%d members: quorums %d and %d; want %d", size, m.phase1(), m.phase2(), want)
+		c := newNode(t, config(1, size)).current()
+		if c.q1 != want || c.q2 != want || c.q1+c.q2 <= size || c.voters.count() != size {
+			t.Errorf("%d members: quorums %d and %d; want %d", size, c.q1, c.q2, want)
 		}
 	}
 	for _, bad := range [][]NodeID{{2, 3}, {1, 1, 2}, {0, 1}, {1, 1 << 16}, nil} {
-		if _, err := newMembers(1, bad, 0, 0, false); err == nil {
+		if _, err := newMembers(1, bad); err == nil {
 			t.Errorf("members %v: no error", bad)
 		}
 	}
@@ -283,7 +280,7 @@ func TestProposeRefusals(t *testing.T) {
 	}
 	elect(t, n)
 	for i := range 4 {
-		if _, err := n.Propose([]byte{byte(i)}); err != nil {
+		if _, err := n.Propose([]byte{byte('a' + i)}); err != nil {
 			t.Fatal(err)
 		}
 	}

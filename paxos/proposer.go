@@ -21,6 +21,8 @@ type candidacy struct {
 	best map[uint64]Entry
 	// highest is the highest slot in any report.
 	highest uint64
+	// mandate is the ballot of the leader who gave up for this candidate, if one did.
+	mandate Ballot
 }
 
 // Campaign starts an election now, as if the leader had been silent for too
@@ -30,18 +32,21 @@ func (n *Node) Campaign() {
 		return
 	}
 	n.becomeFollower(0)
+	if !n.current().voters.has(n.members.self) {
+		return // it learns
+	}
 	if !n.cfg.PrePrepare {
-		n.startCandidacy()
+		n.startCandidacy(Ballot{})
 		return
 	}
 	n.role = PreCandidate
 	n.attempt = attempt{id: n.attempt.id + 1, ballot: n.nextBallot()}
 	n.attempt.yes.add(n.members.self)
-	if n.attempt.yes.count() >= n.members.phase1() {
-		n.startCandidacy()
+	if n.current().elects(n.attempt.yes) {
+		n.startCandidacy(Ballot{})
 		return
 	}
-	n.broadcast(n.prePrepare())
+	n.retryElection()
 }
 
 // nextBallot is above every ballot that this node promised, used or heard of.
@@ -58,19 +63,19 @@ func (n *Node) handlePrePromise(from int, m Message) {
 		return
 	}
 	n.attempt.yes.add(from)
-	if n.attempt.yes.count() >= n.members.phase1() {
-		n.startCandidacy()
+	if n.current().elects(n.attempt.yes) {
+		n.startCandidacy(Ballot{})
 	}
 }
 
 // startCandidacy raises the ballot. Its Prepare leaves once the ballot is
 // durable here (rule 3).
-func (n *Node) startCandidacy() {
+func (n *Node) startCandidacy(mandate Ballot) {
 	n.setPromised(n.nextBallot())
 	n.role, n.leader, n.elapsed = Candidate, 0, 0
 	n.resetTimeout()
 	n.counters.Elections++
-	c := &candidacy{wanted: make([]uint64, len(n.members.ids)), best: map[uint64]Entry{}}
+	c := &candidacy{mandate: mandate, wanted: make([]uint64, len(n.members.ids)), best: map[uint64]Entry{}}
 	for i := range c.wanted {
 		c.wanted[i] = n.edge() + 1
 	}
@@ -81,10 +86,16 @@ func (n *Node) startCandidacy() {
 // prepareMissing asks everyone who owes a page for it.
 func (n *Node) prepareMissing() {
 	for i, id := range n.members.ids {
-		m := n.claim(Message{Kind: MsgPrepare, To: id, Ballot: n.promised, Lo: n.cand.wanted[i]})
-		if i != n.members.self && !n.cand.promises.has(i) && !n.waits(m) {
-			n.send(m)
+		if n.members.other(i) && !n.leaving(i) && !n.cand.promises.has(i) {
+			n.prepare(id, n.cand.wanted[i], n.cand.mandate)
 		}
+	}
+}
+
+// prepare asks for a page of a promise, unless the question waits for the disk.
+func (n *Node) prepare(to NodeID, lo uint64, mandate Ballot) {
+	if m := n.claim(Message{Kind: MsgPrepare, To: to, Ballot: n.promised, Promised: mandate, Lo: lo}); !n.waits(m) {
+		n.send(m)
 	}
 }
 
@@ -96,7 +107,7 @@ func (n *Node) retryElection() {
 	}
 	m := n.prePrepare()
 	for i, id := range n.members.ids {
-		if !n.attempt.yes.has(i) {
+		if n.members.other(i) && !n.leaving(i) && !n.attempt.yes.has(i) {
 			m.To = id
 			n.send(m)
 		}
@@ -116,6 +127,10 @@ func (n *Node) promiseSelf() {
 // handlePromise takes one page. A peer counts toward the quorum only with its
 // last page, all of them at this ballot (rule 5).
 func (n *Node) handlePromise(from int, m Message) {
+	if n.role == Leader {
+		n.handleLatePromise(from, m)
+		return
+	}
 	c := n.cand
 	if n.role != Candidate || m.Ballot != n.promised || c.promises.has(from) || m.Lo != c.wanted[from] {
 		return
@@ -149,7 +164,7 @@ func (n *Node) handlePromise(from int, m Message) {
 	c.wanted[from] = m.Hi
 	if !m.Done {
 		n.elapsed = 0 // many pages are progress, however long they take
-		n.send(n.claim(Message{Kind: MsgPrepare, To: m.From, Ballot: n.promised, Lo: m.Hi}))
+		n.send(n.claim(Message{Kind: MsgPrepare, To: m.From, Ballot: n.promised, Promised: c.mandate, Lo: m.Hi}))
 		return
 	}
 	n.promised1(from)
@@ -163,7 +178,7 @@ func (c *candidacy) forget(to uint64) {
 // promised1 counts a complete promise.
 func (n *Node) promised1(from int) {
 	n.cand.promises.add(from)
-	if n.cand.promises.count() >= n.members.phase1() {
+	if n.current().elects(n.cand.promises) {
 		n.becomeLeader()
 	}
 }
@@ -192,7 +207,7 @@ func (n *Node) handleReject(from int, m Message) {
 		if m.ID != n.attempt.id || m.Ballot != n.attempt.ballot {
 			return
 		}
-		if n.attempt.no.add(from); len(n.members.ids)-n.attempt.no.count() >= n.members.phase1() {
+		if n.attempt.no.add(from); !n.current().hopeless(n.attempt.no) {
 			return
 		}
 		n.counters.Rejections++
@@ -201,7 +216,7 @@ func (n *Node) handleReject(from int, m Message) {
 			return
 		}
 		if !n.below(n.promised, m.Promised) {
-			if n.cand.no.add(from); len(n.members.ids)-n.cand.no.count() >= n.members.phase1() {
+			if n.cand.no.add(from); !n.current().hopeless(n.cand.no) {
 				return
 			}
 		}

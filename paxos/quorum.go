@@ -7,18 +7,18 @@ import (
 	"slices"
 )
 
-// members are the nodes of the cluster in ascending order; a member's position
-// is its bit in votes.
+// members are all nodes of the configurations in use, and this one. A member's
+// place is its bit in votes; 0 is a free one.
 type members struct {
-	ids    []NodeID
-	self   int
-	q1, q2 int
+	ids  []NodeID
+	self int
 }
 
 // maxMembers is the width of votes.
 const maxMembers = 64
 
-func newMembers(self NodeID, ids []NodeID, q1, q2 int, unsafe bool) (members, error) {
+// newMembers gives the founders their places in ascending order.
+func newMembers(self NodeID, ids []NodeID) (members, error) {
 	m := members{ids: slices.Clone(ids)}
 	slices.Sort(m.ids)
 	if len(slices.Compact(slices.Clone(m.ids))) != len(m.ids) {
@@ -35,18 +35,38 @@ func newMembers(self NodeID, ids []NodeID, q1, q2 int, unsafe bool) (members, er
 	if m.self = m.index(self); m.self < 0 {
 		return m, fmt.Errorf("paxos: node %d is not among its peers", self)
 	}
-	var err error
-	m.q1, m.q2, err = quorums(len(m.ids), q1, q2, unsafe)
-	return m, err
+	return m, nil
 }
 
-// index returns the position of id, or -1.
+// index returns the place of id, or -1.
 func (m *members) index(id NodeID) int { return slices.Index(m.ids, id) }
 
-// phase1 and phase2 are the sizes of the two quorums: those who elect, and those
-// who choose. All that Paxos asks of them is that they intersect.
-func (m *members) phase1() int { return m.q1 }
-func (m *members) phase2() int { return m.q2 }
+// place returns the place of id, a free one if it has none yet.
+func (m *members) place(id NodeID) int {
+	if i := m.index(id); i >= 0 {
+		return i
+	}
+	i := m.index(0)
+	if i < 0 {
+		i = len(m.ids)
+		m.ids = append(m.ids, 0)
+	}
+	m.ids[i] = id
+	return i
+}
+
+// other reports whether there is a member at i that is not this node.
+func (m *members) other(i int) bool { return i != m.self && m.ids[i] != 0 }
+
+// alone reports whether there are no others.
+func (m *members) alone() bool {
+	for i := range m.ids {
+		if m.other(i) {
+			return false
+		}
+	}
+	return true
+}
 
 // quorums returns the sizes of the quorums of n members, given what was asked
 // for (0 = a majority), or why they would not do (rule 18).
@@ -70,6 +90,7 @@ func quorums(n, q1, q2 int, unsafe bool) (int, int, error) {
 type votes uint64
 
 func (v *votes) add(i int)     { *v |= 1 << i }
+func (v *votes) remove(i int)  { *v &^= 1 << i }
 func (v votes) has(i int) bool { return v&(1<<i) != 0 }
 func (v votes) count() int     { return bits.OnesCount64(uint64(v)) }
 

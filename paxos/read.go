@@ -34,7 +34,7 @@ func (n *Node) ReadIndex(id uint64) error {
 	l.reads = append(l.reads, pendingRead{id: id, slot: max(l.decided, l.barrier)})
 	if l.roundOpen || l.confirmed == l.round {
 		n.joinRound()
-		l.roundOpen = len(n.members.ids) > 1
+		l.roundOpen = !n.members.alone()
 	}
 	n.releaseReads()
 	return nil
@@ -78,11 +78,11 @@ func (n *Node) confirmRound(i int, round uint64) {
 		return
 	}
 	l.acked[i] = round
-	l.confirmed = reached(l.acked, n.members.phase2())
+	l.confirmed = n.current().reached(l.acked)
 	n.releaseReads()
 	if l.confirmed == l.round && len(l.reads) > 0 && l.reads[len(l.reads)-1].round == 0 {
 		n.joinRound()
-		l.roundOpen = len(n.members.ids) > 1
+		l.roundOpen = !n.members.alone()
 	}
 }
 
@@ -92,7 +92,7 @@ func (n *Node) releaseReads() {
 	l := n.lead
 	done := 0
 	for _, r := range l.reads {
-		if r.round == 0 || r.round > l.confirmed || n.chosen < l.barrier {
+		if r.round == 0 || n.chosen < l.barrier || !n.confirmed(max(r.slot, l.barrier)+1, r.round) {
 			break
 		}
 		done++
@@ -101,6 +101,13 @@ func (n *Node) releaseReads() {
 	if l.reads = l.reads[done:]; len(l.reads) == 0 {
 		l.reads = nil
 	}
+}
+
+// confirmed reports whether the round shows that nobody else has chosen anything
+// in slot when the round began: those who would have to promise for that, and to
+// confirm, are the slot's own members.
+func (n *Node) confirmed(slot, round uint64) bool {
+	return slot < n.lead.limit && n.governing(slot).reached(n.lead.acked) >= round
 }
 
 // refuseReads answers what can no longer be confirmed.

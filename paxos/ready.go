@@ -16,12 +16,14 @@ type outbox struct {
 	unsettled      int       // entries in pending
 	written        HardState // as handed out last
 	durablePromise Ballot
+	durableChosen  uint64
 }
 
 // pendingToken is handed out and not yet durable.
 type pendingToken struct {
 	token    uint64
 	promised Ballot
+	chosen   uint64
 	entries  []Entry
 }
 
@@ -51,7 +53,7 @@ func (n *Node) waits(m Message) bool {
 // broadcast sends m to all others.
 func (n *Node) broadcast(m Message) {
 	for i, id := range n.members.ids {
-		if i != n.members.self {
+		if n.members.other(i) {
 			m.To = id
 			n.send(m)
 		}
@@ -68,7 +70,15 @@ func (n *Node) diskBehind() bool {
 // mustPersist reports whether something new has to reach the disk. A newer
 // Chosen alone is no reason: it rides along.
 func (n *Node) mustPersist() bool {
-	return len(n.log.dirty) > 0 || n.promised != n.out.written.Promised || n.out.install != nil || n.out.truncate != 0
+	return len(n.log.dirty) > 0 || n.promised != n.out.written.Promised || n.out.install != nil || n.out.truncate != 0 ||
+		n.mustSettle()
+}
+
+// mustSettle reports whether the disk should learn that all slots of the
+// configuration being left are chosen.
+func (n *Node) mustSettle() bool {
+	b := n.boundary()
+	return b != 0 && b <= n.chosen && n.out.written.Chosen < b
 }
 
 // HasReady reports whether Ready would return anything.
@@ -78,7 +88,7 @@ func (n *Node) HasReady() bool {
 	}
 	return len(n.out.now) > 0 || n.mustPersist() || len(n.out.reads) > 0 ||
 		len(n.out.after) > 0 && len(n.out.pending) == 0 ||
-		len(n.acc.again) > 0 || n.mayApply() || n.out.fetch.From != 0 ||
+		len(n.acc.again) > 0 || n.mayApply() || n.out.fetch.From != 0 || n.shown.tell ||
 		n.lead != nil && (n.lead.roundOpen || n.noticeDue())
 }
 
@@ -103,6 +113,7 @@ func (n *Node) Ready() Ready {
 	rd.Reads, n.out.reads = n.out.reads, nil
 	rd.Install, n.out.install = n.out.install, nil
 	rd.Fetch, n.out.fetch = n.out.fetch, Fetch{}
+	n.tellMembers(&rd)
 	n.handOut(&rd)
 	if n.log.err != nil {
 		return Ready{}
@@ -124,7 +135,7 @@ func (n *Node) persist(rd *Ready) {
 		rd.HardState = &hs
 		n.out.written = hs
 	}
-	n.out.pending = append(n.out.pending, pendingToken{rd.Token, n.promised, rd.Entries})
+	n.out.pending = append(n.out.pending, pendingToken{rd.Token, n.promised, n.chosen, rd.Entries})
 	n.out.unsettled += len(rd.Entries)
 	n.acknowledge(rd.Entries)
 }
@@ -138,7 +149,7 @@ func (n *Node) Persisted(token uint64) {
 		}
 		done++
 		n.out.unsettled -= len(p.entries)
-		n.out.durablePromise = p.promised
+		n.out.durablePromise, n.out.durableChosen = p.promised, p.chosen
 		for _, e := range p.entries {
 			n.settle(e.Slot, p.token)
 		}

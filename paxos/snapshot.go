@@ -1,5 +1,7 @@
 package paxos
 
+import "slices"
+
 // A node's log begins above its compaction point; what is below, its snapshot
 // holds. floor is the highest slot through which any node said to have compacted
 // its log: everything up to it is chosen, whether this node has it or not.
@@ -16,7 +18,7 @@ func (n *Node) settled(lo uint64, r *Message) uint64 {
 
 // seeFloor learns that every slot through slot is chosen.
 func (n *Node) seeFloor(slot uint64, data []byte) {
-	if slot <= n.floor {
+	if slot = max(slot, n.adoptConfigs(data)); slot <= n.floor {
 		return
 	}
 	n.floor = slot
@@ -47,10 +49,6 @@ func (n *Node) edge() uint64 {
 	return max(n.chosen, n.floor)
 }
 
-// SnapshotData returns what a snapshot through slot, which was handed out, must
-// carry of this node's.
-func (n *Node) SnapshotData(slot uint64) []byte { return nil }
-
 // Compact tells that a snapshot is durable, and that the log will drop every slot
 // through to, which is not above it. None of them may be written any more.
 func (n *Node) Compact(to uint64, s Snapshot) {
@@ -58,6 +56,7 @@ func (n *Node) Compact(to uint64, s Snapshot) {
 		n.broken(5, "compaction through %d with a snapshot through %d and %d applied", to, s.Slot, n.applied)
 	}
 	n.snapshot = max(n.snapshot, s.Slot)
+	n.forgetConfigs()
 	base := s.Ballot
 	if e, ok := n.log.get(to); ok {
 		base = e.Ballot
@@ -98,6 +97,10 @@ func (n *Node) Fetched(s Snapshot) {
 	n.chosen, n.handed, n.snapshot = s.Slot, s.Slot, s.Slot
 	n.compactLog(s.Slot, s.Ballot)
 	n.out.install = &s
+	n.forgetConfigs()
+	n.marks = slices.DeleteFunc(n.marks, func(slot uint64) bool { return slot <= s.Slot })
+	n.show(s.Slot)
+	n.shown.tell = true
 	n.advance()
 }
 

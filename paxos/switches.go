@@ -195,7 +195,7 @@ func (n *Node) noticeOn(k Kind) uint64 {
 // under load notices ride on Accepts only.
 func (n *Node) noticeDue() bool {
 	l := n.lead
-	if l.decided <= l.notified || len(n.members.ids) == 1 {
+	if l.decided <= l.notified || n.members.alone() {
 		return false
 	}
 	switch n.cfg.Switches.Notice {

@@ -77,8 +77,17 @@ type Fetch struct {
 
 // Config is what a Node needs. All times are in ticks.
 type Config struct {
-	ID    NodeID
-	Peers []NodeID // all members, ID included
+	ID NodeID
+	// Peers are the founders, ID included: who votes before the first change of the
+	// members. Founders is the caller's data of that configuration.
+	Peers    []NodeID
+	Founders []byte
+	// Join: the cluster is there already. Peers are then whom to ask, until the log or
+	// a snapshot tells who the members are; so long this node neither votes nor leads.
+	Join bool
+	// Alpha is how many slots after its entry a configuration governs; 0 is Window,
+	// the least. All nodes have the same, over the cluster's whole life.
+	Alpha uint64
 	// HardState and Storage are what the last incarnation left on disk.
 	HardState HardState
 	Storage   Storage
@@ -140,6 +149,8 @@ type Ready struct {
 	// that outlives a crash must not be ahead of this node's own log. At most 4
 	// windows of them are out before Applied is called.
 	Apply []Entry
+	// Members tells of changes of the members, in the order of Apply.
+	Members []MembersChange
 	// Reads are confirmed: the caller may answer them once Applied >= Slot.
 	Reads []Read
 	// Fetch, unless From is 0, asks for a snapshot; a later one replaces it. The

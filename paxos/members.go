@@ -1,0 +1,390 @@
+package paxos
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Members change through the log (rule 16). An entry with a configuration, chosen
+// in slot s, governs the slots from s + Alpha on; as nothing is proposed Alpha slots
+// past what is chosen, its proposer knows by then. While the old members may still
+// be needed - until a phase-2 quorum of the new ones durably knows everything below
+// to be chosen - both are there; then the leader seals the change with a second
+// entry, which ends the old configuration, and lets the next change begin.
+
+// ConfigMark is the first byte of values that change the members. No other value
+// may begin with it.
+const ConfigMark = 2
+
+const (
+	configKind = 1
+	sealKind   = 2
+)
+
+// Members is a configuration: who votes, and who only learns.
+type Members struct {
+	Voters, Learners []NodeID
+	// Data is the caller's own (addresses, say).
+	Data []byte
+}
+
+// MembersChange tells of a configuration on its way, in the order of the slots.
+type MembersChange struct {
+	// Slot holds the entry that says so; Made is the one that made the
+	// configuration.
+	Slot, Made uint64
+	Members    Members
+	// Before is the configuration that is being left, until the change is sealed.
+	// Its members must be reached so long.
+	Before *Members
+}
+
+// configuration is what is known of one, by the slot of its entry.
+type configuration struct {
+	Members
+	slot   uint64 // 0: the founders'
+	from   uint64 // the first slot that it governs
+	seal   uint64 // the slot of the entry that sealed it, 0 = none yet
+	sealed bool
+	// voters and both quorums are set while the configuration is in use.
+	voters votes
+	q1, q2 int
+}
+
+func (c *configuration) elects(v votes) bool  { return (v & c.voters).count() >= c.q1 }
+func (c *configuration) chooses(v votes) bool { return (v & c.voters).count() >= c.q2 }
+
+// hopeless reports whether with these refusals no phase-1 quorum is left.
+func (c *configuration) hopeless(no votes) bool { return (c.voters &^ no).count() < c.q1 }
+
+// reached returns the highest number that a phase-2 quorum has reached; marks
+// holds one a member.
+func (c *configuration) reached(marks []uint64) uint64 {
+	var room [maxMembers]uint64
+	own := room[:0]
+	for i, m := range marks {
+		if c.voters.has(i) {
+			own = append(own, m)
+		}
+	}
+	if len(own) < c.q2 {
+		return 0
+	}
+	return reached(own, c.q2)
+}
+
+// governing returns the configuration of slot, which is above what is chosen by at
+// most Alpha. Who has joined and knows of none gets one without members.
+func (n *Node) governing(slot uint64) *configuration {
+	for i := len(n.configs) - 1; i >= 0; i-- {
+		if c := n.configs[i]; c.from <= slot {
+			return c
+		}
+	}
+	return &configuration{q1: 1, q2: 1}
+}
+
+// current governs the first slot that is not known to be chosen.
+func (n *Node) current() *configuration { return n.governing(n.edge() + 1) }
+
+// newest is the configuration chosen last, nil if none is known.
+func (n *Node) newest() *configuration {
+	if len(n.configs) == 0 {
+		return nil
+	}
+	return n.configs[len(n.configs)-1]
+}
+
+// boundary is the last slot of the configuration that is being left, 0 if none is.
+func (n *Node) boundary() uint64 {
+	if c := n.newest(); c != nil && !c.sealed {
+		return c.from - 1
+	}
+	return 0
+}
+
+// retired reports whether this node was a member and is none any more.
+func (n *Node) retired() bool {
+	return len(n.configs) > 0 && n.cfg.ID <= n.maxID && !slices.ContainsFunc(n.configs[n.inUse:], func(c *configuration) bool { return c.has(n.cfg.ID) })
+}
+
+func (m *Members) has(id NodeID) bool {
+	return slices.Contains(m.Voters, id) || slices.Contains(m.Learners, id)
+}
+
+// leaving reports whether the node at i votes on no slot that is still open.
+func (n *Node) leaving(i int) bool {
+	edge := n.edge()
+	for k := len(n.configs) - 1; k >= n.inUse; k-- {
+		if n.configs[k].voters.has(i) {
+			return false
+		}
+		if n.configs[k].from <= edge+1 {
+			break
+		}
+	}
+	return n.newest() != nil
+}
+
+// use gives every node of the configurations in use a place, and takes it from
+// the others. Those in use are the newest sealed one, and the one after.
+func (n *Node) use() {
+	n.inUse = 0
+	for i, c := range n.configs {
+		if c.sealed {
+			n.inUse = i
+		}
+	}
+	m := &n.members
+	for i, id := range m.ids {
+		if i != m.self && id != 0 && !slices.ContainsFunc(n.configs[n.inUse:], func(c *configuration) bool { return c.has(id) }) {
+			m.ids[i] = 0
+			n.forgetVotes(i)
+		}
+	}
+	for _, c := range n.configs[n.inUse:] {
+		c.voters = 0
+		for _, id := range c.Voters {
+			c.voters.add(m.place(id))
+			n.maxID = max(n.maxID, id)
+		}
+		for _, id := range c.Learners {
+			m.place(id)
+			n.maxID = max(n.maxID, id)
+		}
+		c.q1, c.q2, _ = quorums(len(c.Voters), n.cfg.Phase1Quorum, n.cfg.Phase2Quorum, true)
+	}
+	n.growVotes()
+}
+
+// forgetVotes clears what is known of the node at i, whose place another may get.
+func (n *Node) forgetVotes(i int) {
+	n.attempt.yes.remove(i)
+	n.attempt.no.remove(i)
+	if c := n.cand; c != nil {
+		c.promises.remove(i)
+		c.no.remove(i)
+		c.wanted[i] = 0
+	}
+	if l := n.lead; l != nil {
+		l.promises.remove(i)
+		l.wanted[i], l.matched[i], l.acked[i], l.settled[i], l.contact[i] = 0, 0, 0, 0, n.now
+		for k := range l.flight {
+			l.flight[k].votes.remove(i)
+		}
+		if l.streams != nil {
+			l.streams[i] = stream{}
+		}
+	}
+}
+
+// growVotes makes room for new members. They owe a promise from the first slot on
+// that was not proposed without them.
+func (n *Node) growVotes() {
+	count := len(n.members.ids)
+	if c := n.cand; c != nil {
+		for len(c.wanted) < count {
+			c.wanted = append(c.wanted, 0)
+		}
+		for i := range c.wanted {
+			if c.wanted[i] == 0 {
+				c.wanted[i] = n.edge() + 1
+			}
+		}
+	}
+	l := n.lead
+	if l == nil {
+		return
+	}
+	for _, marks := range []*[]uint64{&l.wanted, &l.matched, &l.acked, &l.settled, &l.contact} {
+		for len(*marks) < count {
+			*marks = append(*marks, 0)
+		}
+	}
+	for i := range l.wanted {
+		if l.wanted[i] == 0 {
+			l.wanted[i], l.contact[i] = l.next, n.now
+			if l.streams != nil {
+				for len(l.streams) < count {
+					l.streams = append(l.streams, stream{})
+				}
+				l.streams[i] = stream{sent: l.next - 1, from: l.next - 1, since: n.now}
+			}
+		}
+	}
+}
+
+// noteChosen looks at an entry that has become chosen, if it changes the members.
+func (n *Node) noteChosen(slot uint64) {
+	i := slices.Index(n.marks, slot)
+	if i < 0 {
+		return
+	}
+	n.marks = slices.Delete(n.marks, i, i+1)
+	e, _ := n.log.get(slot)
+	m, made, ok := decodeConfig(e.Value)
+	if !ok || slot <= n.configBase {
+		return // replaced by another value, or known already
+	}
+	last := n.newest()
+	switch {
+	case made != 0 && last != nil && last.slot == made && !last.sealed:
+		last.seal, last.sealed = slot, true
+	case made != 0:
+		return // a copy
+	case last != nil && !last.sealed:
+		n.broken(16, "slot %d changes the members while the change in slot %d is under way", slot, last.slot)
+	default:
+		n.configs = append(n.configs, &configuration{Members: m, slot: slot, from: slot + n.cfg.alpha()})
+	}
+	n.use()
+	n.extendLead()
+}
+
+// mark notes that slot may change the members once it is chosen.
+func (n *Node) mark(e Entry) {
+	if len(e.Value) > 0 && e.Value[0] == ConfigMark && !slices.Contains(n.marks, e.Slot) {
+		n.marks = append(n.marks, e.Slot)
+	}
+}
+
+// settleMembers seals a change once nothing depends on the old members any more:
+// a phase-2 quorum of the new ones has everything chosen below on its disks, and
+// knows it. So long the leader fills the slots below with no-ops.
+func (n *Node) settleMembers() {
+	l, c := n.lead, n.newest()
+	if c == nil || c.sealed || l.next <= l.barrier {
+		return
+	}
+	for l.next < c.from && n.hasRoom() {
+		n.proposeNext(nil)
+	}
+	if n.chosen+1 < c.from || l.next < c.from || l.sealing || !n.hasRoom() {
+		return
+	}
+	l.settled[n.members.self] = n.out.durableChosen
+	if c.reached(l.settled)+1 >= c.from {
+		l.sealing = true
+		n.proposeNext(encodeSeal(c.slot))
+	}
+}
+
+// ErrChange is wrapped by the errors of ProposeMembers about what was asked for.
+var ErrChange = errors.New("paxos: no such change of the members")
+
+// ProposeMembers proposes a configuration. Like a value it may be lost; Ready.Members
+// tells when it is in effect. A change during another one is refused.
+func (n *Node) ProposeMembers(m Members) (slot uint64, err error) {
+	if n.log.err != nil {
+		return 0, n.log.err
+	}
+	if n.role != Leader {
+		return 0, ErrNotLeader
+	}
+	l, last := n.lead, n.newest()
+	if last == nil || !last.sealed || len(n.marks) > 0 || l.next <= l.barrier || l.transfer.to != 0 || !n.hasRoom() || n.chosen < n.floor {
+		return 0, ErrWindowFull
+	}
+	if err := n.mayChange(m); err != nil {
+		return 0, err
+	}
+	return n.proposeNext(encodeMembers(m)), nil
+}
+
+func (n *Node) mayChange(m Members) error {
+	all := slices.Concat(m.Voters, m.Learners)
+	slices.Sort(all)
+	last := n.newest()
+	switch {
+	case n.keeps():
+		return fmt.Errorf("%w: with old slots kept the members do not change", ErrChange)
+	case len(m.Voters) == 0:
+		return fmt.Errorf("%w: nobody votes", ErrChange)
+	case len(slices.Compact(slices.Clone(all))) != len(all):
+		return fmt.Errorf("%w: a member is listed twice", ErrChange)
+	case len(all)+len(last.Voters)+len(last.Learners) > maxMembers:
+		return fmt.Errorf("%w: too many members", ErrChange)
+	}
+	for _, id := range all {
+		if id == 0 || id > 0xffff || id <= n.maxID && !last.has(id) {
+			return fmt.Errorf("%w: node %d: a new id is above every one that was ever used, %d, and at most 65535", ErrChange, id, n.maxID)
+		}
+	}
+	q1, _, err := quorums(len(m.Voters), n.cfg.Phase1Quorum, n.cfg.Phase2Quorum, n.cfg.Unsafe)
+	if err == nil && !n.cfg.Unsafe {
+		err = n.cfg.Switches.Safe(len(m.Voters), q1)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrChange, err)
+	}
+	return nil
+}
+
+func encodeMembers(m Members) []byte {
+	b := []byte{ConfigMark, configKind}
+	for _, ids := range [][]NodeID{m.Voters, m.Learners} {
+		b = binary.AppendUvarint(b, uint64(len(ids)))
+		for _, id := range ids {
+			b = binary.AppendUvarint(b, uint64(id))
+		}
+	}
+	return append(b, m.Data...)
+}
+
+func encodeSeal(made uint64) []byte {
+	return binary.AppendUvarint([]byte{ConfigMark, sealKind}, made+1)
+}
+
+// decodeConfig reads what encodeMembers or encodeSeal wrote; made is 0 for the
+// former. (Founders are never sealed: made is at least 1 for a seal.)
+func decodeConfig(b []byte) (m Members, made uint64, ok bool) {
+	if len(b) < 2 || b[0] != ConfigMark {
+		return m, 0, false
+	}
+	r := uvarints{rest: b[2:]}
+	switch b[1] {
+	case sealKind:
+		made = r.next() - 1
+		return m, made, !r.bad && made != 0 && made != math.MaxUint64
+	case configKind:
+		m.Voters, m.Learners = r.ids(), r.ids()
+		m.Data = r.rest
+		return m, 0, !r.bad
+	}
+	return m, 0, false
+}
+
+// uvarints reads numbers; after a fault it is bad and gives zeros.
+type uvarints struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *uvarints) next() uint64 {
+	v, k := binary.Uvarint(r.rest)
+	if k <= 0 {
+		r.bad, k = true, len(r.rest)
+	}
+	r.rest = r.rest[k:]
+	return v
+}
+
+func (r *uvarints) ids() (ids []NodeID) {
+	for k := r.next(); k > 0 && !r.bad; k-- {
+		ids = append(ids, NodeID(r.next()))
+	}
+	return ids
+}
+
+func (r *uvarints) bytes() []byte {
+	k := r.next()
+	if k > uint64(len(r.rest)) {
+		r.bad, k = true, 0
+	}
+	v := r.rest[:k:k]
+	r.rest = r.rest[k:]
+	return v
+}
