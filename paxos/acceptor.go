@@ -77,7 +77,7 @@ func (n *Node) handlePrepare(m Message) {
 		n.setPromised(m.Ballot)
 		n.becomeFollower(0)
 	}
-	if n.leader == m.From {
+	if n.leader == m.From && !m.Done {
 		return // it leads already: a copy of an old Prepare
 	}
 	if n.waits(Message{Kind: MsgPromise, To: m.From, Ballot: m.Ballot, Lo: m.Lo}) {

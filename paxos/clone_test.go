@@ -11,10 +11,10 @@ import (
 // encodes, or leaves out with a reason. Who adds a field must decide both.
 func TestCloneKnowsEveryField(t *testing.T) {
 	known := map[reflect.Type]string{
-		// Left out: cfg, members, inUse, maxID (of the configurations), shown (of what was
+		// Left out: cfg, members, inUse (of the configurations), shown (of what was
 		// handed out), rng, elapsed, timeout, backoffs
 		// (election timers), now (only differences count), counters.
-		reflect.TypeFor[Node](): "cfg members rng configs inUse configBase maxID marks shown role promised leader highest log acc chosen handed applied snapshot floor notice fetch " +
+		reflect.TypeFor[Node](): "cfg members rng configs inUse configBase marks shown role promised leader highest log acc chosen handed applied snapshot floor notice fetch " +
 			"attempt cand lead now elapsed timeout backoffs out counters",
 		// Left out: settled, settledBytes, keep (what is remembered), whole (derived),
 		// err (exploration ends there).

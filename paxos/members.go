@@ -27,6 +27,8 @@ const (
 // Members is a configuration: who votes, and who only learns.
 type Members struct {
 	Voters, Learners []NodeID
+	// MaxID is the highest id that was ever a member; ProposeMembers sets it.
+	MaxID NodeID
 	// Data is the caller's own (addresses, say).
 	Data []byte
 }
@@ -108,7 +110,15 @@ func (n *Node) boundary() uint64 {
 
 // retired reports whether this node was a member and is none any more.
 func (n *Node) retired() bool {
-	return len(n.configs) > 0 && n.cfg.ID <= n.maxID && !slices.ContainsFunc(n.configs[n.inUse:], func(c *configuration) bool { return c.has(n.cfg.ID) })
+	return len(n.configs) > 0 && n.cfg.ID <= n.maxID() && !slices.ContainsFunc(n.configs[n.inUse:], func(c *configuration) bool { return c.has(n.cfg.ID) })
+}
+
+// maxID is the highest id that was ever a member, as far as this node knows.
+func (n *Node) maxID() NodeID {
+	if c := n.newest(); c != nil {
+		return c.MaxID
+	}
+	return 0
 }
 
 func (m *Members) has(id NodeID) bool {
@@ -149,11 +159,9 @@ func (n *Node) use() {
 		c.voters = 0
 		for _, id := range c.Voters {
 			c.voters.add(m.place(id))
-			n.maxID = max(n.maxID, id)
 		}
 		for _, id := range c.Learners {
 			m.place(id)
-			n.maxID = max(n.maxID, id)
 		}
 		c.q1, c.q2, _ = quorums(len(c.Voters), n.cfg.Phase1Quorum, n.cfg.Phase2Quorum, true)
 	}
@@ -236,7 +244,9 @@ func (n *Node) noteChosen(slot uint64) {
 	case made != 0:
 		return // a copy
 	case last != nil && !last.sealed:
-		n.broken(16, "slot %d changes the members while the change in slot %d is under way", slot, last.slot)
+		// Void, for every node alike: a proposal of a leader who did not know of the
+		// change before it, that a later leader found again.
+		return
 	default:
 		n.configs = append(n.configs, &configuration{Members: m, slot: slot, from: slot + n.cfg.alpha()})
 	}
@@ -291,6 +301,7 @@ func (n *Node) ProposeMembers(m Members) (slot uint64, err error) {
 	if err := n.mayChange(m); err != nil {
 		return 0, err
 	}
+	m.MaxID = max(last.MaxID, slices.Max(slices.Concat(m.Voters, m.Learners)))
 	return n.proposeNext(encodeMembers(m)), nil
 }
 
@@ -309,8 +320,8 @@ func (n *Node) mayChange(m Members) error {
 		return fmt.Errorf("%w: too many members", ErrChange)
 	}
 	for _, id := range all {
-		if id == 0 || id > 0xffff || id <= n.maxID && !last.has(id) {
-			return fmt.Errorf("%w: node %d: a new id is above every one that was ever used, %d, and at most 65535", ErrChange, id, n.maxID)
+		if id == 0 || id > 0xffff || id <= last.MaxID && !last.has(id) {
+			return fmt.Errorf("%w: node %d: a new id is above every one that was ever used, %d, and at most 65535", ErrChange, id, last.MaxID)
 		}
 	}
 	q1, _, err := quorums(len(m.Voters), n.cfg.Phase1Quorum, n.cfg.Phase2Quorum, n.cfg.Unsafe)
@@ -323,6 +334,10 @@ func (n *Node) mayChange(m Members) error {
 	return nil
 }
 
+// ReadChange says what a value does to the members: it makes a configuration, or
+// seals the one made by the entry in slot sealed.
+func ReadChange(value []byte) (m Members, sealed uint64, ok bool) { return decodeConfig(value) }
+
 func encodeMembers(m Members) []byte {
 	b := []byte{ConfigMark, configKind}
 	for _, ids := range [][]NodeID{m.Voters, m.Learners} {
@@ -331,6 +346,7 @@ func encodeMembers(m Members) []byte {
 			b = binary.AppendUvarint(b, uint64(id))
 		}
 	}
+	b = binary.AppendUvarint(b, uint64(m.MaxID))
 	return append(b, m.Data...)
 }
 
@@ -350,7 +366,7 @@ func decodeConfig(b []byte) (m Members, made uint64, ok bool) {
 		made = r.next() - 1
 		return m, made, !r.bad && made != 0 && made != math.MaxUint64
 	case configKind:
-		m.Voters, m.Learners = r.ids(), r.ids()
+		m.Voters, m.Learners, m.MaxID = r.ids(), r.ids(), NodeID(r.next())
 		m.Data = r.rest
 		return m, 0, !r.bad
 	}

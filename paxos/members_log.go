@@ -34,7 +34,7 @@ func (n *Node) SnapshotData(slot uint64) []byte {
 		b = binary.AppendUvarint(b, uint64(len(value)))
 		b = append(b, value...)
 	}
-	return binary.AppendUvarint(b, uint64(n.maxID))
+	return b
 }
 
 // sealedBy reports whether the entry that seals c is at or below slot.
@@ -57,14 +57,13 @@ func (n *Node) adoptConfigs(data []byte) (base uint64) {
 		r.bad = r.bad || !ok
 		cs = append(cs, c)
 	}
-	maxID := NodeID(r.next())
 	if r.bad || len(r.rest) > 0 {
 		return 0 // there is none, or nobody of this package wrote it
 	}
 	if base <= n.configBase || base <= n.chosen && n.newest() != nil && base != n.cfg.Snapshot.Slot {
 		return base
 	}
-	n.configs, n.configBase, n.maxID = cs, base, max(n.maxID, maxID)
+	n.configs, n.configBase = cs, base
 	n.use()
 	n.extendLead()
 	return base
@@ -162,7 +161,7 @@ func (n *Node) Members() MembersChange {
 // stranger reports whether m may come from a member of a configuration that this
 // node does not know yet: ids rise. Whoever was removed is none.
 func (n *Node) stranger(m *Message) bool {
-	if m.From <= n.maxID {
+	if m.From <= n.maxID() {
 		return false
 	}
 	switch m.Kind {

@@ -14,7 +14,8 @@ const (
 	// MsgReject.
 	MsgPrePromise
 	// MsgPrepare asks for a promise at Ballot and for what was accepted in the
-	// slots from Lo on. The same message asks for the next page.
+	// slots from Lo on. The same message asks for the next page. Done says that the
+	// sender leads already, and asks for the sake of another configuration.
 	MsgPrepare
 	// MsgPromise reports every slot accepted in [Lo, Hi). Done says that nothing
 	// was accepted at or above Hi. Entries at or below Chosen are chosen. If Settled

@@ -45,7 +45,6 @@ type Node struct {
 	configs    []*configuration
 	inUse      int
 	configBase uint64
-	maxID      NodeID   // ever seen in a configuration
 	marks      []uint64 // accepted slots that may change the members
 	shown      showing
 
@@ -96,7 +95,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.snapshot, n.floor = cfg.Snapshot.Slot, cfg.Snapshot.Slot
 	if !cfg.Join {
-		n.configs = []*configuration{{Members: Members{Voters: m.ids, Data: cfg.Founders}, sealed: true}}
+		n.configs = []*configuration{{Members: Members{Voters: slices.Clone(m.ids), MaxID: slices.Max(m.ids), Data: cfg.Founders}, sealed: true}}
 	}
 	n.adoptConfigs(cfg.Snapshot.Data)
 	n.use()

@@ -94,7 +94,8 @@ func (n *Node) prepareMissing() {
 
 // prepare asks for a page of a promise, unless the question waits for the disk.
 func (n *Node) prepare(to NodeID, lo uint64, mandate Ballot) {
-	if m := n.claim(Message{Kind: MsgPrepare, To: to, Ballot: n.promised, Promised: mandate, Lo: lo}); !n.waits(m) {
+	m := n.claim(Message{Kind: MsgPrepare, To: to, Ballot: n.promised, Promised: mandate, Lo: lo, Done: n.role == Leader})
+	if !n.waits(m) {
 		n.send(m)
 	}
 }

@@ -20,7 +20,7 @@ func (w *world) faults(opt Options) {
 		w.healLinks()
 	}
 	for _, p := range w.peers {
-		if !p.up && w.chance(w.swarm.restart) {
+		if !p.up && !p.gone && w.chance(w.swarm.restart) {
 			w.start(p)
 		}
 	}

@@ -2,6 +2,7 @@ package paxostest
 
 import (
 	"fmt"
+	"math/bits"
 
 	"gfslab/paxos"
 )
@@ -20,11 +21,16 @@ func (v *Violation) Error() string {
 // monitors judge a cluster from what really happened - what reached which disk,
 // what left which node - and never from what a node believes.
 type monitors struct {
-	quorum   int // of phase 2
-	switches paxos.Switches
-	leads    map[uint64]paxos.NodeID // by round
-	now      int
-	step     uint64 // counts events, to order them within a tick
+	config paxos.Config
+	alpha  uint64
+	rules  []*rule // the configurations, by slot
+	prefix uint64  // of chosen slots
+	// promisedBy are the nodes whose last page of a Promise left.
+	promisedBy map[paxos.Ballot]uint64
+	switches   paxos.Switches
+	leads      map[uint64]paxos.NodeID // by round
+	now        int
+	step       uint64 // counts events, to order them within a tick
 	// values holds the one value of each slot and ballot.
 	values map[slotBallot]string
 	// votes are the nodes on whose disk a slot reached at a ballot.
@@ -63,6 +69,7 @@ type observed struct {
 	durable  paxos.Ballot // the highest promise on the disk
 	chosen   uint64       // as the node said last, in this life
 	applied  uint64       // in this life
+	knows    uint64       // to be chosen, on the disk
 	// accepted holds every slot and ballot that ever reached the disk, with the
 	// step; verified shortens the check of cumulative acknowledgements.
 	accepted map[slotBallot]uint64
@@ -79,16 +86,17 @@ type accepted struct {
 }
 
 func newMonitors(ids []paxos.NodeID, config paxos.Config) *monitors {
-	quorum := config.Phase2Quorum
-	if quorum == 0 {
-		quorum = len(ids)/2 + 1
-	}
-	m := &monitors{quorum: quorum, switches: config.Switches, leads: map[uint64]paxos.NodeID{}, values: map[slotBallot]string{}, votes: map[slotBallot]uint64{}, nodes: map[paxos.NodeID]*observed{},
+	m := &monitors{config: config, alpha: max(config.Alpha, uint64(config.Window)), promisedBy: map[paxos.Ballot]uint64{}, switches: config.Switches, leads: map[uint64]paxos.NodeID{}, values: map[slotBallot]string{}, votes: map[slotBallot]uint64{}, nodes: map[paxos.NodeID]*observed{},
 		prepared: map[paxos.Ballot]use{}, proposed: map[string]bool{}}
 	for _, id := range ids {
-		m.nodes[id] = &observed{accepted: map[slotBallot]uint64{}, verified: map[slotBallot]uint64{}, voted: map[paxos.Ballot]uint64{}, history: map[uint64][]accepted{}}
+		m.nodes[id] = newObserved()
 	}
+	m.addRule(0, 0, paxos.Members{Voters: ids})
 	return m
+}
+
+func newObserved() *observed {
+	return &observed{accepted: map[slotBallot]uint64{}, verified: map[slotBallot]uint64{}, voted: map[paxos.Ballot]uint64{}, history: map[uint64][]accepted{}}
 }
 
 // fail stops the run; Run turns it into the report's violation.
@@ -115,6 +123,7 @@ func (m *monitors) restored(p *peer) {
 	if p.stateAt < o.applied {
 		m.fail("applied-prefix", "node %d goes back from slot %d to %d", p.id, o.applied, p.stateAt)
 	}
+	o.knows = max(o.knows, p.stateAt)
 	for s := uint64(len(m.states)); s <= p.stateAt; s++ {
 		if s == 0 {
 			m.states = append(m.states, 0)
@@ -196,7 +205,7 @@ func (m *monitors) durable(p *peer, w write) {
 		if m.below(w.hardState.Promised, o.durable) {
 			m.fail("promise-monotone", "the durable promise of node %d falls from %v to %v", p.id, o.durable, w.hardState.Promised)
 		}
-		o.durable = w.hardState.Promised
+		o.durable, o.knows = w.hardState.Promised, max(o.knows, w.hardState.Chosen)
 	}
 	if m.keeps() {
 		m.votesThrough(p, o, w)
@@ -216,11 +225,7 @@ func (m *monitors) durable(p *peer, w write) {
 }
 
 func (m *monitors) count(k slotBallot, value string) {
-	n := 0
-	for v := m.votes[k]; v != 0; v &= v - 1 {
-		n++
-	}
-	if n < m.quorum {
+	if r := m.ruleOf(k.slot); bits.OnesCount64(m.votes[k]&r.voters) < r.q2 {
 		return
 	}
 	for uint64(len(m.chosen)) <= k.slot {
@@ -232,6 +237,10 @@ func (m *monitors) count(k slotBallot, value string) {
 	}
 	if !c.known {
 		*c = choice{true, value, k.ballot}
+		for m.choice(m.prefix + 1).known {
+			m.prefix++
+			m.changes(m.prefix, m.chosen[m.prefix].value)
+		}
 	}
 }
 
@@ -256,6 +265,9 @@ func (m *monitors) sent(p *peer, msg paxos.Message) {
 		if !m.keeps() {
 			m.promiseComplete(p, o, msg)
 		}
+		if msg.Done {
+			m.promisedBy[msg.Ballot] |= 1 << p.id
+		}
 	case paxos.MsgAccepted, paxos.MsgHeartbeatReply:
 		m.acknowledged(p, o, msg)
 	case paxos.MsgHeartbeat:
@@ -263,6 +275,7 @@ func (m *monitors) sent(p *peer, msg paxos.Message) {
 	case paxos.MsgAccept:
 		m.oneLeader(msg)
 		for _, e := range msg.Entries {
+			m.mayPropose(p, e, msg.Ballot)
 			m.oneValue(p.id, e)
 			if c := m.choice(e.Slot); c.known && m.below(c.ballot, msg.Ballot) && c.value != string(e.Value) {
 				m.fail("adopt-chosen", "node %d proposes %q in slot %d at %v; %q was chosen at %v", p.id, e.Value, e.Slot, msg.Ballot, c.value, c.ballot)
@@ -344,7 +357,7 @@ func (m *monitors) applied(p *peer, e paxos.Entry) {
 		m.fail("applied-is-chosen", "node %d applies slot %d, which is not chosen", p.id, e.Slot)
 	case c.value != string(e.Value):
 		m.fail("applied-is-chosen", "node %d applies %q in slot %d; %q is chosen", p.id, e.Value, e.Slot, c.value)
-	case len(e.Value) > 0 && !m.proposed[string(e.Value)]:
+	case len(e.Value) > 0 && e.Value[0] != paxos.ConfigMark && !m.proposed[string(e.Value)]:
 		m.fail("validity", "node %d applies %q in slot %d, which nobody proposed", p.id, e.Value, e.Slot)
 	}
 	m.appliedMax = max(m.appliedMax, e.Slot)

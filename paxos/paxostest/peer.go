@@ -15,6 +15,7 @@ type peer struct {
 	config paxos.Config
 	node   *paxos.Node
 	up     bool
+	gone   bool // for good
 	// life counts the incarnations.
 	life int
 	disk *disk

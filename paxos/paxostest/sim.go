@@ -29,6 +29,7 @@ type Report struct {
 	CatchUps, Rejections         uint64
 	Snapshots                    int
 	Installs                     uint64
+	Changes, Transfers           int // of members, sealed; of the lead, begun
 	// Trace is a hash of everything that was delivered and applied: the same seed
 	// and code give the same trace.
 	Trace uint64
@@ -83,8 +84,11 @@ func Run(seed uint64, opt Options) (report Report) {
 	}
 	report.Stall = w.settle()
 	for _, p := range w.peers {
-		w.harvest(p)
+		if p.up {
+			w.harvest(p)
+		}
 	}
+	report.Changes = len(w.rules) - 1
 	return report
 }
 
@@ -96,7 +100,7 @@ func (w *world) settle() string {
 	w.swarm.ease()
 	w.healLinks()
 	for _, p := range w.peers {
-		if !p.up {
+		if !p.up && !p.gone {
 			w.start(p)
 		}
 		for i := range p.writes {
@@ -120,8 +124,12 @@ func (w *world) settle() string {
 	}
 	why := fmt.Sprintf("%d ticks after the heal: %d acknowledged, %d reads;", w.now-healed, w.acked-acked, w.report.ReadsConfirmed-reads)
 	for _, p := range w.peers {
+		if !p.up {
+			why += fmt.Sprintf(" node %d gone;", p.id)
+			continue
+		}
 		st := p.node.Status()
-		why += fmt.Sprintf(" node %d %v of %v chosen %d applied %d last %d;", p.id, st.Role, st.Ballot, st.Chosen, st.Applied, st.Last)
+		why += "\n" + p.node.Debug() + fmt.Sprintf(" node %d %v of %v chosen %d applied %d last %d;", p.id, st.Role, st.Ballot, st.Chosen, st.Applied, st.Last)
 	}
 	return why
 }
@@ -130,9 +138,15 @@ func (w *world) settle() string {
 func (w *world) quiesce() bool {
 	var ballot paxos.Ballot
 	var low, high uint64
-	for i, p := range w.peers {
+	for _, p := range w.peers {
+		if !w.isMember(p.id) {
+			continue
+		}
+		if p.gone {
+			return false
+		}
 		st := p.node.Status()
-		if i == 0 {
+		if ballot.IsZero() {
 			ballot, low, high = st.Ballot, st.Applied, st.Applied
 		}
 		if st.Ballot != ballot || st.Leader != ballot.Node {
@@ -140,5 +154,5 @@ func (w *world) quiesce() bool {
 		}
 		low, high = min(low, st.Applied), max(high, st.Applied)
 	}
-	return high-low <= uint64(w.swarm.config.Window*(w.swarm.delay+2)*8)
+	return w.newest().sealed && high-low <= uint64(w.swarm.config.Window*(w.swarm.delay+2)*8)
 }

@@ -53,6 +53,9 @@ type swarm struct {
 	capture              float64 // chance a tick and node of a snapshot, 0 = none
 	trailing             uint64  // slots kept below a snapshot
 	fetchDelay           int     // ticks, at most
+	change               float64 // chance a tick and leader of a change of the members
+	transfer, resign     float64 // chance a tick and leader
+	ids                  int     // nodes there may be in all
 	followLeader, oneWay bool    // faults aim at the leader; cuts go one way
 }
 
@@ -89,6 +92,13 @@ func drawSwarm(seed uint64) swarm {
 	s.capture = pick(r, 0, 0.002, 0.01, 0.05)
 	s.trailing = pick[uint64](r, 0, 5, 50)
 	s.fetchDelay = pick(r, 0, 5, 30)
+	s.change = pick(r, 0, 0, 0.005, 0.03)
+	s.ids = s.nodes
+	if s.change > 0 {
+		s.ids += 8
+	}
+	s.transfer, s.resign = pick(r, 0, 0.002, 0.02), pick(r, 0, 0.002)
+	s.config.Alpha = uint64(s.config.Window * pick(r, 1, 1, 3))
 	return s
 }
 

@@ -17,4 +17,6 @@ func (r *Report) Add(o *Report) {
 	r.Rejections += o.Rejections
 	r.Snapshots += o.Snapshots
 	r.Installs += o.Installs
+	r.Changes += o.Changes
+	r.Transfers += o.Transfers
 }

@@ -1,6 +1,7 @@
 package paxostest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -37,7 +38,9 @@ func newWorld(seed uint64, s swarm, report *Report) *world {
 	var ids []paxos.NodeID
 	for i := range w.swarm.nodes {
 		ids = append(ids, paxos.NodeID(i+1))
-		w.cutLink = append(w.cutLink, make([]bool, w.swarm.nodes))
+	}
+	for range max(w.swarm.ids, w.swarm.nodes) {
+		w.cutLink = append(w.cutLink, make([]bool, max(w.swarm.ids, w.swarm.nodes)))
 	}
 	w.monitors = newMonitors(ids, s.config)
 	for _, id := range ids {
@@ -81,9 +84,11 @@ func (w *world) tick() {
 	w.deliver()
 	for _, p := range w.peers {
 		w.clients(p)
+		w.members(p)
 		p.persist(w.now)
 	}
 	w.deliver()
+	w.retire()
 	for _, p := range w.peers {
 		w.snapshots(p)
 		if w.swarm.applyLag && !w.calm {
@@ -110,7 +115,7 @@ func (w *world) deliver() {
 				continue
 			}
 			w.note(uint64(m.Kind), uint64(m.From), uint64(m.To), m.Ballot.Pack(), m.Lo, m.Hi, m.Chosen, uint64(len(m.Entries)))
-			if err := p.node.Step(m); err != nil {
+			if err := p.node.Step(m); err != nil && !(len(w.rules) > 1 && errors.Is(err, paxos.ErrNotPeer)) {
 				w.fail("step", "node %d: %v", p.id, err)
 			}
 			p.drain()
