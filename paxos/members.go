@@ -35,10 +35,10 @@ type Members struct {
 
 // MembersChange tells of a configuration on its way, in the order of the slots.
 type MembersChange struct {
-	// Slot holds the entry that says so; Made is the one that made the
-	// configuration.
-	Slot, Made uint64
-	Members    Members
+	// Slot is when: once it is applied. Entry is the slot of the entry that says so,
+	// the same unless a snapshot told; Made is the one that made the configuration.
+	Slot, Entry, Made uint64
+	Members           Members
 	// Before is the configuration that is being left, until the change is sealed.
 	// Its members must be reached so long.
 	Before *Members
@@ -295,12 +295,13 @@ func (n *Node) ProposeMembers(m Members) (slot uint64, err error) {
 		return 0, ErrNotLeader
 	}
 	l, last := n.lead, n.newest()
-	if last == nil || !last.sealed || len(n.marks) > 0 || l.next <= l.barrier || l.transfer.to != 0 || !n.hasRoom() || n.chosen < n.floor {
+	if last == nil || !last.sealed || n.shown.settled.Made != last.slot || len(n.marks) > 0 || l.next <= l.barrier || l.transfer.to != 0 || !n.hasRoom() || n.chosen < n.floor {
 		return 0, ErrWindowFull
 	}
 	if err := n.mayChange(m); err != nil {
 		return 0, err
 	}
+	// (What the caller bases the change on, Members, is the newest configuration.)
 	m.MaxID = max(last.MaxID, slices.Max(slices.Concat(m.Voters, m.Learners)))
 	return n.proposeNext(encodeMembers(m)), nil
 }

@@ -109,8 +109,9 @@ func (n *Node) show(slot uint64) {
 		if c.slot > max(slot, n.configBase) {
 			break
 		}
-		m := MembersChange{Slot: slot, Made: c.slot, Members: c.Members}
+		m := MembersChange{Slot: slot, Entry: c.slot, Made: c.slot, Members: c.Members}
 		if c.sealedBy(max(slot, n.configBase)) {
+			m.Entry = c.seal
 			n.shown.settled, n.shown.coming = m, nil
 		} else {
 			m.Before = &n.shown.settled.Members
@@ -137,10 +138,10 @@ func (n *Node) showEntry(e Entry, rd *Ready) {
 		return // known before, from a snapshot
 	case made == 0:
 		before := s.settled.Members
-		s.coming = &MembersChange{Slot: e.Slot, Made: e.Slot, Members: m, Before: &before}
+		s.coming = &MembersChange{Slot: e.Slot, Entry: e.Slot, Made: e.Slot, Members: m, Before: &before}
 		rd.Members = append(rd.Members, *s.coming)
 	case s.coming != nil && s.coming.Made == made:
-		s.settled = MembersChange{Slot: e.Slot, Made: made, Members: s.coming.Members}
+		s.settled = MembersChange{Slot: e.Slot, Entry: e.Slot, Made: made, Members: s.coming.Members}
 		s.coming = nil
 		rd.Members = append(rd.Members, s.settled)
 		if n.retired() && n.role == Leader {

@@ -100,12 +100,9 @@ func New(cfg Config) (*Node, error) {
 	n.adoptConfigs(cfg.Snapshot.Data)
 	n.use()
 	n.show(cfg.Applied)
-	// A snapshot may have come from a peer; what the log still holds of its slots
-	// was then never known to be chosen here.
-	if cfg.HardState.Chosen < n.snapshot {
-		n.dropTail(cfg.Snapshot)
+	if n.keeps() || n.log.last < n.snapshot {
+		n.log.compact(n.snapshot, cfg.Snapshot.Ballot)
 	}
-	n.log.compact(n.snapshot, cfg.Snapshot.Ballot)
 	n.fetch.target = n.chosen
 	n.out.next, n.out.written = 1, cfg.HardState
 	n.out.durablePromise, n.out.durableChosen = cfg.HardState.Promised, n.chosen

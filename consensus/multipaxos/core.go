@@ -1,7 +1,6 @@
 package multipaxos
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -12,9 +11,12 @@ import (
 )
 
 var (
-	_ engine.Core      = (*core)(nil)
-	_ engine.Compactor = (*core)(nil)
-	_ engine.Failer    = (*core)(nil)
+	_ engine.Core        = (*core)(nil)
+	_ engine.Compactor   = (*core)(nil)
+	_ engine.Changer     = (*core)(nil)
+	_ engine.Transferrer = (*core)(nil)
+	_ engine.Resigner    = (*core)(nil)
+	_ engine.Failer      = (*core)(nil)
 )
 
 // core is paxos.Node as an engine.Core.
@@ -63,13 +65,7 @@ func fitsPage(m *paxos.Message) bool {
 // Propose implements engine.Core.
 func (c *core) Propose(data []byte) error {
 	_, err := c.node.Propose(data)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, paxos.ErrWindowFull):
-		return engine.ErrBusy
-	}
-	return engine.ErrNotLeader
+	return refusal(err)
 }
 
 // ReadIndex implements engine.Core. A node that does not lead answers nothing:
@@ -95,6 +91,9 @@ func (c *core) Ready(out *engine.Ready) {
 		out.Install = &storage.SnapshotMeta{Index: s.Slot, Stamp: s.Ballot.Pack(), Data: s.Data}
 	}
 	out.Fetch = engine.Fetch{From: consensus.NodeID(rd.Fetch.From), Index: rd.Fetch.Slot}
+	for _, m := range rd.Members {
+		out.Members = append(out.Members, engine.MembersChange{Index: m.Slot, Members: membersOf(m)})
+	}
 	for _, r := range rd.Reads {
 		out.Reads = append(out.Reads, engine.Read{ID: r.ID, Index: r.Slot, Refused: r.Refused})
 	}

@@ -26,7 +26,7 @@ func TestHostileFramesDoNoHarm(t *testing.T) {
 		for id := range consensus.NodeID(3) {
 			cfg.Peers = append(cfg.Peers, consensus.Peer{ID: id + 1, Addr: "x"})
 		}
-		c, err := NewCore(cfg, log, engine.Start{})
+		c, err := NewCore(cfg, log, engine.Start{Founders: consensus.Founders(cfg.Peers)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func openCore(t *testing.T) (*core, *storage.Log) {
 	for id := range consensus.NodeID(3) {
 		cfg.Peers = append(cfg.Peers, consensus.Peer{ID: id + 1, Addr: "x"})
 	}
-	c, err := NewCore(cfg, log, engine.Start{})
+	c, err := NewCore(cfg, log, engine.Start{Founders: consensus.Founders(cfg.Peers)})
 	if err != nil {
 		t.Fatal(err)
 	}

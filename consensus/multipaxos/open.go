@@ -11,13 +11,14 @@ import (
 )
 
 // Protocol is the backend as the engine opens it.
-func Protocol() engine.Protocol {
-	return engine.Protocol{Name: "multipaxos", Open: NewCore}
+func Protocol(l consensus.Limits) engine.Protocol {
+	kept := l.Switches.OldSlots == consensus.RaftMode().OldSlots
+	return engine.Protocol{Name: "multipaxos", Contiguous: kept, Open: NewCore}
 }
 
 // Open starts a replica on the log in deps.Dir.
 func Open(cfg consensus.Config, deps engine.Deps) (consensus.Replica, error) {
-	r, err := engine.Open(cfg, deps, Protocol())
+	r, err := engine.Open(cfg, deps, Protocol(cfg.Limits))
 	if err != nil {
 		return nil, err
 	}
@@ -34,17 +35,16 @@ func NewCore(cfg consensus.Config, log *storage.Log, start engine.Start) (engine
 	if err != nil {
 		return nil, err
 	}
-	if len(start.Founders.Voters) == 0 {
-		start.Founders = consensus.Founders(cfg.Peers)
-	}
 	pc.ID, pc.HardState, pc.Storage, pc.Seed = paxos.NodeID(cfg.Self), hard, store{log}, cfg.Seed
 	pc.Snapshot = snapshotOf(start.Snapshot)
-	for _, p := range start.Founders.Voters {
-		if p.ID > maxNode {
-			return nil, fmt.Errorf("multipaxos: node id %d is above %d", p.ID, maxNode)
-		}
-		pc.Peers = append(pc.Peers, paxos.NodeID(p.ID))
+	if pc.Join = len(start.Founders.Voters) == 0; pc.Join {
+		start.Founders = consensus.Founders(cfg.Peers)
 	}
+	founders, err := encodeMembers(start.Founders)
+	if err != nil {
+		return nil, fmt.Errorf("multipaxos: %w", err)
+	}
+	pc.Peers, pc.Founders = founders.Voters, founders.Data
 	node, err := paxos.New(pc)
 	if err != nil {
 		return nil, fmt.Errorf("multipaxos: %w", err)

@@ -58,7 +58,8 @@ type work struct {
 // snapshot is one on a disk: what the core is told of it, and the state.
 type snapshot struct {
 	paxos.Snapshot
-	state uint64
+	state   uint64
+	fetched bool
 }
 
 // after is the state that follows state by executing value: any two histories
@@ -93,6 +94,7 @@ type sink interface {
 
 // start opens a new life on what the disk holds.
 func (p *peer) start() error {
+	p.disk.mend(p.config.Switches.OldSlots == paxos.Kept)
 	c := p.config
 	c.HardState, c.Storage, c.Snapshot = p.disk.hardState, p.disk, p.disk.snapshot.Snapshot
 	c.Seed += uint64(p.life) * 7919
@@ -155,7 +157,7 @@ func (p *peer) capture(trailing uint64) {
 	if slot <= p.disk.snapshot.Slot {
 		return
 	}
-	p.disk.snapshot = snapshot{paxos.Snapshot{Slot: slot, Ballot: p.stateBallot, Data: p.node.SnapshotData(slot)}, p.state}
+	p.disk.snapshot = snapshot{paxos.Snapshot{Slot: slot, Ballot: p.stateBallot, Data: p.node.SnapshotData(slot)}, p.state, false}
 	p.cut = max(p.cut, slot-min(slot, trailing))
 	p.node.Compact(p.cut, p.disk.snapshot.Snapshot)
 	p.drain()
@@ -170,7 +172,7 @@ func (p *peer) fetched(from *peer, tell bool) {
 	f := p.fetch
 	if s := from.disk.snapshot; s.Slot < f.Slot || s.Slot <= p.disk.snapshot.Slot {
 		p.node.FetchFailed(f.From)
-	} else if p.disk.snapshot = s; tell {
+	} else if p.disk.snapshot, p.disk.snapshot.fetched = s, true; tell {
 		p.node.Fetched(s.Snapshot)
 	}
 	p.fetch = paxos.Fetch{}
@@ -259,6 +261,18 @@ func (d *disk) compact(to uint64) {
 	if d.first == 0 {
 		d.last = 0
 	}
+}
+
+// mend finishes the installation of a fetched snapshot that a crash cut short.
+func (d *disk) mend(kept bool) {
+	s := d.snapshot
+	if !s.fetched || d.compacted >= s.Slot {
+		return
+	}
+	if kept && (s.Slot >= uint64(len(d.entries)) || d.entries[s.Slot].Ballot != s.Ballot) {
+		d.entries, d.first, d.last = nil, 0, 0
+	}
+	d.compact(s.Slot)
 }
 
 // Compacted implements paxos.Storage.

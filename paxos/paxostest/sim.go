@@ -129,7 +129,7 @@ func (w *world) settle() string {
 			continue
 		}
 		st := p.node.Status()
-		why += "\n" + p.node.Debug() + fmt.Sprintf(" node %d %v of %v chosen %d applied %d last %d;", p.id, st.Role, st.Ballot, st.Chosen, st.Applied, st.Last)
+		why += fmt.Sprintf(" node %d %v of %v chosen %d applied %d last %d;", p.id, st.Role, st.Ballot, st.Chosen, st.Applied, st.Last)
 	}
 	return why
 }
