@@ -15,7 +15,7 @@ import (
 
 // encodeMembers returns m for the core.
 func encodeMembers(m consensus.Members) (paxos.Members, error) {
-	m.Index, m.Outgoing = 0, nil
+	m.Index = 0
 	data, err := json.Marshal(m)
 	out := paxos.Members{Data: data}
 	for _, p := range m.Voters {
@@ -47,10 +47,12 @@ func decodeMembers(m paxos.Members) (out consensus.Members) {
 	return out
 }
 
+// membersOf is the configuration as the contract sees it: joint with the one before
+// until it is sealed.
 func membersOf(c paxos.MembersChange) consensus.Members {
 	m := decodeMembers(c.Members)
-	if m.Index = c.Entry; c.Before != nil {
-		m.Outgoing = decodeMembers(*c.Before).All()
+	if m.Index = c.Entry; c.Before == nil {
+		m.Outgoing = nil
 	}
 	return m
 }
@@ -71,6 +73,7 @@ func (c *core) ProposeChange(change consensus.Change) error {
 	if err != nil {
 		return err
 	}
+	next.Outgoing = now.All()
 	m, err := encodeMembers(next)
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ func backend() consensustest.Backend {
 		Open: func(cfg consensus.Config, env consensustest.Env) (consensus.Replica, error) {
 			return multipaxos.Open(cfg, engine.Deps{FS: env.FS, Dir: env.Dir, Network: env.Network, Listener: env.Listener})
 		},
-		Capabilities: consensustest.Capabilities{Missing: consensustest.Features()},
+		Capabilities: consensustest.Capabilities{Missing: []consensustest.Feature{consensustest.ReadModes}},
 	}
 }
 
@@ -32,6 +32,9 @@ func switched(name string, s consensus.Switches) consensustest.Backend {
 	b := backend()
 	b.Name, b.Limits = "multipaxos, "+name, consensus.Matched2()
 	b.Limits.Switches = s
+	if s.OldSlots == consensus.RaftMode().OldSlots {
+		b.Capabilities.Missing = append(b.Capabilities.Missing, consensustest.Membership, consensustest.Learners)
+	}
 	return b
 }
 
