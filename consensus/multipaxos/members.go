@@ -73,7 +73,7 @@ func (c *core) ProposeChange(change consensus.Change) error {
 	if err != nil {
 		return err
 	}
-	next.Outgoing = now.All()
+	next.Outgoing = now.Voters
 	m, err := encodeMembers(next)
 	if err != nil {
 		return err

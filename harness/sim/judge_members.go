@@ -53,6 +53,9 @@ func (j *judge) held(n *node, e *storage.Entry) {
 // proposer went by: a change takes effect some entries after its own.
 const around = 3
 
+// multipaxos is the name of our own core among the engine's protocols.
+const multipaxos = "multipaxos"
+
 // suffices reports whether the holders are a quorum of one of the
 // configurations that an entry may have been decided by.
 func (j *judge) suffices(h holding) bool {
@@ -63,7 +66,13 @@ func (j *judge) suffices(h holding) bool {
 			continue
 		}
 		tried++
-		if j.quorum(m.Voters, h.nodes) && (len(m.Outgoing) == 0 || j.quorum(m.Outgoing, h.nodes)) {
+		now, before := j.quorum(m.Voters, h.nodes), len(m.Outgoing) == 0 || j.quorum(m.Outgoing, h.nodes)
+		if now && before {
+			return true
+		}
+		// In our own core each entry has one configuration, before and after a point
+		// that lies between the two entries of a change.
+		if len(m.Outgoing) > 0 && (now || before) && j.w.protocol.Name == multipaxos {
 			return true
 		}
 	}

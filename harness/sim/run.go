@@ -92,7 +92,7 @@ func (s setup) replay(sc *Scenario) Report {
 
 func (s setup) simulate(sc *Scenario, o Options, over func(*world) bool) (report Report) {
 	report = Report{Backend: sc.Backend, Seed: sc.Seed, Nodes: sc.Swarm.Nodes, options: o}
-	protocol, err := composition.Protocol(sc.Backend.product())
+	protocol, err := composition.Protocol(sc.Backend.product(), sc.Swarm.Limits)
 	if err != nil {
 		report.Violation = &Violation{Judge: "backend", Detail: err.Error()}
 		return report

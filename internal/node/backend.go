@@ -25,13 +25,13 @@ type backend struct {
 	name      string
 	open      func(consensus.Config, engine.Deps) (consensus.Replica, error)
 	effective func(consensus.Limits) map[string]string
-	protocol  func() engine.Protocol // nil where the engine opens none that has peers
+	protocol  func(consensus.Limits) engine.Protocol // nil where the engine opens none that has peers
 }
 
 func backends() []backend {
 	return []backend{
 		{MultiPaxos, multipaxos.Open, multipaxos.Effective, multipaxos.Protocol},
-		{EtcdRaft, etcdraft.Open, etcdraft.Effective, etcdraft.Protocol},
+		{EtcdRaft, etcdraft.Open, etcdraft.Effective, func(consensus.Limits) engine.Protocol { return etcdraft.Protocol() }},
 		{HashiRaft, openHashi, hashiraft.Effective, nil},
 		{Unreplicated, unreplicated.Open, unreplicated.Effective, nil},
 	}
@@ -79,7 +79,7 @@ func OpenReplica(name string, cfg consensus.Config, d engine.Deps) (consensus.Re
 
 // Protocol returns the named backend as the engine opens it, for a world that
 // runs cores without the engine's goroutines.
-func Protocol(name string) (engine.Protocol, error) {
+func Protocol(name string, l consensus.Limits) (engine.Protocol, error) {
 	b, err := find(name)
 	if err == nil && b.protocol == nil {
 		err = fmt.Errorf("backend %q has no core with peers that runs without goroutines of its own", name)
@@ -87,7 +87,7 @@ func Protocol(name string) (engine.Protocol, error) {
 	if err != nil {
 		return engine.Protocol{}, err
 	}
-	return b.protocol(), nil
+	return b.protocol(l), nil
 }
 
 // Effective returns the named backend's own translation of the limits, for the
