@@ -13,7 +13,7 @@ func memberScenarios() []scenario {
 	m := []Feature{Membership}
 	return []scenario{
 		{name: "add-voter", nodes: 3, minimum: 60, needs: m, run: runAddVoter},
-		{name: "learner", nodes: 3, minimum: 60, needs: []Feature{Membership, Learners}, run: runLearner},
+		{name: "learner", nodes: 3, minimum: 40, needs: []Feature{Membership, Learners}, run: runLearner},
 		{name: "remove-follower", nodes: 3, minimum: 60, needs: m, run: runRemoveFollower},
 		{name: "remove-leader", nodes: 3, minimum: 60, needs: m, run: runRemoveLeader},
 		{name: "replace-voter", nodes: 3, minimum: 60, needs: m, run: runReplaceVoter},
@@ -21,8 +21,8 @@ func memberScenarios() []scenario {
 		{name: "removed-returns", nodes: 3, minimum: 30, needs: m, virtualOnly: true, run: runRemovedReturns},
 		{name: "refused-changes", nodes: 3, minimum: 5, needs: m, run: runRefusedChanges},
 		{name: "concurrent-changes", nodes: 3, minimum: 20, needs: m, run: runConcurrentChanges},
-		{name: "change-crash", nodes: 3, minimum: 50, needs: m, run: runChangeCrash},
-		{name: "change-cut", nodes: 3, minimum: 20, needs: m, run: runChangeCut},
+		{name: "change-crash", nodes: 3, minimum: 15, needs: m, run: runChangeCrash},
+		{name: "change-cut", nodes: 3, minimum: 15, needs: m, run: runChangeCut},
 		{name: "crash-all-changed", nodes: 3, minimum: 50, needs: m, run: runCrashAllChanged},
 		{name: "lone-restart", nodes: 3, minimum: 20, needs: m, run: runLoneRestart},
 	}
