@@ -221,7 +221,11 @@ func (c *cluster) must(i int, command string) consensus.Result {
 
 // each runs a test in a bubble of virtual time for every replicated backend.
 func each(t *testing.T, change func(*cluster), body func(t *testing.T, c *cluster)) {
-	for backend, open := range replicated {
+	eachOf(t, replicated, change, body)
+}
+
+func eachOf(t *testing.T, backends map[string]opener, change func(*cluster), body func(t *testing.T, c *cluster)) {
+	for backend, open := range backends {
 		t.Run(backend, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCluster(t, open, change)

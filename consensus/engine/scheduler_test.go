@@ -363,3 +363,63 @@ func TestReadRounds(t *testing.T) {
 	answer(104, 1)
 	expect("the newest round", 4)
 }
+
+// TestReadRoundsInTheLog: a round is one empty entry, and done when that is
+// applied here, not when another like it is.
+func TestReadRoundsInTheLog(t *testing.T) {
+	core := &fakeCore{status: CoreStatus{Role: consensus.Leader, Term: 1}}
+	s := NewScheduler(SchedulerOptions{Node: 1, Core: core, FirstRead: 100, ElectionTicks: 3, ReadMode: consensus.ReadLog})
+	var fx Effects
+	expect := func(what string, want ...uint64) {
+		t.Helper()
+		fx.Reset()
+		s.Run(&fx)
+		if !slices.Equal(fx.ReadsDone, want) {
+			t.Fatalf("%s: rounds %v are done, want %v", what, fx.ReadsDone, want)
+		}
+	}
+	apply := func(index uint64, data []byte) {
+		core.ready = append(core.ready, Ready{Apply: []storage.Entry{{Index: index, Stamp: 1, Data: data}}})
+	}
+	core.refuse = ErrBusy
+	if _, ok := s.BeginRead(); !ok {
+		t.Fatal("no round")
+	}
+	if len(core.proposals)+len(core.asked) != 0 {
+		t.Fatalf("proposed %q, asked %v", core.proposals, core.asked)
+	}
+	core.refuse = nil
+	s.Tick()
+	if len(core.proposals) != 1 {
+		t.Fatalf("%d entries after a busy core was asked again", len(core.proposals))
+	}
+	for range 10 {
+		s.Tick()
+	}
+	if len(core.proposals) != 1 {
+		t.Fatalf("%d entries for one round", len(core.proposals))
+	}
+	first := core.proposals[0]
+	apply(5, []byte{1, 2, 3})
+	apply(6, nil)
+	s.Applied(6)
+	expect("other entries are applied")
+	apply(7, first)
+	expect("handed out, not yet applied")
+	s.Applied(7)
+	expect("applied", 1)
+	if _, ok := s.BeginRead(); !ok {
+		t.Fatal("no second round")
+	}
+	if bytes.Equal(core.proposals[1], first) {
+		t.Fatal("two rounds share an entry")
+	}
+	apply(8, first) // as a duplicate would be
+	s.Applied(8)
+	expect("the old entry again")
+	core.status = CoreStatus{Role: consensus.Follower, Term: 2}
+	expect("the lead is lost")
+	apply(9, core.proposals[1])
+	s.Applied(9)
+	expect("the entry of a round that failed")
+}
