@@ -116,6 +116,33 @@ func TestInstallSurvivesACrashAtEveryStep(t *testing.T) {
 	}
 }
 
+// TestASnapshotThatCutsNothing: all entries stay for laggards.
+func TestASnapshotThatCutsNothing(t *testing.T) {
+	eachOf(t, installers, func(c *cluster) { c.limits.TrailingEntries = 1000 }, func(t *testing.T, c *cluster) {
+		leader := c.leader(-1)
+		f := (leader + 1) % 3
+		c.must(leader, "a")
+		c.converge()
+		c.isolate(f)
+		time.Sleep(time.Second)
+		leader = c.leader(f)
+		c.must(leader, "b")
+		for range 2 {
+			info, err := c.replicas[leader].(consensus.Snapshotter).SnapshotNow(t.Context())
+			if err != nil || c.replicas[leader].Status().First != 1 {
+				t.Fatalf("%+v, %v: the log begins at %d", info, err, c.replicas[leader].Status().First)
+			}
+			c.crash(leader)
+			leader = c.leader(f)
+			c.must(leader, "c")
+		}
+		c.fabric.HealAll()
+		if got := c.converge(); len(got) != 4 || c.machines[f].restored != 0 {
+			t.Errorf("%v, after %d installations", got, c.machines[f].restored)
+		}
+	})
+}
+
 // TestRestartBeginsWithTheSnapshot: the state is there, and counted is what it
 // took.
 func TestRestartBeginsWithTheSnapshot(t *testing.T) {

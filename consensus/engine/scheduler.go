@@ -250,6 +250,9 @@ func (s *Scheduler) install(fx *Effects) {
 	fx.Restore, s.handed = meta, meta.Index
 	fx.Apply = clearSlice(fx.Apply) // all of it is within the snapshot
 	s.snaps.installing, s.next.installs = true, true
+	if s.reads.entry != nil { // it may be within the snapshot, and never be seen
+		s.reads.entry, s.reads.age = nil, s.opts.ElectionTicks
+	}
 }
 
 // compactTo lets the next write drop everything through index from the log.

@@ -417,9 +417,17 @@ func TestReadRoundsInTheLog(t *testing.T) {
 	apply(8, first) // as a duplicate would be
 	s.Applied(8)
 	expect("the old entry again")
+	// A leader that lags installs a snapshot that may hold the entry.
+	core.ready = append(core.ready, Ready{Token: 1, Install: &storage.SnapshotMeta{Index: 20}})
+	s.Applied(20)
+	expect("a snapshot is installed")
+	s.Tick()
+	if len(core.proposals) != 3 {
+		t.Fatalf("%d entries after a snapshot took the second's place, want 3", len(core.proposals))
+	}
 	core.status = CoreStatus{Role: consensus.Follower, Term: 2}
 	expect("the lead is lost")
-	apply(9, core.proposals[1])
-	s.Applied(9)
+	apply(30, core.proposals[2])
+	s.Applied(30)
 	expect("the entry of a round that failed")
 }

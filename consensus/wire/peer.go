@@ -17,6 +17,8 @@ const (
 	// not wait longer for its peers than they take to elect a leader.
 	firstBackoff = 5 * time.Millisecond
 	lastBackoff  = 200 * time.Millisecond
+	// Who was refused is no peer over there, and may never be one again.
+	lastRefused  = 2 * time.Second
 	dialTime     = 500 * time.Millisecond
 	farewellTime = 100 * time.Millisecond
 	// keepBuffer is the largest buffer kept for reuse.
@@ -119,13 +121,17 @@ func (p *peer) run() {
 		c, err := p.dial()
 		if err != nil {
 			p.discard() // what waits is old by now; protocols send anew
+			longest := lastBackoff
 			var refused *RefusedError
-			if errors.As(err, &refused) && !reported {
-				p.t.log.Warn("a peer refused us", "peer", uint64(p.id), "addr", p.addr, "err", err)
-				reported = true
+			if errors.As(err, &refused) {
+				longest = lastRefused
+				if !reported {
+					p.t.log.Warn("a peer refused us", "peer", uint64(p.id), "addr", p.addr, "err", err)
+					reported = true
+				}
 			}
 			pause(p.done, p.alive, backoff/2+time.Duration(p.rng.Int64N(int64(backoff/2))))
-			backoff = min(2*backoff, lastBackoff)
+			backoff = min(2*backoff, longest)
 			continue
 		}
 		backoff, reported = firstBackoff, false
