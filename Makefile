@@ -5,6 +5,7 @@ BIN     := bin
 RUN     ?=
 SEEDS   ?= 10000
 SUITES  ?= 20
+TRIALS  ?= 20
 BENCH   ?=
 ROLLING ?=
 LEASETRIALS ?= 50
@@ -15,12 +16,12 @@ RACE    ?= ./consensus/... ./internal/fault/... ./master/... ./chunkserver/... .
 RACESKIP := TestSuiteReal|TestSuiteCatchesBugs|TestRecorderIsSilent|TestCompleteBackendIsClean
 
 .DEFAULT_GOAL := help
-.PHONY: help build bench test race check sim explore suite mutants rolling lease-reads report scale lint fmt generate clean
+.PHONY: help build bench test race check sim explore suite partial-connectivity mutants rolling lease-reads report scale lint fmt generate clean
 
 help: ## print this help
 	@echo "usage: make TARGET"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/gfslab and bin/gfslab-virtual
 	$(GO) build -buildvcs=auto -o $(BIN)/gfslab ./cmd/gfslab
@@ -61,6 +62,9 @@ suite: ## search all backends with the behaviour suite in virtual time (SUITES=2
 	@for s in $$(seq 1 $(SUITES)); do \
 	  echo "seed $$s"; GFSLAB_SUITE_SEED=$$s $(GO) test -count=1 -run 'TestSuiteVirtual' \
 	    ./consensus/unreplicated ./consensus/multipaxos ./consensus/etcdraft ./consensus/hashiraft || exit 1; done
+
+partial-connectivity: build ## cut the network in part, in every backend and mode; who goes on? (TRIALS=20, six minutes)
+	$(BIN)/gfslab partial --trials $(TRIALS)
 
 mutants: ## plant known bugs; each must be caught and each fixed twin be silent
 	$(GO) run ./harness/mutants/runmutants

@@ -122,6 +122,8 @@ type Status struct {
 	// Committed is the highest index known committed (Paxos: the end of the
 	// contiguous known-chosen prefix). Applied is the highest index applied.
 	Committed, Applied uint64
+	// Last is the highest index in this replica's log, be it committed or not.
+	Last uint64
 	// Snapshot is the index of the newest snapshot on disk, First the lowest index
 	// that the log may still hold.
 	Snapshot, First uint64

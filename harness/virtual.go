@@ -105,7 +105,9 @@ func runJob(ctx context.Context, binary string, job Job) (r JobResult, err error
 // ResultFile is where the result of a job's file goes.
 func ResultFile(job string) string { return strings.TrimSuffix(job, ".json") + ".result.json" }
 
-// virtualBinary finds the binary beside our own.
+// FindVirtualBinary finds the virtual-time binary beside our own.
+func FindVirtualBinary() (string, error) { return virtualBinary() }
+
 func virtualBinary() (string, error) {
 	self, err := os.Executable()
 	if err != nil {

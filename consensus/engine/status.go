@@ -54,6 +54,7 @@ func (r *Replica) Status() consensus.Status {
 	s, snapshot, first := r.status, r.snapshot, r.first
 	r.mu.Unlock()
 	disk := r.log.Counters()
+	_, last := r.log.Bounds()
 	counters := map[string]uint64{
 		"fsyncs": disk.Fsyncs, "records": disk.Records, "disk_bytes": disk.Bytes, "segments": disk.Segments,
 		"elections": r.campaigns.Load(), "leads": r.leads.Load(), "stalled_resigns": r.stalls.Load(),
@@ -76,6 +77,6 @@ func (r *Replica) Status() consensus.Status {
 	}
 	return consensus.Status{
 		ID: r.cfg.Self, Role: s.Role, Term: s.Term, Leader: s.Leader,
-		Committed: s.Committed, Applied: r.applier.applied.Load(), Snapshot: snapshot, First: first, Counters: counters,
+		Committed: s.Committed, Applied: r.applier.applied.Load(), Last: max(last, snapshot), Snapshot: snapshot, First: first, Counters: counters,
 	}
 }

@@ -35,6 +35,7 @@ func (r *Replica) Status() consensus.Status {
 		Leader:    leader,
 		Committed: r.raft.CommitIndex(),
 		Applied:   f.applied.load(),
+		Last:      r.raft.LastIndex(),
 		Snapshot:  snapshot,
 		First:     first,
 		Counters: map[string]uint64{
