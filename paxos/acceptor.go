@@ -69,16 +69,21 @@ func (n *Node) handlePrepare(m Message) {
 	if i := n.members.index(m.From); i >= 0 && m.From != n.leader && n.leaving(i) && n.hasLiveLeader() {
 		return // it no longer votes, and may not know yet
 	}
+	if n.promised != m.Ballot && !n.below(n.promised, m.Ballot) {
+		n.reject(m, 0)
+		return
+	}
+	if n.promised == m.Ballot && n.leader == m.From && !m.Done {
+		return // it leads already: a copy of an old Prepare
+	}
+	if n.leader != m.From && !n.eligible(&m) {
+		n.takeOver(m.Ballot)
+		n.reject(m, 0)
+		return
+	}
 	if n.promised != m.Ballot {
-		if !n.below(n.promised, m.Ballot) || !n.eligible(&m) {
-			n.reject(m, 0)
-			return
-		}
 		n.setPromised(m.Ballot)
 		n.becomeFollower(0)
-	}
-	if n.leader == m.From && !m.Done {
-		return // it leads already: a copy of an old Prepare
 	}
 	if n.waits(Message{Kind: MsgPromise, To: m.From, Ballot: m.Ballot, Lo: m.Lo}) {
 		n.elapsed = 0

@@ -45,4 +45,15 @@
 //     told as well as one from the first slot of the ballot.)
 //  15. A read waits until every slot of the quorum of Promises is chosen and
 //     applied, and for a round of confirmation that started after it was asked.
+//  18. The two quorums intersect: a phase-1 and a phase-2 quorum together exceed the
+//     members. What is chosen survives the loss of any |Q2| - 1 disks.
+//
+// # The switches
+//
+// [Switches] lead step by step from this to Raft (switches.go, keep.go): only
+// up-to-date candidates, one vote a term, old slots kept at their ballot, contiguous
+// acceptance. Not every mix is safe; [Switches.Safe] names the rule that a mix
+// breaks, and New refuses it. With old slots kept, rules 6 and 11 change places with
+// Raft's: a leader adopts nothing, and a slot of an earlier leader is chosen only with
+// one of its own behind it.
 package paxos

@@ -293,3 +293,28 @@ func TestContiguousAcceptance(t *testing.T) {
 		t.Errorf("slots 3 and 4 at last: acknowledged through %d", got)
 	}
 }
+
+// TestRaft51_TermsAreTakenOver - "if one server's current term is smaller than the
+// other's, then it updates its current term to the larger value": also from a candidate
+// that it refuses. Its vote in that term is still to be given, and its own timeout is not
+// put off.
+func TestRaft51_TermsAreTakenOver(t *testing.T) {
+	n := raftNode(t, 3, 1, 1)
+	step(t, n, Message{Kind: MsgHeartbeat, From: 2, Ballot: Ballot{3, 2}})
+	for range 5 {
+		n.Tick()
+	}
+	elapsed, timeout := n.elapsed, n.timeout
+	step(t, n, Message{Kind: MsgPrepare, From: 3, Ballot: Ballot{6, 3}, Lo: 1})
+	if sent, _ := flush(n); sent[len(sent)-1].Kind != MsgReject || n.elapsed != elapsed || n.timeout != timeout {
+		t.Fatalf("a candidate without a log gets %v; the timeout moves from %d of %d to %d of %d", sent, elapsed, timeout, n.elapsed, n.timeout)
+	}
+	step(t, n, Message{Kind: MsgHeartbeat, From: 2, Ballot: Ballot{3, 2}})
+	if sent, _ := flush(n); len(sent) != 1 || sent[0].Kind != MsgReject {
+		t.Errorf("the leader of an older term gets %v", sent)
+	}
+	step(t, n, Message{Kind: MsgPrepare, From: 2, Ballot: Ballot{6, 2}, Lo: 1, Tip: Tip{Ballot{1, 2}, 2}})
+	if sent, _ := flush(n); len(sent) != 1 || sent[0].Kind != MsgPromise {
+		t.Errorf("an eligible candidate of the term taken over gets %v", sent)
+	}
+}

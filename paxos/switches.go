@@ -117,9 +117,28 @@ func (s Switches) transfers() bool {
 // below reports whether a promise of c forbids what is asked at b.
 func (n *Node) below(b, c Ballot) bool {
 	if n.cfg.Switches.Number == OneVote {
-		return b.Round < c.Round
+		// In round r the vote of who promised (r, 0) is still to be given.
+		return b.Round < c.Round || b.Round == c.Round && b.Node == 0 && c.Node != 0
 	}
 	return b.Less(c)
+}
+
+// takeOver refuses to elect the candidate of b, and yet follows nobody below b any
+// more (Raft §5.1). Otherwise a leader that only this node hears would go on without
+// a quorum, and this node would never stand itself. The time until it does is not
+// put off by a candidate that cannot win.
+func (n *Node) takeOver(b Ballot) {
+	if n.cfg.Switches.Number == OneVote {
+		b.Node = 0
+	}
+	if n.promised == b || !n.below(n.promised, b) {
+		return
+	}
+	n.setPromised(b)
+	elapsed, timeout, led := n.elapsed, n.timeout, n.role == Leader
+	if n.becomeFollower(0); !led {
+		n.elapsed, n.timeout = elapsed, timeout
+	}
 }
 
 // split reports whether the rejection m of a candidate says no more than that the

@@ -23,8 +23,8 @@ func with(t *testing.T, c Config, rounds ...uint64) *Node {
 	return newNode(t, c)
 }
 
-// TestSwitchE: a candidate whose gap-free prefix ends at a lower (ballot, slot)
-// is refused, and nothing is promised to it.
+// TestSwitchE: a candidate whose gap-free prefix ends at a lower (ballot, slot) is
+// refused. If it only asked, nothing changes; else nobody below it is followed any more.
 func TestSwitchE(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -48,7 +48,7 @@ func TestSwitchE(t *testing.T) {
 				step(t, n, Message{Kind: kind, From: 3, Ballot: Ballot{7, 3}, Lo: 1, Tip: c.tip})
 				sent, _ := flush(n)
 				refused := len(sent) == 1 && sent[0].Kind == MsgReject
-				if want := c.refuse && e == UpToDate; refused != want || want && n.promised != before {
+				if want := c.refuse && e == UpToDate; refused != want || want && (n.promised == before) != (kind == MsgPrePrepare) {
 					t.Errorf("%s: %v with eligibility %d: answers %v, promise %v", c.name, kind, e, sent, n.promised)
 				}
 			}

@@ -180,7 +180,10 @@ func await(limit time.Duration, done func() bool) bool {
 		if time.Now().After(deadline) {
 			return false
 		}
-		time.Sleep(2 * time.Millisecond)
+		rest(2 * time.Millisecond)
 	}
 	return true
 }
+
+// rest lets virtual time pass.
+func rest(d time.Duration) { <-time.NewTimer(d).C }

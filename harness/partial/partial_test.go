@@ -43,14 +43,13 @@ func TestWilson(t *testing.T) {
 // TestAdmits: only what the rules of a mode surely let lead must recover.
 func TestAdmits(t *testing.T) {
 	want := map[string]string{
-		"quorum-loss":          "all but pre-vote without check-quorum",
-		"constrained-election": "any candidate",
-		"chained":              "all", "hub-current": "all", "no-hub": "none",
+		"quorum-loss": "pre-vote with check-quorum", "constrained-election": "pre-vote, any candidate",
+		"chained": "all", "hub-current": "pre-vote", "no-hub": "none",
 	}
 	for _, s := range Scenarios() {
 		for _, m := range Modes() {
-			must := map[string]bool{"all": true, "none": false, "any candidate": m.AnyCandidate,
-				"all but pre-vote without check-quorum": m.CheckQuorum || !m.PreVote}[want[s.Name]]
+			must := map[string]bool{"all": true, "none": false, "pre-vote": m.PreVote, "pre-vote, any candidate": m.PreVote && m.AnyCandidate,
+				"pre-vote with check-quorum": m.PreVote && m.CheckQuorum}[want[s.Name]]
 			if got := Admits(s, m); got != must {
 				t.Errorf("%s, %v: %t", s.Name, m, got)
 			}

@@ -65,15 +65,19 @@ func ScenarioNamed(name string) (Scenario, bool) {
 	return Scenario{}, false
 }
 
-// Admits reports whether the rules of a mode surely let a connected node lead in
-// the scenario: only then a trial must recover.
+// Admits reports whether the rules of a mode surely let a connected node lead in the
+// scenario: only then a trial must recover in time. Without pre-vote they let any
+// number of candidates that cannot win outbid the one that can, and nothing bounds how
+// often; so then nothing is demanded where an election is needed.
 func Admits(s Scenario, m Mode) bool {
 	switch {
 	case s.Nobody:
 		return false
 	case s.LeaderStays:
 		return true
-	case s.LeaderHeard && m.PreVote && !m.CheckQuorum:
+	case !m.PreVote:
+		return false
+	case s.LeaderHeard && !m.CheckQuorum:
 		return false // H hears L, which does not know that it lost its quorum
 	case s.Lag:
 		return m.AnyCandidate

@@ -61,7 +61,7 @@ func (w *world) play(s Scenario, t *Trial, offset int, lag, phase time.Duration)
 		t.Void = "no leader before the cut"
 		return
 	}
-	time.Sleep(warmUp + phase)
+	rest(warmUp + phase)
 	t.Leader = w.leader()
 	if t.Leader == 0 {
 		t.Void = "the lead moved before the cut"
@@ -72,7 +72,7 @@ func (w *world) play(s Scenario, t *Trial, offset int, lag, phase time.Duration)
 	if s.Lag {
 		t.LagMS = ms(lag)
 		w.cut(r.leader, r.hub)
-		time.Sleep(lag)
+		rest(lag)
 	}
 	if s.Still {
 		w.paused.Store(true)
@@ -142,7 +142,7 @@ func level(last []uint64) bool { return slices.Min(last) == slices.Max(last) }
 
 // watch fills in what happens after the cut.
 func (w *world) watch(t *Trial, began time.Time, led int) {
-	time.Sleep(window)
+	rest(window)
 	if first, _ := w.since(began); first == nil {
 		await(horizon-window, func() bool { first, _ := w.since(began); return first != nil })
 	}

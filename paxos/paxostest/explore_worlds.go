@@ -48,7 +48,7 @@ func (w *World) keeps() bool { return w.Switches.OldSlots == paxos.Kept }
 
 func (w *World) below(a, b paxos.Ballot) bool {
 	if w.Switches.Number == paxos.OneVote {
-		return a.Round < b.Round
+		return a.Round < b.Round || a.Round == b.Round && a.Node == 0 && b.Node != 0
 	}
 	return a.Less(b)
 }

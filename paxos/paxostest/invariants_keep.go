@@ -15,7 +15,7 @@ func (m *monitors) keeps() bool { return m.switches.OldSlots == paxos.Kept }
 // below is the order of promises.
 func (m *monitors) below(a, b paxos.Ballot) bool {
 	if m.switches.Number == paxos.OneVote {
-		return a.Round < b.Round
+		return a.Round < b.Round || a.Round == b.Round && a.Node == 0 && b.Node != 0
 	}
 	return a.Less(b)
 }
