@@ -115,9 +115,9 @@ type tally struct {
 
 func (t *tally) String() string {
 	spent := time.Since(t.start)
-	return fmt.Sprintf("%d seeds, %d violations, %d stalls, %.0f seeds an hour (%d ticks, %d proposals, %d acknowledged, %d reads, %d crashes, %d partitions, %d leaders, %v)",
-		t.seeds, t.violations, t.stalls, float64(t.seeds)/spent.Hours(),
-		t.Ticks, t.Proposals, t.Acknowledged, t.Reads, t.Crashes, t.Partitions, t.Leaders, spent.Round(time.Second))
+	return fmt.Sprintf("%d seeds, %d violations, %d stalls, %.0f seeds an hour (%v; %d ticks, %d proposals, %d acknowledged, %d reads, %d crashes, %d partitions, %d leaders, %d snapshots, %d installs, %d changes, %d transfers)",
+		t.seeds, t.violations, t.stalls, float64(t.seeds)/spent.Hours(), spent.Round(time.Second),
+		t.Ticks, t.Proposals, t.Acknowledged, t.Reads, t.Crashes, t.Partitions, t.Leaders, t.Snapshots, t.Installs, t.Changes, t.Transfers)
 }
 
 func (f *simFlags) search(ctx context.Context, stdout, stderr io.Writer) error {

@@ -122,6 +122,7 @@ func (c *core) change(e *pb.Entry, out *engine.Ready) {
 		}
 		if len(now.Voters) == 0 {
 			c.found(before)
+			c.configs[len(c.configs)-1] = before // a snapshot of the state before this entry needs it
 		}
 		after = next
 		if _, joint := cc.EnterJoint(); joint {

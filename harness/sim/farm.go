@@ -35,7 +35,7 @@ const patience = 2 * time.Minute
 // line of JSON, until its input ends.
 func Work(b Backend, o Options, in io.Reader, out io.Writer) error {
 	// A world is small and short: what it leaves behind is best left lying longer.
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	defer debug.SetGCPercent(debug.SetGCPercent(1000))
 	w := bufio.NewWriter(out)
 	enc := json.NewEncoder(w)
 	lines := bufio.NewScanner(in)

@@ -55,14 +55,32 @@ func (n *network) send(from *node, m engine.Message) {
 	n.carry(from.index, to, frame)
 }
 
-// knows reports whether the node's transport has a connection to a peer.
+// knows reports whether the node's transport talks to a peer: to those that it
+// was told of, and to newcomers that have called.
 func (n *node) knows(id consensus.NodeID) bool {
+	return n.isPeer(id) || n.strangers&(1<<id) != 0 && id > n.sched.Highest()
+}
+
+func (n *node) isPeer(id consensus.NodeID) bool {
 	for _, p := range n.sched.Peers() {
 		if p.ID == id {
 			return true
 		}
 	}
 	return false
+}
+
+// welcomes reports whether the node's transport listens to a peer: to those that
+// it talks to, and to identities that it cannot have heard of yet.
+func (n *node) welcomes(id consensus.NodeID) bool {
+	if n.isPeer(id) {
+		return true
+	}
+	stranger := id > n.sched.Highest()
+	if stranger {
+		n.strangers |= 1 << id
+	}
+	return stranger
 }
 
 // maxHeld is what fits into the buffers of a connection.
@@ -100,7 +118,7 @@ func (n *network) arrive(e *event) {
 	switch {
 	case l.cut && n.w.swarm.Held && len(l.held) < maxHeld:
 		l.held = append(l.held, e.data)
-	case l.cut || !to.up || !to.knows(consensus.NodeID(e.from+1)):
+	case l.cut || !to.up || !to.welcomes(consensus.NodeID(e.from+1)):
 	default:
 		n.w.note(uint64(e.at), uint64(e.from), uint64(e.node))
 		n.w.trace = mixBytes(n.w.trace, e.data)

@@ -37,20 +37,23 @@ type node struct {
 
 // live is what a node has for one life only.
 type live struct {
-	opened  int64
-	log     *storage.Log
-	core    engine.Core
-	sched   *engine.Scheduler
-	machine *master.Machine
-	fx      engine.Effects
-	in      input
-	awake   bool // a turn is scheduled
-	writing *storage.Batch
-	applier applier
-	files   files
-	decoded batch.Decoded
-	pipe    pipeline
-	readers readers
+	opened int64
+	// strangers are newcomers that have called and are not known to be members, a
+	// bit each.
+	strangers uint64
+	log       *storage.Log
+	core      engine.Core
+	sched     *engine.Scheduler
+	machine   *master.Machine
+	fx        engine.Effects
+	in        input
+	awake     bool // a turn is scheduled
+	writing   *storage.Batch
+	applier   applier
+	files     files
+	decoded   batch.Decoded
+	pipe      pipeline
+	readers   readers
 }
 
 // input is what came in since the last turn.

@@ -54,10 +54,10 @@ type Swarm struct {
 // drawSwarm draws the world of a seed.
 func drawSwarm(seed uint64, b Backend) Swarm {
 	r := newStream(seed, 0xd1b54a32d192ed03)
-	s := Swarm{Nodes: pick(&r, 3, 3, 3, 5, 5, 7)}
+	s := Swarm{Nodes: pick(&r, 3, 3, 3, 3, 5, 5, 5, 7)}
 	s.Limits = drawLimits(&r)
-	s.Clients = pick(&r, 3, 6, 12)
-	s.Think = Law{"exponential", pick[int64](&r, tick/4, tick, 3*tick)}
+	s.Clients = pick(&r, 2, 4, 8)
+	s.Think = Law{"exponential", pick[int64](&r, tick, 2*tick, 4*tick)}
 	s.ReadShare = pick(&r, 0.1, 0.3, 0.6)
 
 	mean := pick[int64](&r, 0, tick/10, tick/10, tick, 4*tick)
