@@ -53,7 +53,7 @@ func (n *Node) hasLiveLeader() bool {
 // node with a live leader refuses, so that a node which merely cannot hear the
 // leader does not depose it.
 func (n *Node) handlePrePrepare(m Message) {
-	if n.hasLiveLeader() {
+	if n.hasLiveLeader() || n.withholds(&m) {
 		n.reject(m, n.leader)
 		return
 	}
@@ -75,6 +75,9 @@ func (n *Node) handlePrepare(m Message) {
 	}
 	if n.promised == m.Ballot && n.leader == m.From && !m.Done {
 		return // it leads already: a copy of an old Prepare
+	}
+	if n.withholds(&m) && n.role != Leader {
+		return // it asks again
 	}
 	if n.leader != m.From && !n.eligible(&m) {
 		n.takeOver(m.Ballot)

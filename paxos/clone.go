@@ -55,6 +55,7 @@ func (n *Node) Clone(storage Storage) *Node {
 		l.streams = slices.Clone(l.streams)
 		l.wanted = slices.Clone(l.wanted)
 		l.settled = slices.Clone(l.settled)
+		l.granted = slices.Clone(l.granted)
 		c.lead = &l
 	}
 	return &c
@@ -69,7 +70,7 @@ type Future struct {
 // AppendState appends a canonical encoding of what n will do. Two nodes of one
 // Config whose encodings are equal, and whose Storages hold the same, answer any
 // calls alike - as long as no timeout of ElectionTicks runs out, HeartbeatTicks
-// is 1, and CheckQuorum and PrePrepare are off: what only says how long ago
+// is 1, CheckQuorum and PrePrepare are off, and there are no leases: what only says how long ago
 // something happened is left out, as are counters, and what can no longer be
 // looked at (reports of chosen slots, a notice that was fulfilled). What only
 // matters to something that will not happen is left out too.
@@ -285,7 +286,7 @@ func (e *encoder) messages(ms []Message) {
 	for i := range ms {
 		m := &ms[i]
 		e.num(uint64(m.Kind), uint64(m.From), uint64(m.To), m.Ballot.Pack(), m.Promised.Pack(), uint64(m.Leader), m.Lo, m.Hi, m.Chosen,
-			m.ID, m.Settled, flag(m.Done), m.Tip.Ballot.Pack(), m.Tip.Slot, uint64(len(m.Entries)))
+			m.ID, m.Settled, m.Time, flag(m.Done), m.Tip.Ballot.Pack(), m.Tip.Slot, uint64(len(m.Entries)))
 		e.bytes(m.Data)
 		e.entries(m.Entries...)
 	}

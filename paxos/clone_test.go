@@ -13,9 +13,9 @@ func TestCloneKnowsEveryField(t *testing.T) {
 	known := map[reflect.Type]string{
 		// Left out: cfg, members, inUse (of the configurations), shown (of what was
 		// handed out), rng, elapsed, timeout, backoffs
-		// (election timers), now (only differences count), counters.
+		// (election timers), clock, clocked, grant (no leases), now (only differences count), counters.
 		reflect.TypeFor[Node](): "cfg members rng configs inUse configBase marks shown role promised leader highest log acc chosen handed applied snapshot floor notice fetch " +
-			"attempt cand lead now elapsed timeout backoffs out counters",
+			"attempt cand lead now elapsed timeout backoffs clock clocked grant out counters",
 		// Left out: settled, settledBytes, keep (what is remembered), whole (derived),
 		// err (exploration ends there).
 		reflect.TypeFor[slotLog]():    "storage recent settled settledBytes keep dirty last whole compacted base err",
@@ -25,15 +25,15 @@ func TestCloneKnowsEveryField(t *testing.T) {
 		reflect.TypeFor[fetch]():      "target wait tries asked seen from",
 		reflect.TypeFor[attempt]():    "id ballot yes no",
 		reflect.TypeFor[candidacy]():  "promises no wanted best highest mandate",
-		// Left out: mask (one Config), contact (an election timer).
-		reflect.TypeFor[leadership]():   "ballot next decided barrier found flight mask matched contact promises wanted limit settled sealing transfer unsent notified first streams nextHeartbeat readState",
+		// Left out: mask (one Config), contact (an election timer), granted and noLease (no leases).
+		reflect.TypeFor[leadership]():   "ballot next decided barrier found flight mask matched contact promises wanted limit settled sealing transfer granted noLease unsent notified first streams nextHeartbeat readState",
 		reflect.TypeFor[stream]():       "sent from since quiet",
 		reflect.TypeFor[proposal]():     "votes sent",
 		reflect.TypeFor[readState]():    "reads round roundOpen acked confirmed",
 		reflect.TypeFor[pendingRead]():  "id slot round",
 		reflect.TypeFor[outbox]():       "now after reads truncate install fetch next pending unsettled written durablePromise durableChosen",
 		reflect.TypeFor[pendingToken](): "token promised chosen entries",
-		reflect.TypeFor[Message]():      "Kind From To Ballot Promised Leader Tip Lo Hi Chosen ID Settled Data Done Entries",
+		reflect.TypeFor[Message]():      "Kind From To Ballot Promised Leader Tip Lo Hi Chosen ID Settled Data Time Done Entries",
 		reflect.TypeFor[Tip]():          "Ballot Slot",
 		reflect.TypeFor[Entry]():        "Slot Ballot Value",
 		reflect.TypeFor[HardState]():    "Promised Chosen",

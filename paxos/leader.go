@@ -35,6 +35,10 @@ type leadership struct {
 	settled  []uint64
 	sealing  bool
 	transfer transfer
+	// granted[i] is the send time of the newest heartbeat that member i answered with a
+	// grant; noLease: it has told another to take over.
+	granted []uint64
+	noLease bool
 	// unsent are the entries that no Accept carried yet.
 	unsent []Entry
 	// notified is the chosen prefix that every follower was told of.
@@ -68,7 +72,8 @@ func (n *Node) becomeLeader() {
 		ballot: n.promised, next: edge + 1, decided: edge, barrier: max(c.highest, edge), found: c.best,
 		flight: make([]proposal, size), mask: uint64(size - 1),
 		matched: make([]uint64, len(n.members.ids)), contact: make([]uint64, len(n.members.ids)),
-		promises: c.promises, wanted: c.wanted, settled: make([]uint64, len(n.members.ids)), limit: math.MaxUint64,
+		promises: c.promises, wanted: c.wanted, settled: make([]uint64, len(n.members.ids)),
+		granted: make([]uint64, len(n.members.ids)), limit: math.MaxUint64,
 	}
 	for i := range l.contact {
 		l.contact[i] = n.now
@@ -286,7 +291,7 @@ func (n *Node) heartbeat() {
 	l := n.lead
 	l.nextHeartbeat = n.now + uint64(n.cfg.HeartbeatTicks)
 	n.joinRound()
-	n.broadcast(Message{Kind: MsgHeartbeat, Ballot: l.ballot, Chosen: l.decided, ID: l.round})
+	n.broadcast(Message{Kind: MsgHeartbeat, Ballot: l.ballot, Chosen: l.decided, ID: l.round, Time: n.stamp()})
 	l.notified = l.decided
 	n.prepareNew()
 }

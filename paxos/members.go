@@ -173,7 +173,7 @@ func (n *Node) forgetVotes(i int) {
 	}
 	if l := n.lead; l != nil {
 		l.promises.remove(i)
-		l.wanted[i], l.matched[i], l.acked[i], l.settled[i], l.contact[i] = 0, 0, 0, 0, n.now
+		l.wanted[i], l.matched[i], l.acked[i], l.settled[i], l.granted[i], l.contact[i] = 0, 0, 0, 0, 0, n.now
 		for k := range l.flight {
 			l.flight[k].votes.remove(i)
 		}
@@ -201,7 +201,7 @@ func (n *Node) growVotes() {
 	if l == nil {
 		return
 	}
-	for _, marks := range []*[]uint64{&l.wanted, &l.matched, &l.acked, &l.settled, &l.contact} {
+	for _, marks := range []*[]uint64{&l.wanted, &l.matched, &l.acked, &l.settled, &l.granted, &l.contact} {
 		for len(*marks) < count {
 			*marks = append(*marks, 0)
 		}

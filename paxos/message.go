@@ -100,6 +100,9 @@ type Message struct {
 	// holds it as a snapshot, Data is that snapshot's.
 	Settled uint64
 	Data    []byte
+	// Time is when a MsgHeartbeat was sent, on the sender's clock, if it asks for a
+	// lease; a MsgHeartbeatReply that grants it echoes it.
+	Time uint64
 	// Done marks the last page of a MsgPromise.
 	Done    bool
 	Entries []Entry

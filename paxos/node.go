@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 )
 
 // Errors of the methods of Node.
@@ -73,6 +74,10 @@ type Node struct {
 	timeout  int
 	backoffs int // rejections in a row
 
+	clock   time.Duration
+	clocked bool // by SetTime
+	grant   grant
+
 	out      outbox
 	counters Counters
 }
@@ -117,6 +122,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.recoverConfigs()
 	n.acc.recover(n)
+	n.grant.until = cfg.leaseAtGranter()
 	n.resetTimeout()
 	return n, n.log.err
 }
@@ -150,6 +156,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("paxos: the window is %d; it must be at least 1", c.Window)
 	case c.Alpha != 0 && c.Alpha < uint64(c.Window):
 		return fmt.Errorf("paxos: alpha is %d; it must be at least the window, %d", c.Alpha, c.Window)
+	case c.Lease < 0 || c.MaxDrift < 0 || c.MaxDrift >= 1:
+		return fmt.Errorf("paxos: a lease of %v with a drift of %v; neither is negative, and the drift is below 1", c.Lease, c.MaxDrift)
 	case c.MaxMessageBytes < 1:
 		return fmt.Errorf("paxos: max message bytes is %d; it must be at least 1", c.MaxMessageBytes)
 	}
@@ -257,10 +265,13 @@ func (n *Node) stepOwner(m Message) error {
 func (n *Node) Tick() {
 	n.now++
 	n.elapsed++
+	if !n.clocked {
+		n.clock++
+	}
 	switch {
 	case n.role == Leader:
 		n.tickLeader()
-	case n.elapsed >= n.timeout:
+	case n.elapsed >= n.timeout && !n.granting():
 		n.Campaign()
 	case n.role != Follower && n.elapsed%n.cfg.HeartbeatTicks == 0:
 		n.retryElection()
@@ -275,6 +286,7 @@ func (n *Node) answerHeartbeat(m Message) {
 	if n.boundary() != 0 {
 		a.Settled = n.out.durableChosen
 	}
+	n.giveLease(&m, &a)
 	n.send(a)
 }
 

@@ -26,9 +26,10 @@ type candidacy struct {
 }
 
 // Campaign starts an election now, as if the leader had been silent for too
-// long. Nodes that still hear from a leader will refuse it.
+// long. Nodes that still hear from a leader will refuse it; one that has granted a
+// lease does nothing until that ends.
 func (n *Node) Campaign() {
-	if n.role == Leader || n.log.err != nil {
+	if n.role == Leader || n.log.err != nil || n.granting() {
 		return
 	}
 	n.becomeFollower(0)

@@ -31,6 +31,11 @@ func (n *Node) ReadIndex(id uint64) error {
 	l := n.lead
 	// Whatever was acknowledged before now is at or below what this leader knows
 	// to be chosen, or at or below what its quorum of promises reported (rule 15).
+	if slot := max(l.decided, l.barrier); n.leased(slot + 1) {
+		n.out.reads = append(n.out.reads, Read{ID: id, Slot: slot})
+		n.counters.LeaseReads++
+		return nil
+	}
 	l.reads = append(l.reads, pendingRead{id: id, slot: max(l.decided, l.barrier)})
 	if l.roundOpen || l.confirmed == l.round {
 		n.joinRound()

@@ -56,12 +56,13 @@ func (n *Node) heartbeatReply(i int, m *Message) {
 		l.settled[i] = m.Settled
 		n.settleMembers()
 	}
+	l.granted[i] = max(l.granted[i], m.Time)
 	has := m.Chosen
 	if m.Lo <= m.Chosen+1 {
 		has = max(has, m.Hi)
 	}
 	if t := &l.transfer; t.to == m.From && !t.sent && has+1 >= l.next && l.next > l.barrier {
-		t.sent = true
+		t.sent, l.noLease = true, true
 		n.send(Message{Kind: MsgTransfer, To: t.to, Ballot: l.ballot})
 	}
 }

@@ -1,6 +1,9 @@
 package paxos
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // NodeID names one member. It is never 0 and at most 65535, so that a Ballot
 // packs into 64 bits.
@@ -120,6 +123,11 @@ type Config struct {
 	// Unsafe is for tests only: New takes switches and quorums that lose what was
 	// chosen, to show that they do.
 	Unsafe bool
+	// Lease is how long the answer to a heartbeat lets the leader answer reads without
+	// asking, 0 for never; at most the shortest election timeout is of use. MaxDrift
+	// bounds how much faster one node's clock runs than another's, as a fraction.
+	Lease    time.Duration
+	MaxDrift float64
 	// Seed feeds the jitter of elections and backoff.
 	Seed uint64
 }
@@ -202,5 +210,5 @@ type Status struct {
 
 // Counters are totals since New.
 type Counters struct {
-	Elections, LeaderChanges, GapsFilled, ValuesAdopted, CatchUps, Rejections, Installs uint64
+	Elections, LeaderChanges, GapsFilled, ValuesAdopted, CatchUps, Rejections, Installs, LeaseReads uint64
 }

@@ -32,6 +32,7 @@ const (
 	hasEntries
 	hasTip
 	hasSettled
+	hasTime
 	hasData
 	// ownBallots: the entries have ballots of their own, else the message's.
 	ownBallots
@@ -57,6 +58,7 @@ func (b *body) bits() uint64 {
 	set(b.ID != 0, hasID)
 	set(b.Done, isDone)
 	set(b.Settled != 0, hasSettled)
+	set(b.Time != 0, hasTime)
 	set(len(b.Data) > 0, hasData)
 	set(len(b.Entries) > 0, hasEntries)
 	set(b.Tip != paxos.Tip{}, hasTip)
@@ -92,7 +94,7 @@ func (b *body) Append(dst []byte) []byte {
 	}
 	for _, f := range [...]struct{ bit, value uint64 }{
 		{hasLeader, uint64(b.Leader)}, {hasLo, b.Lo}, {hasHi, b.Hi}, {hasChosen, b.Chosen}, {hasID, b.ID},
-		{hasSettled, b.Settled},
+		{hasSettled, b.Settled}, {hasTime, b.Time},
 	} {
 		if bits&f.bit != 0 {
 			dst = protowire.AppendVarint(dst, f.value)
@@ -151,7 +153,7 @@ func decode(frame []byte) (paxos.Message, error) {
 	for _, f := range [...]struct {
 		bit uint64
 		to  *uint64
-	}{{hasLo, &m.Lo}, {hasHi, &m.Hi}, {hasChosen, &m.Chosen}, {hasID, &m.ID}, {hasSettled, &m.Settled}} {
+	}{{hasLo, &m.Lo}, {hasHi, &m.Hi}, {hasChosen, &m.Chosen}, {hasID, &m.ID}, {hasSettled, &m.Settled}, {hasTime, &m.Time}} {
 		if bits&f.bit != 0 {
 			*f.to = r.varint()
 		}

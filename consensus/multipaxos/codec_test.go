@@ -30,7 +30,7 @@ func drawMessage(t *rapid.T) paxos.Message {
 		Ballot: drawBallot(t, "ballot"), Promised: drawBallot(t, "promised"),
 		Leader: paxos.NodeID(rapid.Uint64Range(0, maxNode).Draw(t, "leader")),
 		Lo:     number("lo"), Hi: number("hi"), Chosen: number("chosen"), ID: number("id"),
-		Done: rapid.Bool().Draw(t, "done"), Settled: number("settled"),
+		Done: rapid.Bool().Draw(t, "done"), Settled: number("settled"), Time: number("time"),
 		Tip: paxos.Tip{Ballot: drawBallot(t, "tip"), Slot: number("tip's slot")},
 	}
 	if data := rapid.SliceOf(rapid.Byte()).Draw(t, "data"); len(data) > 0 {
@@ -101,7 +101,7 @@ func TestDecodeRefusesWhatDoesNotPack(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	m := paxos.Message{
-		Kind: paxos.MsgAccept, Ballot: paxos.Ballot{Round: 3, Node: 2}, Chosen: 8, Lo: 1, Hi: 2, ID: 9, Done: true, Settled: 6, Data: []byte("data"),
+		Kind: paxos.MsgAccept, Ballot: paxos.Ballot{Round: 3, Node: 2}, Chosen: 8, Lo: 1, Hi: 2, ID: 9, Done: true, Settled: 6, Time: 7, Data: []byte("data"),
 		Entries: []paxos.Entry{{Slot: 9, Ballot: paxos.Ballot{Round: 3, Node: 2}, Value: []byte("value")}, {Slot: 11}},
 	}
 	f.Add((*body)(&m).Append(nil))

@@ -3,6 +3,7 @@ package multipaxos
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"gfslab/consensus"
 	"gfslab/consensus/engine"
@@ -16,6 +17,7 @@ var (
 	_ engine.Changer     = (*core)(nil)
 	_ engine.Transferrer = (*core)(nil)
 	_ engine.Resigner    = (*core)(nil)
+	_ engine.Clocked     = (*core)(nil)
 	_ engine.Failer      = (*core)(nil)
 )
 
@@ -34,6 +36,9 @@ func newCore(self consensus.NodeID, node *paxos.Node) *core {
 
 // Tick implements engine.Core.
 func (c *core) Tick() { c.node.Tick() }
+
+// SetTime implements engine.Clocked.
+func (c *core) SetTime(now time.Duration) { c.node.SetTime(now) }
 
 // Step implements engine.Core.
 func (c *core) Step(from consensus.NodeID, frame []byte) error {
@@ -172,6 +177,6 @@ func (c *core) Counters() map[string]uint64 {
 	return map[string]uint64{
 		"paxos_elections": p.Elections, "paxos_leader_changes": p.LeaderChanges, "paxos_gaps_filled": p.GapsFilled,
 		"paxos_values_adopted": p.ValuesAdopted, "paxos_catch_ups": p.CatchUps, "paxos_rejections": p.Rejections,
-		"paxos_installs": p.Installs,
+		"paxos_installs": p.Installs, "paxos_lease_reads": p.LeaseReads,
 	}
 }

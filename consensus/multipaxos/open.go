@@ -3,6 +3,7 @@ package multipaxos
 import (
 	"fmt"
 	"maps"
+	"time"
 
 	"gfslab/consensus"
 	"gfslab/consensus/engine"
@@ -57,7 +58,12 @@ const minMessageBytes = 1 << 20
 
 func config(l consensus.Limits) (paxos.Config, error) {
 	s, err := switches(l.Switches)
+	var lease time.Duration
+	if l.ReadMode == consensus.ReadLease {
+		lease = l.ElectionTimeout()
+	}
 	return paxos.Config{
+		Lease: lease, MaxDrift: l.MaxClockDrift,
 		ElectionTicks: l.ElectionTicks, HeartbeatTicks: l.HeartbeatTicks,
 		Window: l.Window, MaxMessageBytes: max(l.BatchBytes, minMessageBytes),
 		LeaderDiskParallel: l.LeaderDiskParallel, PrePrepare: l.PreVote, CheckQuorum: l.CheckQuorum,
@@ -74,6 +80,7 @@ func Effective(l consensus.Limits) map[string]string {
 		"library":           "gfslab/paxos",
 		"pre_prepare":       fmt.Sprint(c.PrePrepare),
 		"slot_window":       fmt.Sprint(c.Window),
+		"lease":             c.Lease.String(),
 		"max_message_bytes": fmt.Sprint(c.MaxMessageBytes),
 		"election_jitter":   "seeded from Config.Seed and the node's id",
 	})

@@ -104,4 +104,5 @@ func (w *world) harvest(p *peer) {
 	w.report.CatchUps += c.CatchUps
 	w.report.Rejections += c.Rejections
 	w.report.Installs += c.Installs
+	w.report.LeaseReads += c.LeaseReads
 }

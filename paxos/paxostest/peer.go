@@ -31,7 +31,8 @@ type peer struct {
 	stateBallot paxos.Ballot
 	// fetch is the snapshot that is being brought.
 	fetch    paxos.Fetch
-	fetchDue int // the tick at which it arrives
+	rate     float64 // of its clock: nanoseconds a tick
+	fetchDue int     // the tick at which it arrives
 	// owned are the values proposed in this life, by slot.
 	owned map[uint64]string
 	world sink

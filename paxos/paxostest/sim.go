@@ -28,7 +28,7 @@ type Report struct {
 	GapsFilled, ValuesAdopted    uint64
 	CatchUps, Rejections         uint64
 	Snapshots                    int
-	Installs                     uint64
+	Installs, LeaseReads         uint64
 	Changes, Transfers           int // of members, sealed; of the lead, begun
 	// Trace is a hash of everything that was delivered and applied: the same seed
 	// and code give the same trace.

@@ -2,6 +2,7 @@ package paxostest
 
 import (
 	"math/rand/v2"
+	"time"
 
 	"gfslab/paxos"
 )
@@ -53,6 +54,7 @@ type swarm struct {
 	capture              float64 // chance a tick and node of a snapshot, 0 = none
 	trailing             uint64  // slots kept below a snapshot
 	fetchDelay           int     // ticks, at most
+	lostTick             float64 // chance a tick and node that it passes unnoticed
 	change               float64 // chance a tick and leader of a change of the members
 	transfer, resign     float64 // chance a tick and leader
 	ids                  int     // nodes there may be in all
@@ -97,6 +99,11 @@ func drawSwarm(seed uint64) swarm {
 	if s.change > 0 {
 		s.ids += 8
 	}
+	if r.IntN(2) == 0 {
+		s.config.Lease = time.Duration(s.config.ElectionTicks * tickTime)
+		s.config.MaxDrift = pick(r, 0, 0.01, 0.2)
+	}
+	s.lostTick = pick(r, 0, 0, 0.1, 0.5)
 	s.transfer, s.resign = pick(r, 0, 0.002, 0.02), pick(r, 0, 0.002)
 	s.config.Alpha = uint64(s.config.Window * pick(r, 1, 1, 3))
 	return s
@@ -111,6 +118,7 @@ func (s *swarm) ease() {
 		*p /= 2
 	}
 	s.heal, s.restart = max(s.heal, 0.05), max(s.restart, 0.1)
+	s.lostTick /= 2
 	bound := max(0, s.config.ElectionTicks-s.config.HeartbeatTicks-1) / 4
 	s.delay, s.diskDelay = min(s.delay, bound), min(s.diskDelay, bound)
 }

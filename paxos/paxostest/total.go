@@ -17,6 +17,7 @@ func (r *Report) Add(o *Report) {
 	r.Rejections += o.Rejections
 	r.Snapshots += o.Snapshots
 	r.Installs += o.Installs
+	r.LeaseReads += o.LeaseReads
 	r.Changes += o.Changes
 	r.Transfers += o.Transfers
 }

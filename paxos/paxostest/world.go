@@ -6,15 +6,18 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"time"
 
 	"gfslab/paxos"
 )
 
 // world is a cluster, its network and its clients, in one goroutine.
 type world struct {
-	rng   *rand.Rand
-	swarm swarm
-	peers []*peer
+	rng *rand.Rand
+	// clocks draws apart, for nothing else depends on them.
+	clocks *rand.Rand
+	swarm  swarm
+	peers  []*peer
 	*monitors
 	// flight holds messages by the tick at which they arrive.
 	flight map[int][]paxos.Message
@@ -33,7 +36,7 @@ type world struct {
 // newWorld starts a cluster. Everything random in it comes from seed.
 func newWorld(seed uint64, s swarm, report *Report) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), flight: map[int][]paxos.Message{},
-		report: report, asked: map[uint64]uint64{}}
+		report: report, asked: map[uint64]uint64{}, clocks: rand.New(rand.NewPCG(seed, 0xa0761d6478bd642f))}
 	w.swarm = s
 	var ids []paxos.NodeID
 	for i := range w.swarm.nodes {
@@ -53,10 +56,22 @@ func newWorld(seed uint64, s swarm, report *Report) *world {
 	return w
 }
 
+// tickTime is the length of a tick on the slowest clock.
+const tickTime = 1000
+
+// tell gives p the time, on its own clock.
+func (w *world) tell(p *peer) {
+	if p.config.Lease > 0 {
+		p.node.SetTime(time.Duration(float64(w.now) * p.rate))
+	}
+}
+
 func (w *world) start(p *peer) {
+	p.rate = tickTime * (1 + w.swarm.config.MaxDrift*w.clocks.Float64())
 	if err := p.start(); err != nil {
 		w.fail("restart", "%v", err)
 	}
+	w.tell(p)
 	w.restarted(p)
 	p.drain()
 }
@@ -77,6 +92,9 @@ func (w *world) tick() {
 	}
 	for _, p := range w.peers {
 		if p.up {
+			w.tell(p)
+		}
+		if p.up && (w.calm || !w.chance(w.swarm.lostTick)) {
 			p.node.Tick()
 			p.drain()
 		}
