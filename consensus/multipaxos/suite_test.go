@@ -19,7 +19,6 @@ func backend() consensustest.Backend {
 		Open: func(cfg consensus.Config, env consensustest.Env) (consensus.Replica, error) {
 			return multipaxos.Open(cfg, engine.Deps{FS: env.FS, Dir: env.Dir, Network: env.Network, Listener: env.Listener})
 		},
-		
 	}
 }
 
