@@ -132,8 +132,14 @@ func ValidatePlan(p rundir.Plan) error {
 	oneOf("workload", p.Workload, workloads.Names())
 	oneOf("fault", p.Fault, nemesis.Names())
 	oneOf("setting", p.Setting, Settings())
-	if _, err := PlanLimits(p); err != nil && slices.Contains(Settings(), p.Setting) {
-		errs = append(errs, fmt.Errorf("limits: %w", err))
+	if slices.Contains(Settings(), p.Setting) && slices.Contains(node.Backends(), p.Backend) {
+		l, err := PlanLimits(p)
+		if err == nil {
+			err = node.CheckLimits(p.Backend, l, p.Replicas)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("limits: %w", err))
+		}
 	}
 	oneOf("tier", p.Tier, []string{"local", "virtual"})
 	oneOf("arrival", p.Arrival, []string{"closed", "open"})

@@ -29,19 +29,26 @@ func TestPlanRoundTrip(t *testing.T) {
 
 func TestPlanRefusals(t *testing.T) {
 	for text, want := range map[string]string{
-		"backend = \"etcdraft\"\nclinets = 4\n":           "clinets = 4",
-		"duration = \"1.5 parsecs\"\n":                    "duration",
-		"backend = \"zab\"\n":                             `backend is "zab"; it must be one of multipaxos, etcdraft`,
-		"fault = \"meteor\"\n":                            `fault is "meteor"`,
-		"workload = \"\"\n":                               `workload is ""`,
-		"clients = 0\n":                                   "clients is 0; it must be 1 to 4096",
-		"arrival = \"open\"\n":                            "rate is 0; open arrival needs",
-		"fault = \"crash-leader\"\nreplicas = 1\n":        "needs at least 3 replicas",
-		"fault = \"crash-leader\"\nfault_for = \"10s\"\n": "leave time to recover",
-		"fault = \"crash-leader\"\nfault_repeat = 9\n":    "leave time to recover",
-		"record_bytes = 300000\n":                         "record_bytes is 300000",
-		"tier = \"cloud\"\n":                              `tier is "cloud"; it must be one of local, virtual`,
-		"= 3\n":                                           "cannot be read",
+		"backend = \"etcdraft\"\nclinets = 4\n":              "clinets = 4",
+		"duration = \"1.5 parsecs\"\n":                       "duration",
+		"backend = \"zab\"\n":                                `backend is "zab"; it must be one of multipaxos, etcdraft`,
+		"fault = \"meteor\"\n":                               `fault is "meteor"`,
+		"workload = \"\"\n":                                  `workload is ""`,
+		"clients = 0\n":                                      "clients is 0; it must be 1 to 4096",
+		"arrival = \"open\"\n":                               "rate is 0; open arrival needs",
+		"fault = \"crash-leader\"\nreplicas = 1\n":           "needs at least 3 replicas",
+		"fault = \"crash-leader\"\nfault_for = \"10s\"\n":    "leave time to recover",
+		"fault = \"crash-leader\"\nfault_repeat = 9\n":       "leave time to recover",
+		"record_bytes = 300000\n":                            "record_bytes is 300000",
+		"tier = \"cloud\"\n":                                 `tier is "cloud"; it must be one of local, virtual`,
+		"= 3\n":                                              "cannot be read",
+		"limits.oldslots = \"keep\"\n":                       "oldslots",
+		"limits.old_slots = \"hoard\"\n":                     `switches.old_slots is "hoard"; it must be one of "re-propose" "keep"`,
+		"limits.old_slots = \"keep\"\n":                      "rule 14",
+		"limits.phase1_quorum = 1\n":                         "rule 18",
+		"backend = \"etcdraft\"\nlimits.number = \"vote\"\n": "switches.number is set; only multipaxos has it",
+		"limits.read_mode = \"psychic\"\n":                   `read mode is "psychic"`,
+		"limits.pre_vote = \"maybe\"\n":                      "pre_vote is \"maybe\"; it must be on or off",
 	} {
 		_, err := ParsePlan([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -179,5 +186,28 @@ func TestLimitsOfAPlan(t *testing.T) {
 	p.Limits.ReadMode, p.Limits.PreVote = "", "perhaps"
 	if err := ValidatePlan(p); err == nil || !strings.Contains(err.Error(), "pre_vote") {
 		t.Errorf("pre_vote perhaps passes: %v", err)
+	}
+}
+
+// TestPlanSwitches: a plan in Raft mode is read, kept in what is written of it, and
+// reaches the limits.
+func TestPlanSwitches(t *testing.T) {
+	const text = `
+limits = {eligibility = "up-to-date", number = "vote", old_slots = "keep", acceptance = "contiguous", catch_up = "leader", phase1_quorum = 2, snapshot_every = 500, trailing_entries = 50}
+`
+	p, err := ParsePlan([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := PlanLimits(p)
+	if err != nil || l.Switches != consensus.RaftMode() || l.Phase1Quorum != 2 || l.SnapshotEvery != 500 || l.TrailingEntries != 50 {
+		t.Errorf("the limits are %+v, %v", l, err)
+	}
+	written, err := EncodePlan(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := ParsePlan(written); err != nil || back != p {
+		t.Errorf("wrote %+v\nread  %+v, %v", p, back, err)
 	}
 }

@@ -68,6 +68,13 @@ func (m *members) alone() bool {
 	return true
 }
 
+// CheckQuorums returns why quorums of q1 and q2 (0 = a majority) of n members would
+// not do, nil if they would.
+func CheckQuorums(n, q1, q2 int) error {
+	_, _, err := quorums(n, q1, q2, false)
+	return err
+}
+
 // quorums returns the sizes of the quorums of n members, given what was asked
 // for (0 = a majority), or why they would not do (rule 18).
 func quorums(n, q1, q2 int, unsafe bool) (int, int, error) {

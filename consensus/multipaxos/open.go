@@ -71,6 +71,18 @@ func config(l consensus.Limits) (paxos.Config, error) {
 	}, err
 }
 
+// Check says what NewCore would refuse of l in a cluster of that many voters.
+func Check(l consensus.Limits, voters int) error {
+	c, err := config(l)
+	if err == nil {
+		err = paxos.CheckQuorums(voters, l.Phase1Quorum, l.Phase2Quorum)
+	}
+	if err == nil {
+		err = c.Switches.Safe(voters, l.Phase1Quorum)
+	}
+	return err
+}
+
 // Effective says how l is translated for this backend.
 func Effective(l consensus.Limits) map[string]string {
 	c, _ := config(l) // what is wrong with l, NewCore says

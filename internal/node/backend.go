@@ -26,14 +26,15 @@ type backend struct {
 	open      func(consensus.Config, engine.Deps) (consensus.Replica, error)
 	effective func(consensus.Limits) map[string]string
 	protocol  func(consensus.Limits) engine.Protocol // nil where the engine opens none that has peers
+	check     func(l consensus.Limits, voters int) error
 }
 
 func backends() []backend {
 	return []backend{
-		{MultiPaxos, multipaxos.Open, multipaxos.Effective, multipaxos.Protocol},
-		{EtcdRaft, etcdraft.Open, etcdraft.Effective, func(consensus.Limits) engine.Protocol { return etcdraft.Protocol() }},
-		{HashiRaft, openHashi, hashiraft.Effective, nil},
-		{Unreplicated, unreplicated.Open, unreplicated.Effective, nil},
+		{MultiPaxos, multipaxos.Open, multipaxos.Effective, multipaxos.Protocol, multipaxos.Check},
+		{EtcdRaft, etcdraft.Open, etcdraft.Effective, func(consensus.Limits) engine.Protocol { return etcdraft.Protocol() }, ownCoreOnly},
+		{HashiRaft, openHashi, hashiraft.Effective, nil, ownCoreOnly},
+		{Unreplicated, unreplicated.Open, unreplicated.Effective, nil, ownCoreOnly},
 	}
 }
 
@@ -88,6 +89,18 @@ func Protocol(name string, l consensus.Limits) (engine.Protocol, error) {
 		return engine.Protocol{}, err
 	}
 	return b.protocol(l), nil
+}
+
+func ownCoreOnly(l consensus.Limits, _ int) error { return l.OwnCoreOnly() }
+
+// CheckLimits says what a replica of the named backend would refuse of the limits,
+// in a cluster of that many voters.
+func CheckLimits(name string, l consensus.Limits, voters int) error {
+	b, err := find(name)
+	if err != nil {
+		return err
+	}
+	return b.check(l, voters)
 }
 
 // Effective returns the named backend's own translation of the limits, for the
