@@ -21,6 +21,10 @@ type entry struct {
 
 // parse reads the entry at offset at, which is one.
 func parse(page []byte, at int) entry {
+	if at+3 <= len(page) && page[at]|page[at+1]|page[at+2] < 0x80 { // as most are
+		value := at + 3 + int(page[at+1])
+		return entry{at, at + 3, value, value + int(page[at+2]), int(page[at])}
+	}
 	e := entry{start: at}
 	var suffix, value int
 	e.shared, at = uvarint(page, at)
