@@ -142,7 +142,7 @@ func (b *chunkbook) drop(handles []uint64) {
 // malformed reports whether a command makes no sense in any state: it is answered
 // INVALID and leaves nothing behind, not even a session.
 func malformed(cmd *metapb.Command) bool {
-	if cmd.GetClient() != "" && cmd.GetSeq() == 0 {
+	if cmd.GetClient() != "" && cmd.GetSeq() == 0 || len(cmd.GetClient()) > 255 {
 		return true
 	}
 	bad := func(path string) bool {
