@@ -43,9 +43,9 @@ type ClusterFigures struct {
 	SnapshotMS Spread `json:"snapshot_ms"`
 	// Before, During and After are the latencies of creates that were due in the
 	// window before, while the snapshots were written, and in the window after.
-	Before []Quantiles `json:"before"`
-	During []Quantiles `json:"during"`
-	After  []Quantiles `json:"after"`
+	Before Latencies `json:"before"`
+	During Latencies `json:"during"`
+	After  Latencies `json:"after"`
 
 	// A restart opens a stopped follower on its snapshot (OpenMS) and ends when it
 	// has applied what the leader had at its start (RestartMS); RestartEntries lay
@@ -56,9 +56,9 @@ type ClusterFigures struct {
 
 	// A laggard's next entry was compacted away by all others when it started. It
 	// has caught up (LaggardMS) when it applied what the leader had at its start.
-	LaggardMS     Spread      `json:"laggard_ms"`
-	LaggardBytes  Spread      `json:"laggard_bytes_written"`
-	DuringLaggard []Quantiles `json:"during_laggard"`
+	LaggardMS     Spread    `json:"laggard_ms"`
+	LaggardBytes  Spread    `json:"laggard_bytes_written"`
+	DuringLaggard Latencies `json:"during_laggard"`
 
 	Failed int64 `json:"failed_creates"`
 }
@@ -144,9 +144,9 @@ func (m *measurement) snapshot(ctx context.Context) error {
 		return err
 	}
 	m.f.SnapshotMS.add(micro(took) / 1e3)
-	m.f.Before = append(m.f.Before, l.between(from.Add(-m.o.Window), from))
-	m.f.During = append(m.f.During, l.between(from, to))
-	m.f.After = append(m.f.After, l.between(to, to.Add(m.o.Window)))
+	m.f.Before.add(l.between(from.Add(-m.o.Window), from))
+	m.f.During.add(l.between(from, to))
+	m.f.After.add(l.between(to, to.Add(m.o.Window)))
 	return nil
 }
 
@@ -218,7 +218,7 @@ func (m *measurement) laggard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.f.DuringLaggard = append(m.f.DuringLaggard, l.between(began, to))
+	m.f.DuringLaggard.add(l.between(began, to))
 	return nil
 }
 

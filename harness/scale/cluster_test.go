@@ -14,7 +14,7 @@ import (
 // that replicates, and a laggard really got the others' snapshot (or it is an
 // error).
 func TestCluster(t *testing.T) {
-	for _, backend := range []string{node.MultiPaxos, node.EtcdRaft} {
+	for _, backend := range node.Replicated() {
 		t.Run(backend, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 			defer cancel()
@@ -26,7 +26,7 @@ func TestCluster(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(f.During) != 1 || f.SnapshotBytes == 0 || len(f.RestartMS.Values) != 1 || len(f.LaggardMS.Values) != 1 || f.LoadCommands != 11+500*5 {
+			if len(f.During.Repeats) != 1 || f.Before.All.Count == 0 || f.DuringLaggard.All.Count == 0 || f.SnapshotBytes == 0 || len(f.RestartMS.Values) != 1 || len(f.LaggardMS.Values) != 1 || f.LoadCommands != 11+500*5 {
 				t.Errorf("figures %+v", f)
 			}
 			t.Logf("%+v", f)

@@ -87,9 +87,9 @@ func (l *load) end() {
 	l.conns.Close()
 }
 
-// between are the quantiles of the operations that were due in a window. They
-// must have ended.
-func (l *load) between(from, to time.Time) Quantiles {
+// between are the latencies, in microseconds, of the operations that were due in
+// a window. They must have ended.
+func (l *load) between(from, to time.Time) []float64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var us []float64
@@ -98,5 +98,5 @@ func (l *load) between(from, to time.Time) Quantiles {
 			us = append(us, micro(s.latency))
 		}
 	}
-	return quantiles(us)
+	return us
 }

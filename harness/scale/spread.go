@@ -64,6 +64,34 @@ func quantiles(us []float64) Quantiles {
 	return Quantiles{Count: len(us), P50: rank(50), P99: rank(99), Max: us[len(us)-1]}
 }
 
+// Latencies are those of one kind of window: repeat by repeat, and of all repeats
+// together, which has more to say of the tail.
+type Latencies struct {
+	Repeats []Quantiles `json:"repeats"`
+	All     Quantiles   `json:"all"`
+	us      []float64
+}
+
+func (l *Latencies) add(us []float64) {
+	l.us = append(l.us, us...)
+	l.Repeats, l.All = append(l.Repeats, quantiles(us)), quantiles(l.us)
+}
+
+// String is the number of samples, median, 99th percentile and maximum.
+func (l Latencies) String() string {
+	return fmt.Sprintf("%d: %s / %s / %s", l.All.Count, digits(l.All.P50), digits(l.All.P99), digits(l.All.Max))
+}
+
+// tail says how many times larger the 99th percentile is than another: of all
+// repeats together, and the range of the repeats.
+func (l Latencies) tail(under Latencies) string {
+	if under.All.P99 == 0 || l.All.Count == 0 {
+		return "-"
+	}
+	each := ratios(l.Repeats, under.Repeats, p99)
+	return fmt.Sprintf("%.2f (%s–%s)", l.All.P99/under.All.P99, digits(each.Min), digits(each.Max))
+}
+
 func micro(d time.Duration) float64 { return float64(d) / 1e3 }
 
 // pick gathers one quantile of several measurements.
