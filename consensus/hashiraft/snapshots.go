@@ -8,11 +8,9 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/raft"
 
-	"gfslab/consensus"
 	"gfslab/consensus/storage"
 )
 
@@ -173,8 +171,8 @@ const (
 	// sumBytes is the length of the checksum at the end of a body, by which the
 	// receiver of a snapshot knows that it has arrived whole.
 	sumBytes = 4
-	// pace is after how many bytes a snapshot is synced, as in package engine.
-	pace = 1 << 20
+	// receiveSync is after how many bytes a snapshot that is received is synced.
+	receiveSync = 1 << 20
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -187,9 +185,10 @@ type sink struct {
 	own   bool // else received
 	begun bool
 	ended bool
-	since int
-	crc   uint32 // of all but the last bytes
-	last  []byte // at most sumBytes
+	paced *storage.PacedWriter // of one of our own
+	since int                  // bytes received since the last sync
+	crc   uint32               // of all but the last bytes
+	last  []byte               // at most sumBytes
 }
 
 func (s *sink) ID() string { return snapshotID(s.meta.Index, s.meta.Stamp) }
@@ -198,18 +197,28 @@ func (s *sink) ID() string { return snapshotID(s.meta.Index, s.meta.Stamp) }
 func (s *sink) Write(p []byte) (n int, err error) {
 	if !s.begun {
 		s.begun = true
-		if !s.own {
+		if s.own {
+			s.paced = storage.NewPacedWriter(s.w, s.of.stop)
+		} else {
 			s.of.yield()
 		}
 	}
+	if s.own {
+		if s.of.yields() {
+			return 0, errYields
+		}
+		n, err = s.paced.Write(p)
+		s.sum(p[:n])
+		return n, err
+	}
 	for len(p) > 0 && err == nil {
 		var m int
-		m, err = s.w.Write(p[:min(len(p), pace-s.since)])
+		m, err = s.w.Write(p[:min(len(p), receiveSync-s.since)])
 		s.sum(p[:m])
 		n, p = n+m, p[m:]
-		if s.since += m; s.since == pace && err == nil {
+		if s.since += m; s.since == receiveSync && err == nil {
 			s.since = 0
-			err = s.rest()
+			err = s.w.Sync()
 		}
 	}
 	return n, err
@@ -220,26 +229,6 @@ func (s *sink) sum(p []byte) {
 	cut := max(0, len(all)-sumBytes)
 	s.crc = crc32.Update(s.crc, castagnoli, all[:cut])
 	s.last = append(s.last[:0:0], all[cut:]...)
-}
-
-// rest syncs what is written. A snapshot of our own then waits for as long as
-// that took, so that at least half of the disk is left to the log.
-func (s *sink) rest() error {
-	start := time.Now()
-	if err := s.w.Sync(); err != nil || !s.own {
-		return err
-	}
-	if s.of.yields() {
-		return errYields
-	}
-	t := time.NewTimer(time.Since(start))
-	defer t.Stop()
-	select {
-	case <-s.of.stop:
-		return consensus.ErrClosed
-	case <-t.C:
-		return nil
-	}
 }
 
 // Close makes the snapshot durable, and the newest one.

@@ -112,7 +112,7 @@ func TestOwnSnapshotYieldsToOneReceived(t *testing.T) {
 		if len(finished) != 0 {
 			t.Fatal("it did not wait for the library to be done with its own")
 		}
-		if _, err := own.Write(make([]byte, pace)); !errors.Is(err, errYields) {
+		if _, err := own.Write([]byte("ours")); !errors.Is(err, errYields) {
 			t.Fatalf("our own goes on: %v", err)
 		}
 		if err := own.Cancel(); err != nil {

@@ -79,6 +79,12 @@ func (c *cell) start(i int) error {
 			},
 			Doors:   engine.Deps{FS: n.files, Dir: dir, Network: wire.TCP()},
 			Clients: l,
+			ClientAddress: func(p consensus.Peer) string {
+				if p.ID < 1 || int(p.ID) > len(c.clients) {
+					return ""
+				}
+				return c.clients[p.ID-1]
+			},
 		},
 		Master: master.Options{Dial: wire.TCP().Dial, Logger: slog.New(slog.DiscardHandler)},
 	})
