@@ -1011,8 +1011,10 @@ type HeartbeatRequest struct {
 	Chunkserver string                 `protobuf:"bytes,1,opt,name=chunkserver,proto3" json:"chunkserver,omitempty"`
 	Address     string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	// boot changes at every start of the chunkserver.
-	Boot          string         `protobuf:"bytes,3,opt,name=boot,proto3" json:"boot,omitempty"`
-	Chunks        []*ChunkReport `protobuf:"bytes,4,rep,name=chunks,proto3" json:"chunks,omitempty"`
+	Boot   string         `protobuf:"bytes,3,opt,name=boot,proto3" json:"boot,omitempty"`
+	Chunks []*ChunkReport `protobuf:"bytes,4,rep,name=chunks,proto3" json:"chunks,omitempty"`
+	// members_index is the configuration of the masters that the chunkserver knows.
+	MembersIndex  uint64 `protobuf:"varint,5,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1073,6 +1075,13 @@ func (x *HeartbeatRequest) GetChunks() []*ChunkReport {
 		return x.Chunks
 	}
 	return nil
+}
+
+func (x *HeartbeatRequest) GetMembersIndex() uint64 {
+	if x != nil {
+		return x.MembersIndex
+	}
+	return 0
 }
 
 type ChunkReport struct {
@@ -1136,9 +1145,13 @@ func (x *ChunkReport) GetLength() uint64 {
 }
 
 type HeartbeatReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
-	Leader        bool                   `protobuf:"varint,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Term   uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Leader bool                   `protobuf:"varint,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	// members are all masters of a newer configuration than the request's, made at
+	// members_index; empty if there is none.
+	Members       []*Member `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
+	MembersIndex  uint64    `protobuf:"varint,4,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1185,6 +1198,20 @@ func (x *HeartbeatReply) GetLeader() bool {
 		return x.Leader
 	}
 	return false
+}
+
+func (x *HeartbeatReply) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *HeartbeatReply) GetMembersIndex() uint64 {
+	if x != nil {
+		return x.MembersIndex
+	}
+	return 0
 }
 
 type ClaimRequest struct {
@@ -2277,19 +2304,22 @@ const file_gfs_proto_rawDesc = "" +
 	"\taddresses\x18\t \x03(\v2$.gfslab.v1.ChunkReply.AddressesEntryR\taddresses\x1a<\n" +
 	"\x0eAddressesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x92\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb7\x01\n" +
 	"\x10HeartbeatRequest\x12 \n" +
 	"\vchunkserver\x18\x01 \x01(\tR\vchunkserver\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04boot\x18\x03 \x01(\tR\x04boot\x12.\n" +
-	"\x06chunks\x18\x04 \x03(\v2\x16.gfslab.v1.ChunkReportR\x06chunks\"W\n" +
+	"\x06chunks\x18\x04 \x03(\v2\x16.gfslab.v1.ChunkReportR\x06chunks\x12#\n" +
+	"\rmembers_index\x18\x05 \x01(\x04R\fmembersIndex\"W\n" +
 	"\vChunkReport\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06length\x18\x03 \x01(\x04R\x06length\"<\n" +
+	"\x06length\x18\x03 \x01(\x04R\x06length\"\x8e\x01\n" +
 	"\x0eHeartbeatReply\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
-	"\x06leader\x18\x02 \x01(\bR\x06leader\"x\n" +
+	"\x06leader\x18\x02 \x01(\bR\x06leader\x12+\n" +
+	"\amembers\x18\x03 \x03(\v2\x11.gfslab.v1.MemberR\amembers\x12#\n" +
+	"\rmembers_index\x18\x04 \x01(\x04R\fmembersIndex\"x\n" +
 	"\fClaimRequest\x12 \n" +
 	"\vchunkserver\x18\x01 \x01(\tR\vchunkserver\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
@@ -2479,60 +2509,61 @@ var file_gfs_proto_depIdxs = []int32{
 	2,  // 12: gfslab.v1.ChunkReply.at:type_name -> gfslab.v1.Position
 	33, // 13: gfslab.v1.ChunkReply.addresses:type_name -> gfslab.v1.ChunkReply.AddressesEntry
 	16, // 14: gfslab.v1.HeartbeatRequest.chunks:type_name -> gfslab.v1.ChunkReport
-	34, // 15: gfslab.v1.GrantRequest.addresses:type_name -> gfslab.v1.GrantRequest.AddressesEntry
-	24, // 16: gfslab.v1.PushRequest.id:type_name -> gfslab.v1.DataId
-	24, // 17: gfslab.v1.AppendRequest.id:type_name -> gfslab.v1.DataId
-	0,  // 18: gfslab.v1.AppendReply.code:type_name -> gfslab.v1.Code
-	24, // 19: gfslab.v1.MutateRequest.id:type_name -> gfslab.v1.DataId
-	0,  // 20: gfslab.v1.MutateReply.code:type_name -> gfslab.v1.Code
-	0,  // 21: gfslab.v1.ReadChunkReply.code:type_name -> gfslab.v1.Code
-	5,  // 22: gfslab.v1.Master.Create:input_type -> gfslab.v1.PathRequest
-	5,  // 23: gfslab.v1.Master.Mkdir:input_type -> gfslab.v1.PathRequest
-	5,  // 24: gfslab.v1.Master.Delete:input_type -> gfslab.v1.PathRequest
-	6,  // 25: gfslab.v1.Master.Rename:input_type -> gfslab.v1.RenameRequest
-	7,  // 26: gfslab.v1.Master.AllocateChunk:input_type -> gfslab.v1.AllocateRequest
-	8,  // 27: gfslab.v1.Master.Stat:input_type -> gfslab.v1.ReadRequest
-	8,  // 28: gfslab.v1.Master.List:input_type -> gfslab.v1.ReadRequest
-	9,  // 29: gfslab.v1.Master.FindLocation:input_type -> gfslab.v1.LocationRequest
-	10, // 30: gfslab.v1.Master.FindLeaseHolder:input_type -> gfslab.v1.LeaseRequest
-	10, // 31: gfslab.v1.Master.RevokeLease:input_type -> gfslab.v1.LeaseRequest
-	10, // 32: gfslab.v1.Master.ChunkInfo:input_type -> gfslab.v1.LeaseRequest
-	15, // 33: gfslab.v1.Master.Heartbeat:input_type -> gfslab.v1.HeartbeatRequest
-	18, // 34: gfslab.v1.Master.ClaimLease:input_type -> gfslab.v1.ClaimRequest
-	20, // 35: gfslab.v1.Master.Status:input_type -> gfslab.v1.StatusRequest
-	22, // 36: gfslab.v1.Chunkserver.PrepareGrant:input_type -> gfslab.v1.GrantRequest
-	22, // 37: gfslab.v1.Chunkserver.ActivateGrant:input_type -> gfslab.v1.GrantRequest
-	22, // 38: gfslab.v1.Chunkserver.EndLease:input_type -> gfslab.v1.GrantRequest
-	25, // 39: gfslab.v1.Chunkserver.PushData:input_type -> gfslab.v1.PushRequest
-	27, // 40: gfslab.v1.Chunkserver.RecordAppend:input_type -> gfslab.v1.AppendRequest
-	29, // 41: gfslab.v1.Chunkserver.Mutate:input_type -> gfslab.v1.MutateRequest
-	31, // 42: gfslab.v1.Chunkserver.ReadChunk:input_type -> gfslab.v1.ReadChunkRequest
-	11, // 43: gfslab.v1.Master.Create:output_type -> gfslab.v1.MutationReply
-	11, // 44: gfslab.v1.Master.Mkdir:output_type -> gfslab.v1.MutationReply
-	11, // 45: gfslab.v1.Master.Delete:output_type -> gfslab.v1.MutationReply
-	11, // 46: gfslab.v1.Master.Rename:output_type -> gfslab.v1.MutationReply
-	11, // 47: gfslab.v1.Master.AllocateChunk:output_type -> gfslab.v1.MutationReply
-	12, // 48: gfslab.v1.Master.Stat:output_type -> gfslab.v1.StatReply
-	13, // 49: gfslab.v1.Master.List:output_type -> gfslab.v1.ListReply
-	14, // 50: gfslab.v1.Master.FindLocation:output_type -> gfslab.v1.ChunkReply
-	14, // 51: gfslab.v1.Master.FindLeaseHolder:output_type -> gfslab.v1.ChunkReply
-	14, // 52: gfslab.v1.Master.RevokeLease:output_type -> gfslab.v1.ChunkReply
-	14, // 53: gfslab.v1.Master.ChunkInfo:output_type -> gfslab.v1.ChunkReply
-	17, // 54: gfslab.v1.Master.Heartbeat:output_type -> gfslab.v1.HeartbeatReply
-	19, // 55: gfslab.v1.Master.ClaimLease:output_type -> gfslab.v1.ClaimReply
-	21, // 56: gfslab.v1.Master.Status:output_type -> gfslab.v1.StatusReply
-	23, // 57: gfslab.v1.Chunkserver.PrepareGrant:output_type -> gfslab.v1.GrantReply
-	23, // 58: gfslab.v1.Chunkserver.ActivateGrant:output_type -> gfslab.v1.GrantReply
-	23, // 59: gfslab.v1.Chunkserver.EndLease:output_type -> gfslab.v1.GrantReply
-	26, // 60: gfslab.v1.Chunkserver.PushData:output_type -> gfslab.v1.PushReply
-	28, // 61: gfslab.v1.Chunkserver.RecordAppend:output_type -> gfslab.v1.AppendReply
-	30, // 62: gfslab.v1.Chunkserver.Mutate:output_type -> gfslab.v1.MutateReply
-	32, // 63: gfslab.v1.Chunkserver.ReadChunk:output_type -> gfslab.v1.ReadChunkReply
-	43, // [43:64] is the sub-list for method output_type
-	22, // [22:43] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	3,  // 15: gfslab.v1.HeartbeatReply.members:type_name -> gfslab.v1.Member
+	34, // 16: gfslab.v1.GrantRequest.addresses:type_name -> gfslab.v1.GrantRequest.AddressesEntry
+	24, // 17: gfslab.v1.PushRequest.id:type_name -> gfslab.v1.DataId
+	24, // 18: gfslab.v1.AppendRequest.id:type_name -> gfslab.v1.DataId
+	0,  // 19: gfslab.v1.AppendReply.code:type_name -> gfslab.v1.Code
+	24, // 20: gfslab.v1.MutateRequest.id:type_name -> gfslab.v1.DataId
+	0,  // 21: gfslab.v1.MutateReply.code:type_name -> gfslab.v1.Code
+	0,  // 22: gfslab.v1.ReadChunkReply.code:type_name -> gfslab.v1.Code
+	5,  // 23: gfslab.v1.Master.Create:input_type -> gfslab.v1.PathRequest
+	5,  // 24: gfslab.v1.Master.Mkdir:input_type -> gfslab.v1.PathRequest
+	5,  // 25: gfslab.v1.Master.Delete:input_type -> gfslab.v1.PathRequest
+	6,  // 26: gfslab.v1.Master.Rename:input_type -> gfslab.v1.RenameRequest
+	7,  // 27: gfslab.v1.Master.AllocateChunk:input_type -> gfslab.v1.AllocateRequest
+	8,  // 28: gfslab.v1.Master.Stat:input_type -> gfslab.v1.ReadRequest
+	8,  // 29: gfslab.v1.Master.List:input_type -> gfslab.v1.ReadRequest
+	9,  // 30: gfslab.v1.Master.FindLocation:input_type -> gfslab.v1.LocationRequest
+	10, // 31: gfslab.v1.Master.FindLeaseHolder:input_type -> gfslab.v1.LeaseRequest
+	10, // 32: gfslab.v1.Master.RevokeLease:input_type -> gfslab.v1.LeaseRequest
+	10, // 33: gfslab.v1.Master.ChunkInfo:input_type -> gfslab.v1.LeaseRequest
+	15, // 34: gfslab.v1.Master.Heartbeat:input_type -> gfslab.v1.HeartbeatRequest
+	18, // 35: gfslab.v1.Master.ClaimLease:input_type -> gfslab.v1.ClaimRequest
+	20, // 36: gfslab.v1.Master.Status:input_type -> gfslab.v1.StatusRequest
+	22, // 37: gfslab.v1.Chunkserver.PrepareGrant:input_type -> gfslab.v1.GrantRequest
+	22, // 38: gfslab.v1.Chunkserver.ActivateGrant:input_type -> gfslab.v1.GrantRequest
+	22, // 39: gfslab.v1.Chunkserver.EndLease:input_type -> gfslab.v1.GrantRequest
+	25, // 40: gfslab.v1.Chunkserver.PushData:input_type -> gfslab.v1.PushRequest
+	27, // 41: gfslab.v1.Chunkserver.RecordAppend:input_type -> gfslab.v1.AppendRequest
+	29, // 42: gfslab.v1.Chunkserver.Mutate:input_type -> gfslab.v1.MutateRequest
+	31, // 43: gfslab.v1.Chunkserver.ReadChunk:input_type -> gfslab.v1.ReadChunkRequest
+	11, // 44: gfslab.v1.Master.Create:output_type -> gfslab.v1.MutationReply
+	11, // 45: gfslab.v1.Master.Mkdir:output_type -> gfslab.v1.MutationReply
+	11, // 46: gfslab.v1.Master.Delete:output_type -> gfslab.v1.MutationReply
+	11, // 47: gfslab.v1.Master.Rename:output_type -> gfslab.v1.MutationReply
+	11, // 48: gfslab.v1.Master.AllocateChunk:output_type -> gfslab.v1.MutationReply
+	12, // 49: gfslab.v1.Master.Stat:output_type -> gfslab.v1.StatReply
+	13, // 50: gfslab.v1.Master.List:output_type -> gfslab.v1.ListReply
+	14, // 51: gfslab.v1.Master.FindLocation:output_type -> gfslab.v1.ChunkReply
+	14, // 52: gfslab.v1.Master.FindLeaseHolder:output_type -> gfslab.v1.ChunkReply
+	14, // 53: gfslab.v1.Master.RevokeLease:output_type -> gfslab.v1.ChunkReply
+	14, // 54: gfslab.v1.Master.ChunkInfo:output_type -> gfslab.v1.ChunkReply
+	17, // 55: gfslab.v1.Master.Heartbeat:output_type -> gfslab.v1.HeartbeatReply
+	19, // 56: gfslab.v1.Master.ClaimLease:output_type -> gfslab.v1.ClaimReply
+	21, // 57: gfslab.v1.Master.Status:output_type -> gfslab.v1.StatusReply
+	23, // 58: gfslab.v1.Chunkserver.PrepareGrant:output_type -> gfslab.v1.GrantReply
+	23, // 59: gfslab.v1.Chunkserver.ActivateGrant:output_type -> gfslab.v1.GrantReply
+	23, // 60: gfslab.v1.Chunkserver.EndLease:output_type -> gfslab.v1.GrantReply
+	26, // 61: gfslab.v1.Chunkserver.PushData:output_type -> gfslab.v1.PushReply
+	28, // 62: gfslab.v1.Chunkserver.RecordAppend:output_type -> gfslab.v1.AppendReply
+	30, // 63: gfslab.v1.Chunkserver.Mutate:output_type -> gfslab.v1.MutateReply
+	32, // 64: gfslab.v1.Chunkserver.ReadChunk:output_type -> gfslab.v1.ReadChunkReply
+	44, // [44:65] is the sub-list for method output_type
+	23, // [23:44] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_gfs_proto_init() }

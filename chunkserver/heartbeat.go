@@ -7,35 +7,39 @@ import (
 	"gfslab/api"
 )
 
-// heartbeats reports to one master until the server closes. A master that does
-// not answer holds up only its own reports.
-func (s *Server) heartbeats(master int) {
+// heartbeats reports to one master until ctx ends: the server closes, or the
+// master is none any more. A master that does not answer holds up only its own
+// reports.
+func (s *Server) heartbeats(ctx context.Context, master string) {
 	every := s.opts.HeartbeatEvery
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
-		case <-s.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
-		s.heartbeat(master, max(3*every, 100*time.Millisecond))
+		s.heartbeat(ctx, master, max(3*every, 100*time.Millisecond))
 		timer.Reset(every)
 	}
 }
 
 // heartbeat sends one report. Only a leader's answer counts, and only if its
-// term is the highest seen.
-func (s *Server) heartbeat(master int, timeout time.Duration) {
-	conn, err := s.peers.get(s.opts.Masters[master])
+// term is the highest seen. Any master's answer may tell of new masters.
+func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Duration) {
+	conn, err := s.peers.get(master)
 	if err != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	reply, err := api.NewMasterClient(conn).Heartbeat(ctx, &api.HeartbeatRequest{
-		Chunkserver: s.opts.Name, Address: s.opts.Address, Boot: s.Boot(), Chunks: s.report(),
+		Chunkserver: s.opts.Name, Address: s.opts.Address, Boot: s.Boot(), Chunks: s.report(), MembersIndex: s.membersIndex(),
 	})
+	if err == nil && reply.MembersIndex != 0 {
+		s.follow(reply.MembersIndex, reply.Members)
+	}
 	if err != nil || !reply.Leader || reply.Term < s.termSeen() {
 		return
 	}

@@ -227,10 +227,8 @@ func (s *Server) pause(l *lease, d time.Duration) bool {
 // old leader must not extend.
 func (s *Server) claim(c *chunk, l *lease) (time.Time, *api.ClaimReply, error) {
 	req := &api.ClaimRequest{Chunkserver: s.opts.Name, Handle: c.handle, Version: l.version, Epoch: l.epoch}
-	start := s.leaderIndex()
 	err := errors.New("no masters")
-	for i := range s.opts.Masters {
-		at := (start + i) % len(s.opts.Masters)
+	for _, at := range s.masterOrder() {
 		var sent time.Time
 		var reply *api.ClaimReply
 		if sent, reply, err = s.claimAt(at, req); err == nil {
@@ -251,8 +249,8 @@ func (s *Server) claim(c *chunk, l *lease) (time.Time, *api.ClaimReply, error) {
 	return time.Time{}, nil, err
 }
 
-func (s *Server) claimAt(master int, req *api.ClaimRequest) (time.Time, *api.ClaimReply, error) {
-	conn, err := s.peers.get(s.opts.Masters[master])
+func (s *Server) claimAt(master string, req *api.ClaimRequest) (time.Time, *api.ClaimReply, error) {
+	conn, err := s.peers.get(master)
 	if err != nil {
 		return time.Time{}, nil, err
 	}
@@ -261,18 +259,6 @@ func (s *Server) claimAt(master int, req *api.ClaimRequest) (time.Time, *api.Cla
 	sent := s.opts.Now()
 	reply, err := api.NewMasterClient(conn).ClaimLease(ctx, req)
 	return sent, reply, err
-}
-
-func (s *Server) leaderIndex() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.leader
-}
-
-func (s *Server) setLeader(i int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leader = i
 }
 
 var errNotPrimary = status.Error(codes.FailedPrecondition, "not primary of a live lease: nothing was done")

@@ -23,7 +23,8 @@ type Options struct {
 	ChunkBytes int64
 	// BufferBytes bounds the pushed data that waits for its mutation (default 32 MiB).
 	BufferBytes int64
-	// Masters are the addresses of all master replicas.
+	// Masters are the addresses of all master replicas at first; their answers tell
+	// of others.
 	Masters []string
 	// Dial opens connections to masters and chunkservers (default: TCP).
 	Dial func(ctx context.Context, addr string) (net.Conn, error)

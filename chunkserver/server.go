@@ -33,7 +33,8 @@ type Server struct {
 	mu      sync.Mutex
 	chunks  map[uint64]*chunk
 	maxTerm uint64 // highest term of a leader seen
-	leader  int    // index in opts.Masters of the last known leader
+
+	masters masters
 
 	// self and selfFile are guarded by selfLock, a lock that may be held across I/O.
 	selfLock    chan struct{}
@@ -81,9 +82,9 @@ func start(o Options) (*Server, error) {
 			s.log.Warn("serving ended", "chunkserver", o.Name, "err", err)
 		}
 	})
-	for i := range o.Masters {
-		s.background.Go(func() { s.heartbeats(i) })
-	}
+	s.masters.mu.Lock()
+	s.followLocked(o.Masters)
+	s.masters.mu.Unlock()
 	return s, nil
 }
 

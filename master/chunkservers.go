@@ -62,7 +62,8 @@ func (m *Master) Heartbeat(_ context.Context, r *api.HeartbeatRequest) (*api.Hea
 		}
 	}
 	st := m.replica.Status()
-	return &api.HeartbeatReply{Term: st.Term, Leader: isLeader(st)}, nil
+	members, index := m.o.Directory.Newer(r.MembersIndex)
+	return &api.HeartbeatReply{Term: st.Term, Leader: isLeader(st), Members: members, MembersIndex: index}, nil
 }
 
 // note returns the connection to the chunkserver's last incarnation, if it has

@@ -298,6 +298,8 @@ func checkCounts(f *facts, l *agreedLog, incs []*incarnation, out *findings) {
 		want := f.run.Counters.Applied[node]
 		switch {
 		case lines[node] == want:
+		case want == 0 && slices.Contains(f.run.Counters.Left, node):
+			// It came back from a crash only to leave: no log of it is final.
 		case want == 0:
 			// Its last incarnation has no line by which it could be told apart.
 			out.unknown("node %s applied nothing in its last incarnation", node)

@@ -80,6 +80,19 @@ func (d *Directory) Members() (m consensus.Members, ok bool) {
 	return membership.Members(), true
 }
 
+// Newer returns all members, learners included, if they are of a newer
+// configuration than index, and that one's index.
+func (d *Directory) Newer(index uint64) (members []*api.Member, at uint64) {
+	if d.Index() <= index {
+		return nil, 0
+	}
+	m, ok := d.Members()
+	if !ok || m.Index <= index {
+		return nil, 0
+	}
+	return d.describe(m.All()), m.Index
+}
+
 func (d *Directory) describe(peers []consensus.Peer) []*api.Member {
 	var out []*api.Member
 	for _, p := range peers {
