@@ -38,20 +38,90 @@ func startKV(t *testing.T, backend string) (endpoints string) {
 		peers = append(peers, consensus.Peer{ID: consensus.NodeID(i + 1), Addr: addr})
 	}
 	for _, p := range peers {
-		n, err := node.ServeKV(node.KVDaemon{
-			Backend: backend, Cluster: "test", Self: p.ID, Peers: peers, Dir: filepath.Join(dir, fmt.Sprint(p.ID)),
-			Limits: consensus.Matched3(), Seed: uint64(p.ID), Logger: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			t.Fatal(err)
+		startNode(t, node.KVDaemon{Backend: backend, Self: p.ID, Peers: peers, Dir: filepath.Join(dir, fmt.Sprint(p.ID))})
+	}
+	return "--endpoints=" + strings.Join(addresses, ",")
+}
+
+// startNode runs a node in this process until the test ends.
+func startNode(t *testing.T, d node.KVDaemon) {
+	t.Helper()
+	d.Cluster, d.Limits, d.Seed, d.Logger = "test", consensus.Matched3(), uint64(d.Self), slog.New(slog.DiscardHandler)
+	n, err := node.ServeKV(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
 		}
-		t.Cleanup(func() {
-			if err := n.Close(); err != nil {
-				t.Error(err)
+	})
+}
+
+// Members, leader and snapshots change as the commands say, from any endpoint,
+// and the clients follow.
+func TestClusterCommands(t *testing.T) {
+	for _, backend := range node.Replicated() {
+		t.Run(backend, func(t *testing.T) {
+			t.Parallel()
+			endpoints := startKV(t, backend)
+			addresses := strings.Split(strings.TrimPrefix(endpoints, "--endpoints="), ",")
+			var peers []consensus.Peer
+			for i, addr := range append(addresses, freeAddresses(t, 1)...) {
+				peers = append(peers, consensus.Peer{ID: consensus.NodeID(i + 1), Addr: addr})
+			}
+			fresh := peers[3].Addr
+			startNode(t, node.KVDaemon{Backend: backend, Self: 4, Peers: peers, Join: true, Dir: t.TempDir()})
+			for _, step := range []struct {
+				line, out string
+				code      int
+			}{
+				{"kv put color green " + endpoints, "ok", 0},
+				{"cluster snapshot " + endpoints, "has a snapshot through index", 0},
+				{"cluster add 3=" + fresh + " " + endpoints, "refused", exitNo},
+				{"cluster add --learner 4=" + fresh + " " + endpoints, "learners 4=" + fresh, 0},
+				{"cluster transfer 4 " + endpoints, "gfslab:", exitNo},
+				{"cluster transfer 2 " + endpoints, "node 2 leads", 0},
+				{"cluster remove 4 " + endpoints, "node 4 is no member any more", 0},
+				{"cluster remove 4 " + endpoints, "not a member", exitNo},
+				{"cluster replace 9 5=" + fresh + " " + endpoints, "node 9 is not a member", exitNo},
+				{"cluster status " + endpoints, "voters 1=", 0},
+				{"kv get color --endpoints " + addresses[2], "green", 0},
+			} {
+				code, out, errOut := invoke(t, strings.Fields(step.line)...)
+				if code != step.code || !strings.Contains(out+errOut, step.out) {
+					t.Fatalf("%s: exit %d, want %d with %q\n%s%s", step.line, code, step.code, step.out, out, errOut)
+				}
 			}
 		})
 	}
-	return "--endpoints=" + strings.Join(addresses, ",")
+}
+
+// A node that replaces another serves alone those who know only it.
+func TestClusterReplace(t *testing.T) {
+	for _, backend := range node.Replicated() {
+		t.Run(backend, func(t *testing.T) {
+			t.Parallel()
+			endpoints := startKV(t, backend)
+			addresses := strings.Split(strings.TrimPrefix(endpoints, "--endpoints="), ",")
+			fresh := freeAddresses(t, 1)[0]
+			peers := []consensus.Peer{{ID: 2, Addr: addresses[1]}, {ID: 4, Addr: fresh}}
+			startNode(t, node.KVDaemon{Backend: backend, Self: 4, Peers: peers, Join: true, Dir: t.TempDir()})
+			for _, step := range []struct{ line, out string }{
+				{"kv put color green " + endpoints, "ok"},
+				{"cluster replace 1 4=" + fresh + " --timeout 30s --endpoints " + addresses[1], "4=" + fresh},
+				{"kv get color --endpoints " + fresh, "green"},
+				{"cluster transfer 4 --endpoints " + fresh, "node 4 leads"},
+				{"kv cas color green blue --endpoints " + addresses[2], "ok"},
+				{"kv get color --endpoints " + fresh, "blue"},
+			} {
+				code, out, errOut := invoke(t, strings.Fields(step.line)...)
+				if code != 0 || !strings.Contains(out, step.out) {
+					t.Fatalf("%s: exit %d, want %q\n%s%s", step.line, code, step.out, out, errOut)
+				}
+			}
+		})
+	}
 }
 
 func TestKVCommands(t *testing.T) {

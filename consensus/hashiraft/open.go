@@ -122,6 +122,9 @@ func newReplica(cfg consensus.Config, log *storage.Log, st *store, conns *wire.S
 	}
 	st.vigil.late, st.vigil.back, st.failed = r.stalled, r.recovered, r.died
 	st.roster.self, st.roster.contacts, st.roster.changed = cfg.Self, cfg.Peers, r.meet
+	if cfg.Join {
+		st.roster.update(func() {}) // who leads need not be among those it was told of
+	}
 	return r
 }
 

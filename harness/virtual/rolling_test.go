@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"gfslab/harness"
+	"gfslab/internal/node"
 	"gfslab/results/rundir"
 )
 
 // TestRolling replaces all masters under load while leaders crash. Every history
 // must be valid, and the old masters gone.
 func TestRolling(t *testing.T) {
-	for i, backend := range []string{"etcdraft", "hashiraft"} {
+	for i, backend := range node.Replicated() {
 		p := harness.RollingPlan(backend, "register", "crash-leader", "matched-3", uint64(11+i))
 		t.Run(backend, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "run")
