@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -289,6 +290,51 @@ func TestLikeVFS(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestACrashWhileOthersSync: whoever is told that his bytes are durable writes
+// the next ones; none of those may survive without what went before, at whatever
+// moment the power goes.
+func TestACrashWhileOthersSync(t *testing.T) {
+	for seed := range uint64(40) {
+		fs := NewMem(seed)
+		put(t, fs, "a", strings.Repeat("x", 1<<22), false) // what the crash looks at first
+		f, err := fs.Create("z", "")
+		check(t, err)
+		check(t, f.Sync())
+		check(t, disk.SyncDir(fs, "/"))
+		started, stop, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if i == 10 {
+					close(started)
+				}
+				if _, err := f.WriteAt([]byte{1}, int64(i*sectorBytes)); err != nil {
+					t.Error(err)
+				}
+				if err := f.Sync(); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		<-started
+		next := fs.Crash(50)
+		close(stop)
+		<-done
+		data := get(t, next, "z")
+		last := strings.LastIndexByte(data, 1) / sectorBytes
+		for i := range last {
+			if data[i*sectorBytes] != 1 {
+				t.Fatalf("seed %d: sector %d was written after a sync of sector %d, and survived alone (the last is %d)", seed, i+1, i, last)
+			}
+		}
+	}
 }
 
 func TestKnobs(t *testing.T) {

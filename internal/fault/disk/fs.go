@@ -178,9 +178,6 @@ func (fs *FS) Crash(keepPercent int) *FS {
 	if fs.frozen.Swap(true) {
 		panic("fault disk: crash of a generation that has crashed before")
 	}
-	if s := fs.w.stall.Load(); s != nil {
-		fs.StallSyncs(s.d) // what it holds up is lost, and need not wait for that
-	}
 	next := &FS{w: fs.w, generation: fs.generation + 1, locks: map[string]bool{}}
 	c := crash{
 		rng:  rand.New(rand.NewPCG(fs.w.seed, fs.generation)),
@@ -188,6 +185,9 @@ func (fs *FS) Crash(keepPercent int) *FS {
 		done: map[*inode]*inode{},
 	}
 	next.root = c.survivor(fs.root)
+	if s := fs.w.stall.Load(); s != nil {
+		fs.StallSyncs(s.d) // what it holds up is lost, and need not wait for that
+	}
 	return next
 }
 
@@ -233,12 +233,12 @@ func (c *crash) survivor(n *inode) *inode {
 
 // sync makes a file or directory durable. It sleeps and fails as injected.
 func (fs *FS) sync(n *inode) error {
-	if fs.frozen.Load() {
+	if fs.ended() {
 		return nil
 	}
 	if s := fs.w.stall.Load(); s != nil && s.d > 0 {
 		s.wait()
-		if fs.frozen.Load() {
+		if fs.ended() {
 			return nil
 		}
 	}
@@ -265,10 +265,26 @@ func (fs *FS) sync(n *inode) error {
 		err = n.writeBack()
 	}
 	n.mu.Unlock()
-	if frozen || err != nil {
+	if frozen {
+		fs.ended()
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	return n.store.sync()
+}
+
+// ended reports whether a crash ended this generation, once it has collected
+// what survives: who is told earlier that his bytes are durable may write others
+// that say so, and those may survive without the first.
+func (fs *FS) ended() bool {
+	if !fs.frozen.Load() {
+		return false
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return true
 }
 
 // commitDir makes a directory's present entries its durable ones. The caller
