@@ -118,6 +118,20 @@ func (s *Scheduler) Highest() consensus.NodeID {
 	return highest
 }
 
+// knownAt reports whether the members at an index that was handed out are known.
+// A node that joins learns of none before the first change in its log, or a
+// snapshot that names them: it must not pass on one that names nobody.
+func (s *Scheduler) knownAt(index uint64) bool {
+	if _, ok := s.core.(Changer); !ok {
+		return true
+	}
+	known := len(s.members.now.Voters) > 0
+	for i := range s.members.pending {
+		known = known || s.members.pending[i].Index <= index
+	}
+	return known
+}
+
 type transfer struct {
 	active bool
 	age    int

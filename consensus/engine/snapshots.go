@@ -58,6 +58,8 @@ func (s *Scheduler) runSnapshots(fx *Effects) {
 			x.end(SnapshotEnd{Ticket: x.asked, Err: fmt.Errorf("%w: no member is known here yet", consensus.ErrRefused)})
 		case wanted && at == 0:
 			x.end(SnapshotEnd{Ticket: x.asked, Err: fmt.Errorf("%w: nothing has been applied yet", consensus.ErrRefused)})
+		case at > 0 && !s.knownAt(at):
+			x.end(SnapshotEnd{Ticket: x.asked, Err: fmt.Errorf("%w: the members are not known yet", consensus.ErrRefused)})
 		case wanted && at <= x.newest.Index:
 			x.end(x.success(x.asked))
 		case at > x.newest.Index && able && !s.homeless():

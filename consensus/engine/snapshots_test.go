@@ -270,3 +270,38 @@ func TestCompactionDropsWhatWaits(t *testing.T) {
 		t.Fatalf("the log is cut to %d and given %v", w.CompactTo, got)
 	}
 }
+
+// joiner is a compactor whose members may change.
+type joiner struct {
+	compactor
+	members consensus.Members
+}
+
+func (j *joiner) ProposeChange(consensus.Change) error { return ErrBusy }
+func (j *joiner) Members() consensus.Members           { return j.members }
+
+// TestAJoinerTakesNoSnapshotThatNamesNobody: founders are not in the log.
+func TestAJoinerTakesNoSnapshotThatNamesNobody(t *testing.T) {
+	core := &joiner{}
+	s := NewScheduler(SchedulerOptions{Core: core, ElectionTicks: 4, SnapshotEvery: 10, Peers: []consensus.Peer{peer(1)}})
+	var fx Effects
+	run := func(rd Ready, capture uint64) {
+		t.Helper()
+		core.ready = append(core.ready, rd)
+		fx.Reset()
+		s.Run(&fx)
+		if fx.Capture != capture {
+			t.Fatalf("a capture at %d, want %d", fx.Capture, capture)
+		}
+	}
+	run(Ready{Apply: entries(1, 15)}, 0)
+	s.RequestSnapshot()
+	run(Ready{}, 0)
+	if len(fx.Snapshots) != 1 || !errors.Is(fx.Snapshots[0].Err, consensus.ErrRefused) {
+		t.Fatalf("on request: %+v", fx.Snapshots)
+	}
+	core.members = consensus.Founders([]consensus.Peer{peer(1), peer(2)})
+	core.members.Index = 25
+	run(Ready{Apply: entries(16, 26), Members: []MembersChange{{25, core.members}}}, 0) // due at 20
+	run(Ready{Apply: entries(27, 30)}, 30)
+}
