@@ -120,16 +120,20 @@ func (s *Scheduler) Highest() consensus.NodeID {
 
 // knownAt reports whether the members at an index that was handed out are known.
 // A node that joins learns of none before the first change in its log, or a
-// snapshot that names them: it must not pass on one that names nobody.
+// snapshot that names them. It must not pass on a snapshot that names nobody:
+// who started from it would know of no voter.
 func (s *Scheduler) knownAt(index uint64) bool {
-	if _, ok := s.core.(Changer); !ok {
+	c, ok := s.core.(Changer)
+	if !ok || len(s.members.now.Voters) > 0 {
 		return true
 	}
-	known := len(s.members.now.Voters) > 0
 	for i := range s.members.pending {
-		known = known || s.members.pending[i].Index <= index
+		if s.members.pending[i].Index <= index {
+			return true
+		}
 	}
-	return known
+	m := c.Members()
+	return len(m.Voters) > 0 && m.Index <= index
 }
 
 type transfer struct {

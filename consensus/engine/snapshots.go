@@ -54,29 +54,19 @@ func (s *Scheduler) runSnapshots(fx *Effects) {
 		switch {
 		case wanted && !able:
 			x.end(SnapshotEnd{Ticket: x.asked, Err: fmt.Errorf("%w: the protocol cannot compact its log", consensus.ErrRefused)})
-		case wanted && s.homeless():
-			x.end(SnapshotEnd{Ticket: x.asked, Err: fmt.Errorf("%w: no member is known here yet", consensus.ErrRefused)})
 		case wanted && at == 0:
 			x.end(SnapshotEnd{Ticket: x.asked, Err: fmt.Errorf("%w: nothing has been applied yet", consensus.ErrRefused)})
 		case at > 0 && !s.knownAt(at):
-			x.end(SnapshotEnd{Ticket: x.asked, Err: fmt.Errorf("%w: the members are not known yet", consensus.ErrRefused)})
+			x.end(SnapshotEnd{Ticket: x.asked, Err: fmt.Errorf("%w: no member is known here yet", consensus.ErrRefused)})
 		case wanted && at <= x.newest.Index:
 			x.end(x.success(x.asked))
-		case at > x.newest.Index && able && !s.homeless():
+		case at > x.newest.Index && able:
 			x.phase, x.taking, x.tried = capturing, x.asked, at
 			fx.Capture = at
 		}
 	}
 	fx.Snapshots = append(fx.Snapshots, x.ends...)
 	x.ends = clearSlice(x.ends)
-}
-
-// homeless reports whether the core knows of no voter: this node has joined, and
-// replays a log whose beginning names nobody. A snapshot of that state would
-// found nothing.
-func (s *Scheduler) homeless() bool {
-	c, ok := s.core.(Changer)
-	return ok && len(c.Members().Voters) == 0
 }
 
 // due is the index through which a snapshot is due, or 0. The replicas take

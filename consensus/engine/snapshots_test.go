@@ -194,20 +194,6 @@ type joiner struct {
 func (j *joiner) Members() consensus.Members           { return j.members }
 func (j *joiner) ProposeChange(consensus.Change) error { return ErrNotLeader }
 
-// TestNoSnapshotWithoutMembers: whoever started from it would know of nobody.
-func TestNoSnapshotWithoutMembers(t *testing.T) {
-	core := &joiner{}
-	r := &snapshotRun{t: t, core: &core.compactor, s: NewScheduler(SchedulerOptions{Core: core, ElectionTicks: 4, SnapshotEvery: 10})}
-	r.apply(1, 12, 0)
-	r.s.RequestSnapshot()
-	r.run()
-	if len(r.fx.Snapshots) != 1 || !errors.Is(r.fx.Snapshots[0].Err, consensus.ErrRefused) || r.fx.Capture != 0 {
-		t.Fatalf("a snapshot on request: %+v, capture at %d", r.fx.Snapshots, r.fx.Capture)
-	}
-	core.members = consensus.Founders([]consensus.Peer{{ID: 1, Addr: "n1"}})
-	r.apply(13, 20, 20)
-}
-
 // TestAFetchedSnapshotOvertakes: the capture under way is of no use any more.
 func TestAFetchedSnapshotOvertakes(t *testing.T) {
 	r := newSnapshotRun(t, 10, 0, Recovered{})
@@ -270,15 +256,6 @@ func TestCompactionDropsWhatWaits(t *testing.T) {
 		t.Fatalf("the log is cut to %d and given %v", w.CompactTo, got)
 	}
 }
-
-// joiner is a compactor whose members may change.
-type joiner struct {
-	compactor
-	members consensus.Members
-}
-
-func (j *joiner) ProposeChange(consensus.Change) error { return ErrBusy }
-func (j *joiner) Members() consensus.Members           { return j.members }
 
 // TestAJoinerTakesNoSnapshotThatNamesNobody: founders are not in the log.
 func TestAJoinerTakesNoSnapshotThatNamesNobody(t *testing.T) {
