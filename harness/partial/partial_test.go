@@ -1,7 +1,10 @@
 package partial
 
 import (
+	"encoding/json"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -159,4 +162,36 @@ func mode(t *testing.T, name string) Mode {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// TestPublished: what is published conforms under today's rules, is drawn as it was,
+// and had as many valid trials as it says.
+func TestPublished(t *testing.T) {
+	dirs, err := filepath.Glob("../../results/published/*-partial-connectivity")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("nothing is published: %v", err)
+	}
+	for _, dir := range dirs {
+		data, err := os.ReadFile(filepath.Join(dir, "result.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r Result
+		if err := json.Unmarshal(data, &r); err != nil {
+			t.Fatalf("%s: %v", dir, err)
+		}
+		for _, b := range r.Breaches() {
+			t.Errorf("%s: %s", dir, b)
+		}
+		tables, err := os.ReadFile(filepath.Join(dir, "tables.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Markdown(); got != string(tables) {
+			t.Errorf("%s: tables.md is not what result.json gives today", dir)
+		}
+		if cells, err := r.Spec.Plan(); err != nil || len(cells) != len(r.Cells) || r.Spec.Trials < 20 {
+			t.Errorf("%s: %d cells of %d trials; planned %d of at least 20: %v", dir, len(r.Cells), r.Spec.Trials, len(cells), err)
+		}
+	}
 }
