@@ -173,6 +173,7 @@ func newReplica(cfg consensus.Config, log *storage.Log, core Core, recovered Rec
 	})
 	r.proposer = batch.New(batch.Options{Node: uint64(cfg.Self), Nonce: nonce, Limits: cfg.Limits, Notify: r.inbox.poke})
 	r.files = &files{io: NewSnapshotIO(log), wake: make(chan struct{}, 1)}
+	log.RemoveBy(r.files.push)
 	r.applier = &applier{
 		node: cfg.Self, machine: cfg.StateMachine, proposer: r.proposer, observe: cfg.Observe,
 		done: r.inbox.appliedTo, captured: r.captured, wake: make(chan struct{}, 1),

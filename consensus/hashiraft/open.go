@@ -100,7 +100,7 @@ func newReplica(cfg consensus.Config, log *storage.Log, st *store, conns *wire.S
 		futures:     waiter{over: make(chan struct{})},
 		lease:       leaseSpan(cfg.Limits),
 		wake:        make(chan struct{}, 1),
-		snapshotDue: make(chan struct{}, 1), snapshotAsked: make(chan chan error),
+		snapshotDue: make(chan struct{}, 1), snapshotAsked: make(chan chan error), removals: make(chan func(), 1),
 		pending: make(chan proposal, 2*cfg.Limits.Window),
 		stop:    make(chan struct{}), closed: make(chan struct{}),
 	}
@@ -110,6 +110,12 @@ func newReplica(cfg consensus.Config, log *storage.Log, st *store, conns *wire.S
 	}
 	r.proposer = batch.New(batch.Options{Node: uint64(cfg.Self), Nonce: nonce, Limits: cfg.Limits, Notify: r.poke})
 	r.snapshots = &snapshots{store: st, taken: r.took, stop: r.stop}
+	log.RemoveBy(func(job func()) {
+		select {
+		case r.removals <- job:
+		default: // the one that waits does all there is
+		}
+	})
 	r.fsm = &fsm{
 		self: cfg.Self, machine: cfg.StateMachine, proposer: r.proposer, roster: st.roster, observe: cfg.Observe, completed: r.poke,
 		snapshots: r.snapshots, every: cfg.Limits.SnapshotEvery, lost: st.lost,
@@ -195,6 +201,7 @@ func (r *Replica) start(t *transport) error {
 	r.tasks.Go(r.settle)
 	r.tasks.Go(r.confirmReads)
 	r.tasks.Go(r.takeSnapshots)
+	r.tasks.Go(r.removeSegments)
 	return nil
 }
 

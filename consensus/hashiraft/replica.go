@@ -42,6 +42,7 @@ type Replica struct {
 	snapshots     *snapshots
 	snapshotDue   chan struct{} // room for one
 	snapshotAsked chan chan error
+	removals      chan func() // of segments that the log does not need any more
 
 	rounds, readers, staleReads, leaseReads, stalls, snapshotsTaken atomic.Uint64
 	// What Open cost.

@@ -61,6 +61,19 @@ func (r *Replica) takeSnapshot() error {
 	}
 }
 
+// removeSegments removes what the log does not need any more, apart from the
+// library's goroutines, which commits wait for.
+func (r *Replica) removeSegments() {
+	for {
+		select {
+		case <-r.stop:
+			return
+		case job := <-r.removals:
+			job()
+		}
+	}
+}
+
 // took notes a snapshot that is durable.
 func (r *Replica) took(m storage.SnapshotMeta) {
 	r.cfg.Observe(consensus.Event{Kind: consensus.EventSnapshot, Node: r.cfg.Self, Term: m.Stamp, Index: m.Index})

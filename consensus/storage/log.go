@@ -37,6 +37,9 @@ type Log struct {
 	idx  *index
 	segs map[uint64]*segment
 	err  error // why the log is dead
+	// gone are segments that no record needs any more, on their way to removal.
+	gone   []*segment
+	remove func(job func()) // see RemoveBy
 }
 
 type counters struct {
@@ -89,17 +92,33 @@ func (l *Log) commit(b *Batch) error {
 
 	l.mu.Lock()
 	l.idx.apply(b, makePosition(l.out.seg.number, off), true)
-	var gone []*segment
+	old := len(l.gone)
 	for number, seg := range l.segs {
 		if number < oldest {
-			gone = append(gone, seg)
+			l.gone = append(l.gone, seg)
 			delete(l.segs, number)
 		}
 	}
+	slices.SortFunc(l.gone[old:], func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
+	added, remove := len(l.gone) > old, l.remove
 	l.mu.Unlock()
-	slices.SortFunc(gone, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
-	l.remove(gone)
+	switch {
+	case !added:
+	case remove != nil:
+		remove(l.removeGone)
+	default:
+		l.removeGone()
+	}
 	return nil
+}
+
+// RemoveBy has segments that are not needed any more removed by a job given to
+// run, instead of by the commit that finds it out: giving back the pages of a
+// large file takes longer than a commit should. Close does what is left.
+func (l *Log) RemoveBy(run func(job func())) {
+	l.mu.Lock()
+	l.remove = run
+	l.mu.Unlock()
 }
 
 // validate refuses what would break the log before anything is written.
@@ -209,10 +228,18 @@ func (l *Log) start(number uint64, c cut) error {
 	return err
 }
 
-// remove deletes segments that no record needs any more. It needs no sync of
+// removeGone deletes segments that no record needs any more. It needs no sync of
 // the directory: a durable record already says that they are not needed.
-func (l *Log) remove(gone []*segment) {
-	for _, seg := range gone {
+func (l *Log) removeGone() {
+	for {
+		l.mu.Lock()
+		if len(l.gone) == 0 {
+			l.mu.Unlock()
+			return
+		}
+		seg := l.gone[0]
+		l.gone[0], l.gone = nil, l.gone[1:]
+		l.mu.Unlock()
 		if err := errors.Join(l.opts.FS.Remove(l.path(segmentName(seg.number))), seg.release()); err != nil {
 			l.opts.Logger.Warn("old segment not removed", "segment", seg.number, "err", err)
 		}
@@ -271,6 +298,7 @@ func (l *Log) Close() error {
 	if closed {
 		return nil
 	}
+	l.removeGone()
 	var errs []error
 	for _, seg := range segs {
 		errs = append(errs, seg.release())

@@ -1,0 +1,84 @@
+package storage_test
+
+import (
+	"strings"
+	"testing"
+
+	"gfslab/consensus/storage"
+	faultdisk "gfslab/internal/fault/disk"
+)
+
+// TestRemoveBy: segments that compaction made useless stay until the job is run,
+// and Close removes what is left; reading goes on meanwhile.
+func TestRemoveBy(t *testing.T) {
+	fs := faultdisk.NewMem(1)
+	log, err := storage.Open(storage.Options{FS: fs, Dir: "/log", SegmentBytes: 1 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	segments := func() (n int) {
+		names, err := fs.List("/log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, ".log") {
+				n++
+			}
+		}
+		return n
+	}
+	var jobs []func()
+	log.RemoveBy(func(job func()) { jobs = append(jobs, job) })
+	grow := func(from, to uint64) {
+		for i := from; i < to; i++ {
+			if err := log.Commit(&storage.Batch{Entries: []storage.Entry{{Index: i, Data: make([]byte, 200)}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	compact := func(to uint64) {
+		if err := log.Commit(&storage.Batch{CompactTo: to}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grow(1, 100)
+	before := segments()
+	compact(90)
+	grow(100, 110) // crosses a segment, whose head says what is needed
+	if got := segments(); before < 10 || got < before || len(jobs) == 0 {
+		t.Fatalf("%d segments, %d before compaction, %d jobs: the commit removed some itself", got, before, len(jobs))
+	}
+	for _, job := range jobs {
+		job()
+	}
+	after := segments()
+	if after > before/2 || log.Counters().Removed == 0 {
+		t.Fatalf("%d segments of %d are left after the job", after, before)
+	}
+	jobs = nil
+	grow(110, 200)
+	compact(199)
+	grow(200, 210)
+	if len(jobs) == 0 {
+		t.Fatal("no job for the second compaction")
+	}
+	full := segments()
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := segments(); left >= full {
+		t.Fatalf("%d segments of %d are left after Close", left, full)
+	}
+	jobs[0]() // too late, and harmless
+	log, err = storage.Open(storage.Options{FS: fs, Dir: "/log", SegmentBytes: 1 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, last := log.Bounds(); last != 209 {
+		t.Errorf("the log ends at %d, want 209", last)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
