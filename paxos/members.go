@@ -235,6 +235,7 @@ func (n *Node) noteChosen(slot uint64) {
 	switch {
 	case made != 0 && last != nil && last.slot == made && !last.sealed:
 		last.seal, last.sealed = slot, true
+		n.farewell(slot)
 	case made != 0:
 		return // a copy
 	case last != nil && !last.sealed:
@@ -246,6 +247,20 @@ func (n *Node) noteChosen(slot uint64) {
 	}
 	n.use()
 	n.extendLead()
+}
+
+// farewell tells those who are members no longer, as far as the leader's word
+// reaches them, so that they need not ask.
+func (n *Node) farewell(slot uint64) {
+	if n.lead == nil {
+		return
+	}
+	last := n.newest()
+	for i, id := range n.members.ids {
+		if n.members.other(i) && !last.has(id) {
+			n.send(Message{Kind: MsgChosen, To: id, Ballot: n.lead.ballot, Chosen: slot})
+		}
+	}
 }
 
 // mark notes that slot may change the members once it is chosen.

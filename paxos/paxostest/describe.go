@@ -11,6 +11,11 @@ func show(value []byte) string {
 	if len(value) == 0 {
 		return "no-op"
 	}
+	if m, sealed, ok := paxos.ReadChange(value); ok && sealed != 0 {
+		return fmt.Sprintf("seal-of-%d", sealed)
+	} else if ok {
+		return fmt.Sprintf("members%v+%v", m.Voters, m.Learners)
+	}
 	return string(value)
 }
 
@@ -25,6 +30,9 @@ func describe(m paxos.Message) string {
 		if m.Leader != 0 {
 			line += fmt.Sprintf(" leader %d", m.Leader)
 		}
+	}
+	if m.Time != 0 && m.Kind == paxos.MsgHeartbeatReply {
+		line += " grants"
 	}
 	if m.Settled != 0 {
 		line += fmt.Sprintf(" settled %d", m.Settled)

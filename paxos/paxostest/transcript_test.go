@@ -90,7 +90,9 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 		m := paxos.Message{Kind: f.kind, From: f.from, To: f.to, Ballot: ballotArg(t, d)}
 		d.MaybeScanArgs(t, "chosen", &m.Chosen)
 		s.flight = append(s.flight, m)
-	case "campaign", "propose", "read", "tick", "hold", "release", "crash", "restart", "snapshot", "fetched", "state":
+	case "campaign", "propose", "read", "tick", "hold", "release", "crash", "restart", "snapshot", "fetched", "state", "members", "transfer", "resign":
+	case "join":
+		s.join(t)
 	default:
 		t.Fatalf("%s: unknown command %s", d.Pos, d.Cmd)
 	}
@@ -147,6 +149,8 @@ func (s *stage) on(t *testing.T, d *datadriven.TestData, p *peer) {
 		}
 	case "state":
 		s.state(p)
+	default:
+		s.lead(t, d, p)
 	}
 	s.step(p)
 }
@@ -189,6 +193,7 @@ func stageConfig(t *testing.T, d *datadriven.TestData) paxos.Config {
 		Window: scan(t, d, "window", 8), MaxMessageBytes: scan(t, d, "page", 4096),
 		PrePrepare: d.HasArg("preprepare"), CheckQuorum: d.HasArg("checkquorum"), LeaderDiskParallel: !d.HasArg("disk-first"),
 		Phase1Quorum: scan(t, d, "q1", 0), Phase2Quorum: scan(t, d, "q2", 0), Unsafe: d.HasArg("unsafe")}
+	terms(t, d, &c)
 	if d.HasArg("raft") {
 		c.Switches = paxos.RaftMode()
 	}
