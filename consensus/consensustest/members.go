@@ -98,8 +98,11 @@ func (c *cluster) change(ch consensus.Change) consensus.Members {
 		m, err := c.tryChange(inc, ch, 2*time.Second)
 		got = m
 		if errors.Is(err, consensus.ErrRefused) {
-			// An attempt whose outcome was unknown may have done it.
-			if got = c.membership(inc).Members(); !reflects(got, ch) {
+			// An attempt whose outcome was unknown may have done it, or be doing it.
+			if got = c.membership(inc).Members(); len(got.Outgoing) > 0 {
+				return false
+			}
+			if !reflects(got, ch) {
 				fatalf(c, "node %d, in %+v, refuses %+v: %v", inc.node.id, got, ch, err)
 			}
 			return true
