@@ -3,8 +3,8 @@
 // what to persist, send and apply.
 //
 // It opens no file or socket, starts no goroutine, reads no clock; the caller
-// owns disk and network, and its duties stand on the fields of [Ready]. It does
-// not compact its log, change its members or hold leases (yet).
+// owns disk, network and time, and its duties stand on the fields of [Ready]. It
+// writes no snapshot and carries none from node to node: it says when one is needed.
 //
 //	n, err := paxos.New(config)
 //	n.Step(message); n.Tick(); n.Propose(value); n.ReadIndex(id)
@@ -12,6 +12,8 @@
 //
 // One node is acceptor (acceptor.go), learner (learner.go, catchup.go) and
 // possible leader (proposer.go is phase 1, leader.go phase 2, read.go its reads).
+// snapshot.go is the log's lower end; members.go, change.go and extend.go are changes
+// of the members, transfer.go of the lead, lease.go reads without asking.
 // The steady state is one Accept and one Accepted a peer for everything proposed
 // between two calls of Ready.
 //
@@ -27,7 +29,10 @@
 //  3. A node's own ballot is durable before its Prepare leaves.
 //  4. A leader's own vote counts only after its own write is durable.
 //  5. A Promise reports every accepted slot from the one asked for on, chosen and
-//     applied ones included, page by page; it counts with its last page.
+//     applied ones included, page by page; it counts with its last page. Of slots
+//     that it has compacted it says that they are chosen: nothing is proposed there,
+//     and what is above is applied and read only once a snapshot has been brought.
+//     A compacted slot is never a gap.
 //  6. A new leader adopts, slot by slot, the value of the highest ballot in a
 //     quorum of Promises; gaps get no-ops, before any new command.
 //  7. One value a slot is ever chosen; what is applied is a contiguous prefix.
@@ -45,6 +50,16 @@
 //     told as well as one from the first slot of the ballot.)
 //  15. A read waits until every slot of the quorum of Promises is chosen and
 //     applied, and for a round of confirmation that started after it was asked.
+//  16. A configuration chosen in slot s governs the slots from s + Alpha on; no slot
+//     is proposed so far ahead of what is chosen, nor without a phase-1 quorum of its
+//     own configuration; votes and reads count by the configuration of their slot. One
+//     change at a time: what is chosen during another change is void. The change is
+//     sealed, and the old members let go, once a phase-2 quorum of the new ones durably
+//     knows all below to be chosen. Ids are never used again.
+//  17. A lease runs from before the heartbeat was sent, on the leader's clock; the
+//     granter, from when it arrived, promises nothing to others, nor does it for as long
+//     after a restart. Who was told by the leader to take over is promised all the same;
+//     so that leader reads under no lease any more.
 //  18. The two quorums intersect: a phase-1 and a phase-2 quorum together exceed the
 //     members. What is chosen survives the loss of any |Q2| - 1 disks.
 //
