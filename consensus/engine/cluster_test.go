@@ -121,10 +121,29 @@ func (c *cluster) startOn(i int, fs disk.FS) {
 	}
 }
 
+// told are the peers that node i is given when it is opened: the founders, and
+// itself.
+func (c *cluster) told(i int) []consensus.Peer {
+	if i < 3 {
+		return c.peers[:3]
+	}
+	return append(slices.Clone(c.peers[:3]), c.peers[i])
+}
+
+// join starts a node that is no member yet.
+func (c *cluster) join() int {
+	i := len(c.peers)
+	c.peers = append(c.peers, consensus.Peer{ID: consensus.NodeID(i + 1), Addr: name(i) + ":1"})
+	c.fs = append(c.fs, faultdisk.NewMem(uint64(i)))
+	c.machines, c.replicas = append(c.machines, nil), append(c.replicas, nil)
+	c.start(i)
+	return i
+}
+
 func (c *cluster) tryOn(i int, fs disk.FS) error {
 	c.machines[i] = &list{delay: c.delay}
 	r, err := c.open(consensus.Config{
-		Cluster: "test", Self: c.peers[i].ID, Peers: c.peers, Limits: c.limits, StateMachine: c.machines[i], Seed: uint64(i),
+		Cluster: "test", Self: c.peers[i].ID, Peers: c.told(i), Join: i >= 3, Limits: c.limits, StateMachine: c.machines[i], Seed: uint64(i),
 		Observe: func(e consensus.Event) {
 			if e.Kind != consensus.EventApplying {
 				c.mu.Lock()

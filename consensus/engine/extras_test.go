@@ -14,6 +14,7 @@ import (
 	"gfslab/consensus"
 	"gfslab/consensus/engine"
 	"gfslab/consensus/etcdraft"
+	"gfslab/consensus/multipaxos"
 )
 
 // TestStaleReadsWait for the index that they name, and for nothing else.
@@ -118,7 +119,7 @@ func TestWhatAReadCosts(t *testing.T) {
 }
 
 // changers are the backends whose members change.
-var changers = map[string]opener{"etcdraft": etcdraft.Open}
+var changers = map[string]opener{"multipaxos": multipaxos.Open, "etcdraft": etcdraft.Open}
 
 // TestCallsOfAClosedReplica, and of one that closes meanwhile.
 func TestCallsOfAClosedReplica(t *testing.T) {
@@ -241,4 +242,101 @@ func TestASnapshotThatFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAMemberThatSleptThroughAllChanges: while node 2 is down both others are
+// replaced, and closed. It is opened with the peers that it founded the cluster
+// with, and learns of the new ones because they call it.
+func TestAMemberThatSleptThroughAllChanges(t *testing.T) {
+	for _, compact := range []bool{false, true} {
+		t.Run(fmt.Sprintf("compact=%v", compact), func(t *testing.T) {
+			eachOf(t, changers, nil, func(t *testing.T, c *cluster) {
+				c.must(c.leader(-1), "before")
+				c.converge()
+				c.fabric.CloseNode(name(1))
+				c.fs[1] = c.fs[1].Crash(100)
+				if err := c.replicas[1].Close(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				for _, old := range []int{0, 2} {
+					joined := c.join()
+					c.replace(old, joined)
+					// The others must know that it is done: until then they need the vote of
+					// the one that goes.
+					for i := 0; ; i++ {
+						if m := c.replicas[joined].(consensus.Membership).Members(); m.IsVoter(c.peers[joined].ID) && len(m.Outgoing) == 0 && !m.IsMember(c.peers[old].ID) {
+							break
+						}
+						if i == 1000 {
+							t.Fatalf("node %d believes in %+v", joined+1, c.replicas[joined].(consensus.Membership).Members())
+						}
+						time.Sleep(10 * time.Millisecond)
+					}
+					if err := c.replicas[old].Close(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				c.must(c.leader(-1), "after")
+				if compact {
+					for _, i := range []int{3, 4} {
+						if _, err := c.replicas[i].(consensus.Snapshotter).SnapshotNow(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				c.fabric.OpenNode(name(1))
+				c.start(1)
+				for range 1000 {
+					if got := c.machines[1].all(); len(got) == 2 && got[1] == "after" {
+						break
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				if got := c.machines[1].all(); len(got) != 2 {
+					t.Fatalf("node 2 holds %v; %+v", got, c.replicas[1].Status())
+				}
+				for i := range 1000 {
+					m := c.replicas[1].(consensus.Membership).Members()
+					if m.IsVoter(4) && m.IsVoter(5) && m.IsVoter(2) && len(m.All()) == 3 && len(m.Outgoing) == 0 {
+						break
+					}
+					if i == 999 {
+						t.Fatalf("node 2 believes in %+v", m)
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				// It counts: one of the others may go.
+				gone := c.leader(-1)
+				if gone == 1 {
+					gone = 3
+				}
+				if err := c.replicas[gone].Close(); err != nil {
+					t.Fatal(err)
+				}
+				c.must(c.leader(gone), "with node 2")
+			})
+		})
+	}
+}
+
+// replace makes one node a member in the place of another, through whoever leads.
+func (c *cluster) replace(old, joined int) {
+	c.t.Helper()
+	change := consensus.Change{AddVoters: []consensus.Peer{c.peers[joined]}, Remove: []consensus.NodeID{c.peers[old].ID}}
+	for range 100 {
+		leader := c.leader(-1)
+		m, err := c.replicas[leader].(consensus.Membership).ChangeMembers(c.t.Context(), change)
+		if err == nil {
+			if !m.IsVoter(c.peers[joined].ID) || m.IsMember(c.peers[old].ID) {
+				c.t.Fatalf("the change made %+v", m)
+			}
+			return
+		}
+		if m := c.replicas[leader].(consensus.Membership).Members(); errors.Is(err, consensus.ErrRefused) && m.IsVoter(c.peers[joined].ID) {
+			return // an attempt whose outcome was unknown
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	c.t.Fatal("the change was not made")
 }
