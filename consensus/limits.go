@@ -3,6 +3,7 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -101,6 +102,15 @@ func Matched3() Limits {
 // suspects its leader.
 func (l Limits) ElectionTimeout() time.Duration {
 	return time.Duration(l.ElectionTicks) * l.Tick
+}
+
+// SnapshotTurn is the remainder by every of the indexes at which a node takes its
+// snapshots: each has a phase of its own, so that the replicas of a cluster do
+// not all write at the same time, and a quorum is always free to answer.
+// Multiples of the golden ratio spread any number of nodes well.
+func SnapshotTurn(node NodeID, every uint64) uint64 {
+	turn, _ := bits.Mul64(uint64(node)*0x9e3779b97f4a7c15, every)
+	return turn
 }
 
 var readModes = []ReadMode{ReadLinearizable, ReadLease, ReadLog, ReadStale}

@@ -1,6 +1,7 @@
 package consensus_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,5 +48,25 @@ func TestOwnCoreOnly(t *testing.T) {
 		Eligibility: "any", Number: "partitioned", OldSlots: "re-propose", Acceptance: "any", Notice: "idle", CatchUp: "any"}
 	if err := l.OwnCoreOnly(); err != nil {
 		t.Errorf("the default positions by name: %v", err)
+	}
+}
+
+// TestTurnsAreFarApart: among any three to seven nodes with ids in a row, no two
+// take their snapshots at about the same time.
+func TestTurnsAreFarApart(t *testing.T) {
+	for first := consensus.NodeID(1); first < 100; first++ {
+		for n := 3; n <= 7; n += 2 {
+			var turns []uint64
+			for i := range n {
+				turns = append(turns, consensus.SnapshotTurn(first+consensus.NodeID(i), 1000))
+			}
+			slices.Sort(turns)
+			turns = append(turns, turns[0]+1000)
+			for i := range n {
+				if gap := turns[i+1] - turns[i]; turns[i] >= 1000 || gap < 1000/uint64(2*n) {
+					t.Fatalf("nodes %d to %d take turns at %v of 1000", first, int(first)+n-1, turns)
+				}
+			}
+		}
 	}
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 
 	"gfslab/consensus"
 	"gfslab/consensus/storage"
@@ -69,15 +68,14 @@ func (s *Scheduler) runSnapshots(fx *Effects) {
 	x.ends = clearSlice(x.ends)
 }
 
-// due is the index through which a snapshot is due, or 0. The replicas take
-// turns: each has a phase of its own within SnapshotEvery, so that they do not
-// all write at the same time, and a quorum is always free to answer.
+// due is the index through which a snapshot is due, or 0; see
+// consensus.SnapshotTurn.
 func (s *Scheduler) due(fx *Effects) uint64 {
 	every := s.opts.SnapshotEvery
 	if every == 0 {
 		return 0
 	}
-	turn := snapshotTurn(s.opts.Node, every)
+	turn := consensus.SnapshotTurn(s.opts.Node, every)
 	if s.handed < turn {
 		return 0
 	}
@@ -91,13 +89,6 @@ func (s *Scheduler) due(fx *Effects) uint64 {
 		return 0
 	}
 	return at
-}
-
-// snapshotTurn is the remainder by every of the indexes at which a node takes
-// its snapshots. Multiples of the golden ratio spread any number of nodes well.
-func snapshotTurn(node consensus.NodeID, every uint64) uint64 {
-	turn, _ := bits.Mul64(uint64(node)*0x9e3779b97f4a7c15, every)
-	return turn
 }
 
 func (x *snapshots) end(e SnapshotEnd) {

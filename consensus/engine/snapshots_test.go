@@ -101,26 +101,6 @@ func TestSnapshotsAreTakenInTurn(t *testing.T) {
 	r.saved(66)
 }
 
-// TestTurnsAreFarApart: among any three to seven nodes with ids in a row, no two
-// take their snapshots at about the same time.
-func TestTurnsAreFarApart(t *testing.T) {
-	for first := consensus.NodeID(1); first < 100; first++ {
-		for n := 3; n <= 7; n += 2 {
-			var turns []uint64
-			for i := range n {
-				turns = append(turns, snapshotTurn(first+consensus.NodeID(i), 1000))
-			}
-			slices.Sort(turns)
-			turns = append(turns, turns[0]+1000)
-			for i := range n {
-				if gap := turns[i+1] - turns[i]; turns[i] >= 1000 || gap < 1000/uint64(2*n) {
-					t.Fatalf("nodes %d to %d take turns at %v of 1000", first, int(first)+n-1, turns)
-				}
-			}
-		}
-	}
-}
-
 func TestNoSnapshotsWhenOff(t *testing.T) {
 	newSnapshotRun(t, 0, 0, Recovered{}).apply(1, 1000, 0)
 }

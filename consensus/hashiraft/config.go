@@ -57,7 +57,7 @@ func Effective(l consensus.Limits) map[string]string {
 	}
 	snapshots := "0 (off)"
 	if l.SnapshotEvery > 0 {
-		snapshots = fmt.Sprintf("%d: asked for after each multiple of it, taken as soon as the library does", l.SnapshotEvery)
+		snapshots = fmt.Sprintf("%d: asked for after that many entries, the replicas in turn; taken as soon as the library does", l.SnapshotEvery)
 	}
 	return map[string]string{
 		"batch_mode":           string(l.BatchMode),

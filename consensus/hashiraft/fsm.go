@@ -66,11 +66,14 @@ func (f *fsm) Apply(l *raft.Log) any {
 	return nil
 }
 
-// pass notes an entry that the state machine is done with. Snapshots are due at
-// the multiples of SnapshotEvery, as in package engine.
+// pass notes an entry that the state machine is done with. Snapshots are due once
+// each SnapshotEvery, in this node's turn, as in package engine.
 func (f *fsm) pass(index uint64) {
-	if f.every > 0 && index/f.every > f.passed/f.every {
-		f.due()
+	if f.every > 0 {
+		ahead := f.every - consensus.SnapshotTurn(f.self, f.every)
+		if (index+ahead)/f.every > (f.passed+ahead)/f.every {
+			f.due()
+		}
 	}
 	f.passed = index
 }
