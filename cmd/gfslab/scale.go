@@ -132,7 +132,7 @@ func (f *scaleFlags) run(c *cobra.Command) error {
 		p.Names = f.names[0]
 		for _, b := range f.backends {
 			figures, err := scale.Cluster(c.Context(), scale.ClusterOptions{
-				Backend: b, Population: p, Limits: limits, Rate: f.rate, Window: f.window, Repeats: f.repeats,
+				Backend: b, Population: p, Limits: limits, Trailing: 1000, Rate: f.rate, Window: f.window, Repeats: f.repeats,
 				Dir: filepath.Join(f.out, "data"), Seed: f.seed, Progress: progress,
 			})
 			if err != nil {

@@ -18,6 +18,8 @@ type ClusterOptions struct {
 	// Limits of the replicas; SnapshotEvery is set to 0, because the measurement
 	// asks for snapshots itself.
 	Limits consensus.Limits
+	// Trailing is how many entries are kept below a snapshot.
+	Trailing uint64
 	// Rate is the number of creates a second that clients make meanwhile; Window
 	// how long the load is observed before and after each event.
 	Rate    float64
@@ -65,7 +67,7 @@ type ClusterFigures struct {
 
 // Cluster loads the population into three masters and measures them.
 func Cluster(ctx context.Context, o ClusterOptions) (f ClusterFigures, err error) {
-	o.Limits.SnapshotEvery, o.Limits.TrailingEntries = 0, 1000
+	o.Limits.SnapshotEvery, o.Limits.TrailingEntries = 0, o.Trailing
 	f = ClusterFigures{Backend: o.Backend, Population: o.Population, Rate: o.Rate}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
 	c, err := openCell(o.Backend, filepath.Join(o.Dir, "cell"), o.Limits, o.Seed)
@@ -229,7 +231,7 @@ func (m *measurement) outrun(ctx context.Context, stopped int, lastApplied uint6
 		if i == stopped {
 			continue
 		}
-		if err := m.c.reach(ctx, i, lastApplied+m.o.Limits.TrailingEntries+100); err != nil {
+		if err := m.c.reach(ctx, i, lastApplied+m.o.Trailing+20); err != nil {
 			return err
 		}
 		for m.c.status(i).First <= lastApplied+1 {

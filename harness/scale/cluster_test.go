@@ -16,11 +16,11 @@ import (
 func TestCluster(t *testing.T) {
 	for _, backend := range node.Replicated() {
 		t.Run(backend, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 120*time.Second)
 			defer cancel()
 			f, err := Cluster(ctx, ClusterOptions{
 				Backend: backend, Population: Population{Files: 500, FilesPerDir: 50, ChunksPerFile: 1, Names: Numbered},
-				Limits: consensus.Matched3(), Rate: 300, Window: 300 * time.Millisecond, Repeats: 1,
+				Limits: consensus.Matched3(), Trailing: 20, Rate: 300, Window: 300 * time.Millisecond, Repeats: 1,
 				Dir: filepath.Join(t.TempDir(), "scale"), Seed: 1, Progress: func(s string) { t.Log(s) },
 			})
 			if err != nil {
