@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -28,25 +30,25 @@ type Finding struct {
 	Depth  int
 }
 
-// Search applies patch (none, if empty) to a copy of files, builds the simulator
-// and runs seeds from 1 on until one fails.
-func Search(ctx context.Context, files map[string]string, patch string, seeds int) (Finding, error) {
-	return search(ctx, files, patch, fmt.Sprint(seeds))
+// Search applies patch (none, if empty) to a copy of the tree, builds the
+// family's simulator and runs seeds from 1 on until one fails.
+func Search(ctx context.Context, t Tree, family, patch string, seeds int) (Finding, error) {
+	return search(ctx, t, family, patch, fmt.Sprint(seeds))
 }
 
 // Explore does the same with every state of a world of the explorer, until a
 // violation is found.
-func Explore(ctx context.Context, files map[string]string, patch, world string) (Finding, error) {
-	return search(ctx, files, patch, "explore", world)
+func Explore(ctx context.Context, t Tree, patch, world string) (Finding, error) {
+	return search(ctx, t, PaxosFamily, patch, "explore", world)
 }
 
-func search(ctx context.Context, files map[string]string, patch string, args ...string) (Finding, error) {
+func search(ctx context.Context, t Tree, family, patch string, args ...string) (Finding, error) {
 	dir, err := os.MkdirTemp("", "gfslab-mutant-")
 	if err != nil {
 		return Finding{}, err
 	}
 	defer os.RemoveAll(dir)
-	binary, err := build(ctx, dir, files, patch)
+	binary, err := build(ctx, dir, t, family, patch)
 	if err != nil {
 		return Finding{}, err
 	}
@@ -64,35 +66,78 @@ func search(ctx context.Context, files map[string]string, patch string, args ...
 	return f, nil
 }
 
-// build writes the patched files below dir and builds the simulator.
-func build(ctx context.Context, dir string, files map[string]string, patch string) (binary string, err error) {
-	copied := make(map[string]string, len(files))
-	for p, text := range files {
-		copied[p] = text
-	}
+// build builds the family's simulator from the patched tree, below dir.
+func build(ctx context.Context, dir string, t Tree, family, patch string) (binary string, err error) {
+	copied := maps.Clone(t.Files)
 	if patch != "" {
 		if err := apply(copied, patch); err != nil {
 			return "", fmt.Errorf("the patch does not apply: %w", err)
 		}
 	}
+	maps.DeleteFunc(copied, func(p, _ string) bool { return strings.HasPrefix(p, engineDir) != (family == EngineFamily) })
+	binary = filepath.Join(dir, "seeds.bin")
+	if family == EngineFamily {
+		return binary, buildEngine(ctx, dir, binary, t.Root, copied)
+	}
+	return binary, buildPaxos(ctx, dir, binary, copied)
+}
+
+// buildPaxos writes the files below dir, a module of its own.
+func buildPaxos(ctx context.Context, dir, binary string, copied map[string]string) error {
 	copied["go.mod"] = "module gfslab\n\ngo 1.26.0\n"
-	for p, text := range copied {
+	if err := write(dir, copied); err != nil {
+		return err
+	}
+	return compile(ctx, dir, "-o", binary, "./harness/mutants/seeds")
+}
+
+// buildEngine builds the module itself with the patched files laid over its own:
+// the simulator of whole clusters needs most of it.
+func buildEngine(ctx context.Context, dir, binary, root string, copied map[string]string) error {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return err
+	}
+	if err := write(dir, copied); err != nil {
+		return err
+	}
+	var overlay struct{ Replace map[string]string }
+	overlay.Replace = map[string]string{}
+	for p := range copied {
+		overlay.Replace[filepath.Join(root, filepath.FromSlash(p))] = filepath.Join(dir, filepath.FromSlash(p))
+	}
+	text, err := json.Marshal(overlay)
+	if err != nil {
+		return err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, text, 0o644); err != nil {
+		return err
+	}
+	return compile(ctx, root, "-overlay", list, "-o", binary, "./harness/mutants/simseeds")
+}
+
+func write(dir string, files map[string]string) error {
+	for p, text := range files {
 		to := filepath.Join(dir, filepath.FromSlash(p))
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return "", err
+			return err
 		}
 		if err := os.WriteFile(to, []byte(text), 0o644); err != nil {
-			return "", err
+			return err
 		}
 	}
-	binary = filepath.Join(dir, "seeds.bin")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./harness/mutants/seeds")
+	return nil
+}
+
+func compile(ctx context.Context, dir string, args ...string) error {
+	build := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath"}, args...)...)
 	build.Dir = dir
 	build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("the patched source does not build: %w\n%s", err, out)
+		return fmt.Errorf("the patched source does not build: %w\n%s", err, out)
 	}
-	return binary, nil
+	return nil
 }
 
 // Result is the judgement on one mutant.
@@ -116,22 +161,22 @@ func (r Result) OK() bool {
 // Judge searches for the bug over at most bugSeeds seeds, and then runs the twin
 // over the same seeds, at least twinSeeds of them. Where the mutant names a
 // world, both are also explored.
-func Judge(ctx context.Context, files map[string]string, m Mutant, bugSeeds, twinSeeds int) (r Result) {
+func Judge(ctx context.Context, t Tree, m Mutant, bugSeeds, twinSeeds int) (r Result) {
 	start := time.Now()
 	r.Mutant = m
 	defer func() { r.Took = time.Since(start) }()
-	if r.Bug, r.Err = Search(ctx, files, m.Bug, bugSeeds); r.Err != nil {
+	if r.Bug, r.Err = Search(ctx, t, m.Family, m.Bug, bugSeeds); r.Err != nil {
 		r.Err = fmt.Errorf("bug.patch of %s: %w", m.Name, r.Err)
 		return r
 	}
-	if r.Twin, r.Err = Search(ctx, files, m.Twin, max(twinSeeds, r.Bug.Seeds)); r.Err != nil {
+	if r.Twin, r.Err = Search(ctx, t, m.Family, m.Twin, max(twinSeeds, r.Bug.Seeds)); r.Err != nil {
 		r.Err = fmt.Errorf("twin.patch of %s: %w", m.Name, r.Err)
 	}
 	if m.World == "" || r.Err != nil {
 		return r
 	}
-	if r.Explored, r.Err = Explore(ctx, files, m.Bug, m.World); r.Err == nil {
-		r.ExploredTwin, r.Err = Explore(ctx, files, m.Twin, m.World)
+	if r.Explored, r.Err = Explore(ctx, t, m.Bug, m.World); r.Err == nil {
+		r.ExploredTwin, r.Err = Explore(ctx, t, m.Twin, m.World)
 	}
 	if r.Err != nil {
 		r.Err = fmt.Errorf("%s in the world %s: %w", m.Name, m.World, r.Err)

@@ -7,6 +7,10 @@
 // invents changes: every bug is one that a real implementation had or could
 // have, and says so in its about.txt.
 //
+// The bugs of the Paxos core are looked for by paxostest; those of the engine,
+// which orders writes, messages and applications for every core, by harness/sim
+// with both cores.
+//
 // A mutant is a folder: about.txt (its first line is the title), bug.patch and
 // twin.patch, unified diffs against the root of the module. If there is an
 // explorer.txt, it names a world of paxostest, and the explorer must find the
@@ -24,12 +28,18 @@ import (
 	"strings"
 )
 
-//go:embed paxos
+//go:embed paxos engine
 var patches embed.FS
+
+// The families of planted bugs: whose simulator looks for them.
+const (
+	PaxosFamily  = "paxos"
+	EngineFamily = "engine"
+)
 
 // Mutant is one planted bug.
 type Mutant struct {
-	Name, About string
+	Family, Name, About string
 	// Bug and Twin are unified diffs.
 	Bug, Twin string
 	// World is where the explorer looks for the bug, empty if it does not.
@@ -39,23 +49,34 @@ type Mutant struct {
 // Title is the first line of About.
 func (m Mutant) Title() string { title, _, _ := strings.Cut(m.About, "\n"); return title }
 
-// All returns the planted bugs of the Paxos core, by name.
+// All returns the planted bugs, by family and name.
 func All() ([]Mutant, error) {
-	dirs, err := fs.ReadDir(patches, "paxos")
+	var ms []Mutant
+	for _, family := range []string{EngineFamily, PaxosFamily} {
+		of, err := readFamily(family)
+		if err != nil {
+			return nil, err
+		}
+		ms = append(ms, of...)
+	}
+	return ms, nil
+}
+
+func readFamily(family string) (ms []Mutant, err error) {
+	dirs, err := fs.ReadDir(patches, family)
 	if err != nil {
 		return nil, err
 	}
-	var ms []Mutant
 	for _, d := range dirs {
-		m := Mutant{Name: d.Name()}
+		m := Mutant{Family: family, Name: d.Name()}
 		for name, to := range map[string]*string{"about.txt": &m.About, "bug.patch": &m.Bug, "twin.patch": &m.Twin} {
-			data, err := fs.ReadFile(patches, path.Join("paxos", d.Name(), name))
+			data, err := fs.ReadFile(patches, path.Join(family, d.Name(), name))
 			if err != nil {
 				return nil, fmt.Errorf("mutant %s: %w", m.Name, err)
 			}
 			*to = strings.TrimLeft(string(data), "\n")
 		}
-		if data, err := fs.ReadFile(patches, path.Join("paxos", d.Name(), "explorer.txt")); err == nil {
+		if data, err := fs.ReadFile(patches, path.Join(family, d.Name(), "explorer.txt")); err == nil {
 			m.World = strings.TrimSpace(string(data))
 		}
 		ms = append(ms, m)
@@ -64,14 +85,24 @@ func All() ([]Mutant, error) {
 	return ms, nil
 }
 
-// Source reads what the simulator of the Paxos core is built from. root is the
-// root of the module.
-func Source(root string) (map[string]string, error) {
-	files := map[string]string{}
-	for _, dir := range []string{"paxos", "paxos/paxostest", "harness/mutants/seeds"} {
+const engineDir = "consensus/engine"
+
+// Tree is the source to plant bugs in.
+type Tree struct {
+	// Root is the root of the module.
+	Root string
+	// Files are those that the simulator of the Paxos core is built from, and those
+	// of the engine, by slash path.
+	Files map[string]string
+}
+
+// Source reads the tree of the module at root.
+func Source(root string) (Tree, error) {
+	tree := Tree{Root: root, Files: map[string]string{}}
+	for _, dir := range []string{"paxos", "paxos/paxostest", "harness/mutants/seeds", engineDir} {
 		entries, err := os.ReadDir(filepath.Join(root, dir))
 		if err != nil {
-			return nil, err
+			return tree, err
 		}
 		for _, e := range entries {
 			if e.IsDir() || !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
@@ -79,10 +110,10 @@ func Source(root string) (map[string]string, error) {
 			}
 			data, err := os.ReadFile(filepath.Join(root, dir, e.Name()))
 			if err != nil {
-				return nil, err
+				return tree, err
 			}
-			files[path.Join(dir, e.Name())] = string(data)
+			tree.Files[path.Join(dir, e.Name())] = string(data)
 		}
 	}
-	return files, nil
+	return tree, nil
 }

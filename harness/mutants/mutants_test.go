@@ -16,11 +16,11 @@ func TestEveryPatchApplies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := Source(root)
+	tree, err := Source(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"promise-not-persisted", "figure8-rule-dropped", "up-to-date-by-length", "vote-forgotten", "own-vote-before-fsync", "promise-omits-chosen", "lowest-ballot-adopted",
+	for _, want := range []string{"promise-not-persisted", "figure8-rule-dropped", "up-to-date-by-length", "answer-before-write", "hard-state-unwritten", "log-cut-before-snapshot", "read-before-application", "vote-forgotten", "own-vote-before-fsync", "promise-omits-chosen", "lowest-ballot-adopted",
 		"gap-skipped-in-apply", "old-record-counted", "notice-on-stale-value", "ack-over-hole", "read-before-barrier"} {
 		found := false
 		for _, m := range all {
@@ -34,7 +34,7 @@ func TestEveryPatchApplies(t *testing.T) {
 		if m.Name == "old-record-counted" && m.World == "" || m.Name == "notice-on-stale-value" && m.World == "" {
 			t.Errorf("%s names no world for the explorer", m.Name)
 		}
-		bug, twin := maps.Clone(files), maps.Clone(files)
+		bug, twin := maps.Clone(tree.Files), maps.Clone(tree.Files)
 		if err := apply(bug, m.Bug); err != nil {
 			t.Errorf("%s: bug.patch: %v", m.Name, err)
 		}
@@ -85,7 +85,7 @@ func TestApply(t *testing.T) {
 // One bug all the way: it is found, its twin is not, and a stale patch is an
 // error rather than a bug that was missed.
 func TestJudge(t *testing.T) {
-	files, err := Source(root)
+	tree, err := Source(root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,18 +97,18 @@ func TestJudge(t *testing.T) {
 		if m.Name != "own-vote-before-fsync" {
 			continue
 		}
-		if r := Judge(context.Background(), files, m, 10, 10); !r.OK() || r.Bug.Monitor != "chosen-by-quorum" {
+		if r := Judge(context.Background(), tree, m, 10, 10); !r.OK() || r.Bug.Monitor != "chosen-by-quorum" {
 			t.Errorf("bug %+v, twin %+v, error %v; want it caught by chosen-by-quorum", r.Bug, r.Twin, r.Err)
 		} else if r.Explored.Monitor != "chosen-by-quorum" || r.Explored.Depth < 5 || r.ExploredTwin.States < 10000 {
 			t.Errorf("explored %+v, twin %+v; want it caught by chosen-by-quorum too, and the twin walked to the end", r.Explored, r.ExploredTwin)
 		}
 		swapped := m
 		swapped.Bug, swapped.Twin = m.Twin, m.Bug
-		if r := Judge(context.Background(), files, swapped, 10, 10); r.OK() || r.Err != nil || r.Bug.Failed || !r.Twin.Failed {
+		if r := Judge(context.Background(), tree, swapped, 10, 10); r.OK() || r.Err != nil || r.Bug.Failed || !r.Twin.Failed {
 			t.Errorf("bug and twin exchanged: %+v; want a miss and a blamed twin", r)
 		}
 		m.Bug = strings.Replace(m.Bug, "l.flight", "l.fright", 1)
-		if r := Judge(context.Background(), files, m, 10, 10); r.OK() || r.Err == nil {
+		if r := Judge(context.Background(), tree, m, 10, 10); r.OK() || r.Err == nil {
 			t.Errorf("a stale patch gives %+v; want an error", r)
 		}
 	}

@@ -44,7 +44,7 @@ func run(ctx context.Context, root, only string, bugSeeds, twinSeeds, workers in
 	if len(chosen) == 0 {
 		return fmt.Errorf("no mutant is called %q", only)
 	}
-	files, err := mutants.Source(root)
+	tree, err := mutants.Source(root)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func run(ctx context.Context, root, only string, bugSeeds, twinSeeds, workers in
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			results[i] = mutants.Judge(ctx, files, m, bugSeeds, twinSeeds)
+			results[i] = mutants.Judge(ctx, tree, m, bugSeeds, twinSeeds)
 			fmt.Fprintf(os.Stderr, "%-28s %v\n", m.Name, results[i].Took.Round(100*time.Millisecond))
 		})
 	}
