@@ -79,7 +79,9 @@ func (n *Node) handlePrepare(m Message) {
 	if n.withholds(&m) && n.role != Leader {
 		return // it asks again
 	}
-	if n.leader != m.From && !n.eligible(&m) {
+	// Who leads at this very ballot has its votes. A former leader may have lost,
+	// with its disk, what it led to be chosen.
+	if (n.promised != m.Ballot || n.leader != m.From) && !n.eligible(&m) {
 		n.takeOver(m.Ballot)
 		n.reject(m, 0)
 		return
