@@ -118,10 +118,11 @@ func Worlds() []World {
 			w.Proposals, w.MaxProposals, w.Crashes, w.MaxCrashes = [nodes]int{1, 0, 0}, 1, [nodes]int{1, 0, 0}, 1
 		}),
 		// Raft mode: three terms and a value, one entry a message, as in the paper's
-		// figure 8.
+		// figure 8. Followers hear of nothing chosen, which would only keep them apart.
 		named("figure8", func(w *World) {
 			w.Switches, w.Campaigns, w.Slots = paxos.RaftMode(), [nodes]int{2, 0, 1}, 4
 			w.Proposals, w.MaxProposals, w.PageBytes = [nodes]int{1, 0, 0}, 1, 1
+			w.Switches.Notice = paxos.NoticeHeartbeat
 		}),
 		// Four ballots in turn, two slots, a crash of any node at any time.
 		named("leaders", func(w *World) {
