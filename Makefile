@@ -52,7 +52,9 @@ report: build ## draw the tables and plots of a bench again (RUN=DIR)
 scale: build ## measure a namespace of a million files: memory, snapshots, restart, catch-up (SCALE="--files 100000 ...")
 	$(BIN)/gfslab scale $(SCALE)
 
-sim: ## search the Paxos core with the simulator (SEEDS=10000)
+sim: build ## search both cores in simulated clusters, and the Paxos core in its own simulator (SEEDS=10000)
+	$(BIN)/gfslab sim --backend multipaxos --seeds $(SEEDS)
+	$(BIN)/gfslab sim --backend etcd-raft --seeds $(SEEDS)
 	GFSLAB_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 2h -v -run 'TestSeeds' ./paxos/paxostest
 
 explore: ## walk every interleaving of the Paxos core in the published small worlds (10 minutes, 6 GiB)
