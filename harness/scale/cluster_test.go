@@ -26,7 +26,7 @@ func TestCluster(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(f.During.Repeats) != 1 || f.Before.All.Count == 0 || f.DuringLaggard.All.Count == 0 || f.SnapshotBytes == 0 || len(f.RestartMS.Values) != 1 || len(f.LaggardMS.Values) != 1 || f.LoadCommands != 11+500*5 {
+			if len(f.During.Repeats) != 1 || f.Before.All.Count == 0 || len(f.DuringLaggard.Repeats) != 1 || f.SnapshotBytes == 0 || len(f.RestartMS.Values) != 1 || len(f.LaggardMS.Values) != 1 || f.LoadCommands != 11+500*5 {
 				t.Errorf("figures %+v", f)
 			}
 			t.Logf("%+v", f)
