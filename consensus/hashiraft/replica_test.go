@@ -18,6 +18,7 @@ import (
 	"gfslab/consensus"
 	"gfslab/consensus/storage"
 	"gfslab/consensus/wire"
+	"gfslab/internal/disk"
 	faultdisk "gfslab/internal/fault/disk"
 	faultnet "gfslab/internal/fault/net"
 )
@@ -107,6 +108,12 @@ func newWorld(t *testing.T, n int, limits func(id consensus.NodeID, l *consensus
 
 func (w *world) open(id consensus.NodeID, l consensus.Limits) {
 	w.t.Helper()
+	if err := w.openOn(id, l, w.disks[id-1]); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) openOn(id consensus.NodeID, l consensus.Limits, fs disk.FS) error {
 	r, err := Open(consensus.Config{
 		Cluster: "test", Self: id, Peers: w.peers, Join: id == w.joining, Limits: l, StateMachine: w.journals[id-1],
 		Observe: func(e consensus.Event) {
@@ -114,11 +121,12 @@ func (w *world) open(id consensus.NodeID, l consensus.Limits) {
 			defer w.mu.Unlock()
 			w.events = append(w.events, e)
 		},
-	}, Deps{FS: w.disks[id-1], Dir: "data", Network: w.fabric.Node(fmt.Sprintf("n%d", id))})
+	}, Deps{FS: fs, Dir: "data", Network: w.fabric.Node(fmt.Sprintf("n%d", id))})
 	if err != nil {
-		w.t.Fatal(err)
+		return err
 	}
 	w.replicas[id-1] = r.(*Replica)
+	return nil
 }
 
 // leader waits for a replica, none of except, that leads and serves reads.

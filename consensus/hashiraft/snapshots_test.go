@@ -224,6 +224,7 @@ func conflictingTail(t *testing.T, trailing uint64, restart bool) {
 	if snapshot := fresh.Status().Snapshot; snapshot >= last {
 		t.Fatalf("the scenario says nothing: the snapshot ends at %d, the tail at %d", snapshot, last)
 	}
+	time.Sleep(20 * time.Second) // what was sent before the snapshot is given up
 	if restart {
 		if err := old.Close(); err != nil {
 			t.Fatal(err)
