@@ -1,6 +1,7 @@
 package hashiraft
 
 import (
+	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -146,13 +147,17 @@ func (s fsmSnapshot) persist(to raft.SnapshotSink) error {
 		return err
 	}
 	s.image.index, s.image.term = k.meta.Index, k.meta.Stamp
-	w := &summing{w: k}
+	sum := &summing{w: k}
+	w := bufio.NewWriterSize(sum, readAhead) // state machines write in small pieces
 	if _, err := w.Write(s.image.append(nil)); err != nil {
 		return err
 	}
 	if _, err := s.WriteTo(w); err != nil {
 		return err
 	}
-	_, err := k.Write(binary.LittleEndian.AppendUint32(nil, w.crc))
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := k.Write(binary.LittleEndian.AppendUint32(nil, sum.crc))
 	return err
 }
