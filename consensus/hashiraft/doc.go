@@ -24,19 +24,36 @@
 //     answer was held up (in a socket, or by a stopped process), a successor may
 //     have been elected and may have acknowledged writes between the heartbeat
 //     and the call. So this package notes, in the transport, when each
-//     acknowledged request began, and repeats VerifyLeader until a quorum has
-//     answered requests that began after the read was asked.
+//     acknowledged request began, and waits until a quorum of voters has answered
+//     requests that began after the read was asked. (The library also counts
+//     learners.)
 //   - The library's AppliedIndex counts hand-off, not application. So reads wait
 //     for the state machine's own applied index.
 //
 // The argument that a read sees every write acknowledged before it was asked
-// stands at Replica.confirm.
+// stands at Replica.confirm; what lease reads rest on, at promise.
 //
-// # Disk errors
+// # Disks that stall or fail
 //
-// The library panics, on its own goroutines, when term or vote cannot be
-// stored, or when a committed entry cannot be read: by design a disk error
-// ends the process. Inject such errors only where a process may die.
+// The library stores on its main goroutine and sends heartbeats on others, so
+// that a leader whose disk hangs would keep the lead. After an election timeout
+// this package gives the lead up and holds back everything that the library
+// would send, until the disk answers. An error of the disk is a stall without
+// an end: the library would panic if term or vote could not be stored, so such
+// a write does not return before Close. It still panics, by design, if a
+// committed entry cannot be read back.
+//
+// # Snapshots
+//
+// A snapshot holds, before the state machine's own bytes, the members with the
+// highest identity ever used, which the library's configuration does not say,
+// and ends with a checksum. Both ways it goes through a file piece by piece.
+//
+// # Membership
+//
+// The library changes one server at a time; see Replica.ChangeMembers for the
+// order, and roster for who is talked to when. The entry that removes a server
+// is not sent to it (see transport.pass).
 //
 // # Time
 //
@@ -46,6 +63,6 @@
 // cores, answers to heartbeats took over 300 ms, twice the lease of matched-3.
 // Compare failure-free figures only from machines that are not overcommitted.
 //
-// The package is not a general wrapper: no membership change, no leadership
-// transfer, no user snapshots.
+// The package is not a general wrapper: it knows one log, one network and one
+// way of batching, and none of the library's protocol versions before 3.
 package hashiraft

@@ -3,6 +3,7 @@ package hashiraft
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -131,6 +132,9 @@ type fsmSnapshot struct {
 // Persist implements raft.FSMSnapshot.
 func (s fsmSnapshot) Persist(to raft.SnapshotSink) error {
 	err := s.persist(to)
+	if errors.Is(err, consensus.ErrClosed) {
+		err = errYields // the library passes on the text only
+	}
 	if err != nil {
 		_ = to.Cancel()
 		return err

@@ -35,7 +35,7 @@ type snapshots struct {
 var _ raft.SnapshotStore = (*snapshots)(nil)
 
 var (
-	errYields   = errors.New("hashiraft: a snapshot is being received")
+	errYields   = errors.New("hashiraft: a snapshot is being received, or the replica closes")
 	errChecksum = errors.New("hashiraft: a snapshot that does not match its checksum")
 )
 

@@ -80,6 +80,12 @@ func (r *Replica) took(m storage.SnapshotMeta) {
 	r.snapshotsTaken.Add(1)
 }
 
+// superseded says that another snapshot came first. The library keeps the text
+// of an error only.
+func superseded(err error) bool {
+	return strings.Contains(err.Error(), errYields.Error()) || strings.Contains(err.Error(), storage.ErrSuperseded.Error())
+}
+
 // SnapshotNow implements consensus.Snapshotter.
 func (r *Replica) SnapshotNow(ctx context.Context) (consensus.SnapshotInfo, error) {
 	if r.closing() {
@@ -95,7 +101,7 @@ func (r *Replica) SnapshotNow(ctx context.Context) (consensus.SnapshotInfo, erro
 	}
 	select {
 	case err := <-answer:
-		if err != nil && !errors.Is(err, errYields) && !errors.Is(err, storage.ErrSuperseded) {
+		if err != nil && !superseded(err) {
 			return consensus.SnapshotInfo{}, fmt.Errorf("hashiraft: snapshot: %w", err)
 		}
 	case <-ctx.Done():
