@@ -183,7 +183,7 @@ func (r *Replica) step(ctx context.Context, l *leadership, s changeStep, prev ui
 		case remove:
 			f = r.raft.RemoveServer(id, prev, patience)
 		}
-		err := r.futures.waitUntil(f, l.lost)
+		err := r.committed(f, l)
 		switch {
 		case err == nil:
 			return f.Index(), nil
@@ -192,6 +192,29 @@ func (r *Replica) step(ctx context.Context, l *leadership, s changeStep, prev ui
 		}
 		return 0, r.stepOutcome(err)
 	}
+}
+
+// committed waits for a step. The library counts a follower's acknowledgement
+// of the entry that makes it a voter only if it comes after the leader itself
+// has taken up the configuration, which it does after it has woken the senders;
+// an idle cluster then waits for some later entry, so it is given one.
+func (r *Replica) committed(f raft.Future, l *leadership) error {
+	done := make(chan struct{})
+	defer close(done)
+	patience := r.cfg.Limits.ElectionTimeout()
+	r.tasks.Go(func() {
+		again := time.NewTicker(patience)
+		defer again.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-again.C:
+				r.raft.Barrier(patience) // nobody waits for it
+			}
+		}
+	})
+	return r.futures.waitUntil(f, l.lost)
 }
 
 // staleChange begins the text of the library's refusal of a change upon a

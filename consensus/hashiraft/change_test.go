@@ -155,6 +155,70 @@ func TestARemovedServerCanStillBeNeeded(t *testing.T) {
 	})
 }
 
+// A voter that one of the others has not heard of is the only one who can lead
+// (see doorman).
+func TestANewVoterCanLead(t *testing.T) {
+	for _, mode := range []consensus.ReadMode{consensus.ReadLinearizable, consensus.ReadLease} {
+		t.Run(string(mode), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 3, func(_ consensus.NodeID, l *consensus.Limits) { l.ReadMode = mode })
+				old := w.leader()
+				x, y := w.replicas[old.cfg.Self%3], w.replicas[(old.cfg.Self+1)%3]
+				fresh := w.join(peer(4, "n4:1"), old.cfg.Limits)
+				w.change(old, consensus.Change{AddLearners: []consensus.Peer{w.peers[3]}})
+				for !y.Members().IsMember(4) {
+					time.Sleep(time.Millisecond)
+				}
+				to := func(r *Replica) { w.fabric.Cut(fmt.Sprintf("n%d", old.cfg.Self), fmt.Sprintf("n%d", r.cfg.Self)) }
+				to(y)
+				w.change(old, consensus.Change{AddVoters: []consensus.Peer{w.peers[3]}})
+				to(x)
+				_, before := old.log.Bounds()
+				w.write(old, "tail") // reaches the new one only
+				for _, last := fresh.log.Bounds(); last <= before; _, last = fresh.log.Bounds() {
+					time.Sleep(time.Millisecond)
+				}
+				if err := old.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if leader := w.leader(); leader != fresh {
+					t.Fatalf("the scenario says nothing: node %d leads", leader.cfg.Self)
+				}
+				w.propose(fresh, "after")
+			})
+		})
+	}
+}
+
+func TestDoormanKnowsNewcomers(t *testing.T) {
+	r := newRoster()
+	d := &doorman{roster: r, standing: func() standing { return standing{term: 5, lastIndex: 10, lastTerm: 4} }}
+	if d.newcomer([]byte("9")) {
+		t.Error("a replica without members takes anybody for a newcomer: the library lets all in then")
+	}
+	c := configuration([]consensus.Peer{peer(1, "a"), peer(2, "b")})
+	c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Nonvoter, ID: "4", Address: "d"})
+	r.appended(3, c)
+	for id, want := range map[string]bool{"1": false, "3": false, "4": true, "5": true, "": false} {
+		if got := d.newcomer([]byte(id)); got != want {
+			t.Errorf("node %q: %v", id, got)
+		}
+	}
+	for _, x := range []struct {
+		term, lastTerm, lastIndex uint64
+		want                      bool
+	}{{6, 4, 10, true}, {6, 4, 9, false}, {6, 3, 99, false}, {6, 5, 1, true}, {4, 4, 10, false}} {
+		args := &raft.RequestPreVoteRequest{Term: x.term, LastLogTerm: x.lastTerm, LastLogIndex: x.lastIndex}
+		if got := d.preVote(args).Granted; got != x.want {
+			t.Errorf("%+v: %v", x, got)
+		}
+	}
+	d.standing = func() standing { return standing{term: 5, leader: 2} }
+	if d.preVote(&raft.RequestPreVoteRequest{Term: 9, LastLogTerm: 9}).Granted {
+		t.Error("a pre-vote for a newcomer, beside a live leader")
+	}
+}
+
 func TestRosterFollowsTheLog(t *testing.T) {
 	servers := func(ids ...consensus.NodeID) raft.Configuration {
 		var ps []consensus.Peer

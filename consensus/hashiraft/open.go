@@ -159,17 +159,30 @@ func (r *Replica) transport() *transport {
 			MsgpackUseNewTimeFormat: true,
 		}),
 		addr:   book.opened[serverID(r.cfg.Self)],
-		roster: r.store.roster, acks: r.acks, gate: &r.gate, mute: r.mute, patience: r.cfg.Limits.ElectionTimeout(),
+		roster: r.store.roster, acks: r.acks, gate: &r.gate, mute: r.mute, patience: r.cfg.Limits.ElectionTimeout() / 2,
 		slow: rpcTimeout(r.cfg.Limits), tasks: &r.tasks,
 	}
 	r.pipelines = &t.pipelines
+	t.calls = make(chan raft.RPC)
+	d := &doorman{roster: r.store.roster, standing: r.standing}
 	if r.cfg.Limits.ReadMode == consensus.ReadLease {
-		t.promise = &promise{span: r.cfg.Limits.ElectionTimeout(), term: r.store.term.Load, lead: r.handOver.Load}
-		t.promise.start()
-		t.calls = make(chan raft.RPC)
-		r.tasks.Go(func() { t.promise.relay(t.NetworkTransport.Consumer(), t.calls, r.stop) })
+		d.promise = &promise{span: r.cfg.Limits.ElectionTimeout(), term: r.store.term.Load, lead: r.handOver.Load}
+		d.promise.start()
+		t.promise = d.promise
 	}
+	r.tasks.Go(func() { d.relay(t.NetworkTransport.Consumer(), t.calls, r.stop) })
 	return t
+}
+
+// standing is what votes depend on.
+func (r *Replica) standing() standing {
+	s := standing{term: r.store.term.Load(), leader: consensus.NodeID(r.roles.leader.Load())}
+	_, s.lastIndex = r.log.Bounds()
+	s.lastTerm, _ = r.log.Stamp(s.lastIndex)
+	if m := r.store.snapshot.Load(); m != nil && m.Index > s.lastIndex {
+		s.lastIndex, s.lastTerm = m.Index, m.Stamp
+	}
+	return s
 }
 
 func (r *Replica) start(t *transport) error {

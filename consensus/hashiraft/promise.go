@@ -120,39 +120,6 @@ func (p *promise) takeOver(args *raft.TimeoutNowRequest) bool {
 	return true
 }
 
-// relay passes on what the promise allows, until stop closes.
-func (p *promise) relay(from <-chan raft.RPC, to chan<- raft.RPC, stop <-chan struct{}) {
-	for {
-		var rpc raft.RPC
-		select {
-		case rpc = <-from:
-		case <-stop:
-			return
-		}
-		switch args := rpc.Command.(type) {
-		case *raft.TimeoutNowRequest:
-			if !p.takeOver(args) {
-				rpc.Respond(&raft.TimeoutNowResponse{}, errPromised)
-				continue
-			}
-		case *raft.RequestVoteRequest:
-			if !p.admit(args) {
-				rpc.Respond(&raft.RequestVoteResponse{RPCHeader: args.RPCHeader, Term: args.Term}, nil)
-				continue
-			}
-			if !p.vote(rpc, to, stop) {
-				return
-			}
-			continue
-		}
-		select {
-		case to <- rpc:
-		case <-stop:
-			return
-		}
-	}
-}
-
 // admit lets a request for a vote through, or not. While the library has it,
 // no promise is made.
 func (p *promise) admit(args *raft.RequestVoteRequest) bool {
@@ -166,23 +133,9 @@ func (p *promise) admit(args *raft.RequestVoteRequest) bool {
 	return true
 }
 
-// vote has the library answer a request that was admitted. It waits: the
-// library takes one request after the other anyway.
-func (p *promise) vote(rpc raft.RPC, to chan<- raft.RPC, stop <-chan struct{}) bool {
-	answer := make(chan raft.RPCResponse, 1)
-	select {
-	case to <- raft.RPC{Command: rpc.Command, Reader: rpc.Reader, RespChan: answer}:
-	case <-stop:
-		return false
-	}
-	select {
-	case a := <-answer:
-		p.mu.Lock()
-		p.voting--
-		p.mu.Unlock()
-		rpc.RespChan <- a
-		return true
-	case <-stop:
-		return false
-	}
+// voted follows admit once the library has answered.
+func (p *promise) voted() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.voting--
 }

@@ -41,8 +41,9 @@ type electorate struct {
 	index  uint64
 	voters []raft.ServerID
 	self   bool // we are one of them
-	// servers are all its members.
+	// servers are all its members, highest the highest identity there was.
 	servers []raft.Server
+	highest consensus.NodeID
 	// addresses are everybody's to talk to.
 	addresses map[raft.ServerID]raft.ServerAddress
 }
@@ -132,6 +133,7 @@ func (r *roster) update(change func()) {
 		}
 	}
 	peers, highest := r.everybody()
+	e.highest = highest
 	e.addresses = make(map[raft.ServerID]raft.ServerAddress, len(peers))
 	for _, p := range peers {
 		e.addresses[serverID(p.ID)] = raft.ServerAddress(p.Addr)

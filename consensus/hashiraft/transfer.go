@@ -37,7 +37,11 @@ func (r *Replica) Transfer(ctx context.Context, to consensus.NodeID) error {
 	l.disrupted.Store(true)
 	done := make(chan error, 1)
 	r.tasks.Go(func() {
-		err := r.futures.wait(r.raft.LeadershipTransferToServer(target, r.address(target)))
+		err := r.handOverTo(l, target)
+		if err != nil {
+			// The library goes on refusing commands for a moment.
+			_, _ = r.barrier(l) // or the lead is lost
+		}
 		r.transferring.Store(false)
 		r.poke()
 		done <- err
@@ -59,6 +63,39 @@ func (r *Replica) Transfer(ctx context.Context, to consensus.NodeID) error {
 		return fmt.Errorf("%w: %w", consensus.ErrDropped, err)
 	}
 	return fmt.Errorf("hashiraft: transfer to node %s: %w", target, err)
+}
+
+// attempts is how often the library is asked. A follower that is told to take
+// over handles heartbeats beside that, and one that comes at the wrong moment
+// makes it a follower again.
+const attempts = 3
+
+// handOverTo returns nil once the lead is lost, or the replica closes.
+func (r *Replica) handOverTo(l *leadership, target raft.ServerID) error {
+	for n := 1; ; n++ {
+		err := r.futures.wait(r.raft.LeadershipTransferToServer(target, r.address(target)))
+		if r.roles.current.Load() != l {
+			return nil // to whom, is still to be seen
+		}
+		if err == nil || n == attempts || errors.Is(err, raft.ErrNotLeader) {
+			return err
+		}
+		// Asking again helps only with one that is there.
+		a, ok := r.acks.of(target, l.term)
+		if !ok || time.Since(a.at) > r.cfg.Limits.ElectionTimeout()/2 {
+			return err
+		}
+		pause := time.NewTimer(r.cfg.Limits.Tick) // the library is not quite done with the attempt before
+		select {
+		case <-pause.C:
+		case <-l.lost:
+		case <-r.stop:
+		}
+		pause.Stop()
+		if r.closing() || r.roles.current.Load() != l {
+			return nil
+		}
+	}
 }
 
 // successor is the voter that is meant, or for 0 the best one. The library's

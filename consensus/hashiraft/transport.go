@@ -44,10 +44,10 @@ type transport struct {
 	acks   *acks
 	gate   *gate
 	mute   *mute
-	// promise is nil unless reads rely on it; calls are then what the library
-	// consumes.
+	// promise is nil unless reads rely on it.
 	promise *promise
-	calls   chan raft.RPC
+	// calls are what the doorman lets in.
+	calls chan raft.RPC
 	// patience bounds a request to take over, for which the library keeps all
 	// commands waiting.
 	patience time.Duration
@@ -81,12 +81,7 @@ func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
 }
 
 // Consumer implements raft.Transport.
-func (t *transport) Consumer() <-chan raft.RPC {
-	if t.promise != nil {
-		return t.calls
-	}
-	return t.NetworkTransport.Consumer()
-}
+func (t *transport) Consumer() <-chan raft.RPC { return t.calls }
 
 // gate keeps heartbeats out of a replica that closes. The library handles them
 // on its connections' goroutines, which its Shutdown does not wait for, and a
@@ -164,7 +159,7 @@ func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 	return t.NetworkTransport.RequestVote(id, target, args, resp)
 }
 
-var errSlow = errors.New("hashiraft: no answer within an election timeout")
+var errSlow = errors.New("hashiraft: no answer within half an election timeout")
 
 // TimeoutNow asks a follower to take over.
 func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
