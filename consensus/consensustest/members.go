@@ -89,6 +89,26 @@ func reflects(m consensus.Members, ch consensus.Change) bool {
 	return true
 }
 
+// remaining is what a configuration still lacks of a change.
+func remaining(m consensus.Members, ch consensus.Change) (rest consensus.Change) {
+	for _, p := range ch.AddVoters {
+		if !m.IsVoter(p.ID) {
+			rest.AddVoters = append(rest.AddVoters, p)
+		}
+	}
+	for _, p := range ch.AddLearners {
+		if !m.IsMember(p.ID) {
+			rest.AddLearners = append(rest.AddLearners, p)
+		}
+	}
+	for _, id := range ch.Remove {
+		if m.IsMember(id) {
+			rest.Remove = append(rest.Remove, id)
+		}
+	}
+	return rest
+}
+
 // change makes one change through whichever node leads, however often it takes.
 func (c *cluster) change(ch consensus.Change) consensus.Members {
 	c.Helper()
@@ -102,10 +122,15 @@ func (c *cluster) change(ch consensus.Change) consensus.Members {
 			if got = c.membership(inc).Members(); len(got.Outgoing) > 0 {
 				return false
 			}
-			if !reflects(got, ch) {
+			if reflects(got, ch) {
+				return true
+			}
+			rest := remaining(got, ch)
+			if len(rest.AddVoters)+len(rest.AddLearners)+len(rest.Remove) == len(ch.AddVoters)+len(ch.AddLearners)+len(ch.Remove) {
 				fatalf(c, "node %d, in %+v, refuses %+v: %v", inc.node.id, got, ch, err)
 			}
-			return true
+			ch = rest // a backend of single steps had come half-way
+			return false
 		}
 		return err == nil
 	})
