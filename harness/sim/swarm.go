@@ -95,6 +95,9 @@ func drawSwarm(seed uint64, b Backend) Swarm {
 	if b == MultiPaxos && r.intn(4) != 0 {
 		drawSwitches(&r, &s)
 	}
+	if b == EtcdRaft && !s.Limits.PreVote {
+		s.Change = 0 // see docs/simulation.md: a removed node may keep the others from electing a leader
+	}
 	// etcd/raft's own lease reads are known to be stale after a follower's restart.
 	if b == MultiPaxos && s.Limits.CheckQuorum && r.intn(4) == 0 {
 		s.Limits.ReadMode = consensus.ReadLease
