@@ -73,15 +73,16 @@ func (n *Node) handlePrepare(m Message) {
 		n.reject(m, 0)
 		return
 	}
-	if n.promised == m.Ballot && n.leader == m.From && !m.Done {
-		return // it leads already: a copy of an old Prepare
+	leads := n.promised == m.Ballot && n.leader == m.From
+	if leads && !m.Done {
+		return // a copy of an old Prepare
 	}
 	if n.withholds(&m) && n.role != Leader {
 		return // it asks again
 	}
 	// Who leads at this very ballot has its votes. A former leader may have lost,
 	// with its disk, what it led to be chosen.
-	if (n.promised != m.Ballot || n.leader != m.From) && !n.eligible(&m) {
+	if !leads && !n.eligible(&m) {
 		n.takeOver(m.Ballot)
 		n.reject(m, 0)
 		return

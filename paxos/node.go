@@ -105,9 +105,13 @@ func New(cfg Config) (*Node, error) {
 	n.adoptConfigs(cfg.Snapshot.Data)
 	n.use()
 	n.show(cfg.Applied)
-	if n.keeps() || n.log.last < n.snapshot {
-		n.log.compact(n.snapshot, cfg.Snapshot.Ballot)
+	// A snapshot may be ahead of this node's own log: what is applied need not be on
+	// its own disk. So what the log says of the snapshot's slots proves nothing, not
+	// even later, when the chosen prefix on disk has passed them.
+	if cfg.HardState.Chosen < n.snapshot {
+		n.dropTail(cfg.Snapshot)
 	}
+	n.log.compact(n.snapshot, cfg.Snapshot.Ballot)
 	n.fetch.target = n.chosen
 	n.out.next, n.out.written = 1, cfg.HardState
 	n.out.durablePromise, n.out.durableChosen = cfg.HardState.Promised, n.chosen

@@ -95,8 +95,8 @@ type Config struct {
 	HardState HardState
 	Storage   Storage
 	// Snapshot is the newest snapshot on disk. The state machine holds it. If a peer
-	// made it, Storage holds nothing through its slot; and nothing at all, if old slots
-	// are kept and it did not hold the snapshot's last entry (see Ready.Install).
+	// made it, and old slots are kept, Storage is to be empty unless it holds the
+	// snapshot's last entry (see Ready.Install).
 	Snapshot Snapshot
 	// Applied is the slot up to which the state machine has applied, if that is
 	// more than the snapshot.

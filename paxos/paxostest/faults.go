@@ -16,9 +16,10 @@ func (w *world) faults(opt Options) {
 	if w.chance(w.swarm.cut) || late && w.report.Partitions < opt.Partitions {
 		w.cut()
 	}
-	if w.chance(w.swarm.heal) {
+	if w.chance(w.swarm.heal) && w.now >= w.siegeEnd {
 		w.healLinks()
 	}
+	w.attackLease()
 	for _, p := range w.peers {
 		if !p.up && !p.gone && w.chance(w.swarm.restart) {
 			w.start(p)
@@ -28,6 +29,44 @@ func (w *world) faults(opt Options) {
 		if p := w.peers[w.rng.IntN(len(w.peers))]; p.up {
 			p.node.Campaign()
 			p.drain()
+		}
+	}
+}
+
+// attackLease besieges a leader now and then: nobody hears it or is heard by it,
+// while the others do what they can to elect another, perhaps right after a restart.
+func (w *world) attackLease() {
+	if w.now < w.siegeEnd {
+		p := w.peers[w.rng.IntN(len(w.peers))]
+		if p.up && p.id != w.besieged {
+			p.node.Campaign()
+			p.drain()
+		}
+		return
+	}
+	if w.chance(w.swarm.siege) {
+		for _, p := range w.peers {
+			if p.up && p.node.Status().Role == paxos.Leader {
+				w.besiege(p, w.rng.IntN(2) == 0)
+				return
+			}
+		}
+	}
+}
+
+func (w *world) besiege(p *peer, restart bool) {
+	w.siegeEnd, w.besieged = w.now+w.swarm.config.ElectionTicks+w.swarm.delay, p.id
+	w.report.Sieges++
+	for _, other := range w.peers {
+		if other == p {
+			continue
+		}
+		w.cutLink[p.id-1][other.id-1] = true
+		w.cutLink[other.id-1][p.id-1] = restart // else late answers still arrive
+		if restart && other.up {
+			w.harvest(other)
+			other.crash(len(other.writes))
+			w.start(other)
 		}
 	}
 }

@@ -30,6 +30,7 @@ type Report struct {
 	Snapshots                    int
 	Installs, LeaseReads         uint64
 	Changes, Transfers           int // of members, sealed; of the lead, begun
+	Sieges                       int // attacks on leases
 	// Trace is a hash of everything that was delivered and applied: the same seed
 	// and code give the same trace.
 	Trace uint64

@@ -45,7 +45,7 @@ func TestSeeds(t *testing.T) {
 		total.Acknowledged, total.ReadsConfirmed, total.ReadsRefused, total.Crashes, total.Partitions)
 	t.Logf("elections %d, leader changes %d, gaps filled %d, values adopted %d, catch-ups %d, rejections %d", total.Elections,
 		total.LeaderChanges, total.GapsFilled, total.ValuesAdopted, total.CatchUps, total.Rejections)
-	t.Logf("snapshots %d, installed %d, changes of members %d, transfers %d, lease reads %d", total.Snapshots, total.Installs, total.Changes, total.Transfers, total.LeaseReads)
+	t.Logf("snapshots %d, installed %d, changes of members %d, transfers %d, lease reads %d, sieges %d", total.Snapshots, total.Installs, total.Changes, total.Transfers, total.LeaseReads, total.Sieges)
 	for name, n := range map[string]uint64{"elections": total.Elections, "gaps filled": total.GapsFilled, "values adopted": total.ValuesAdopted,
 		"crashes": uint64(total.Crashes), "catch-ups": total.CatchUps, "reads": uint64(total.ReadsConfirmed), "partitions": uint64(total.Partitions),
 		"installs": total.Installs, "changes": uint64(total.Changes), "transfers": uint64(total.Transfers), "lease reads": total.LeaseReads} {

@@ -54,6 +54,7 @@ type swarm struct {
 	capture              float64 // chance a tick and node of a snapshot, 0 = none
 	trailing             uint64  // slots kept below a snapshot
 	fetchDelay           int     // ticks, at most
+	siege                float64 // chance a tick of an attack on a lease
 	lostTick             float64 // chance a tick and node that it passes unnoticed
 	change               float64 // chance a tick and leader of a change of the members
 	transfer, resign     float64 // chance a tick and leader
@@ -102,6 +103,7 @@ func drawSwarm(seed uint64) swarm {
 	if r.IntN(2) == 0 {
 		s.config.Lease = time.Duration(s.config.ElectionTicks * tickTime)
 		s.config.MaxDrift = pick(r, 0, 0.01, 0.2)
+		s.siege = pick(r, 0, 0.005, 0.02)
 	}
 	s.lostTick = pick(r, 0, 0, 0.1, 0.5)
 	s.transfer, s.resign = pick(r, 0, 0.002, 0.02), pick(r, 0, 0.002)
@@ -114,7 +116,7 @@ func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 // ease halves the rate of faults, and bounds the delays so that elections can
 // end within their timeouts.
 func (s *swarm) ease() {
-	for _, p := range []*float64{&s.drop, &s.duplicate, &s.straggle, &s.stall, &s.crash, &s.cut, &s.campaign} {
+	for _, p := range []*float64{&s.drop, &s.duplicate, &s.straggle, &s.stall, &s.crash, &s.cut, &s.campaign, &s.siege} {
 		*p /= 2
 	}
 	s.heal, s.restart = max(s.heal, 0.05), max(s.restart, 0.1)

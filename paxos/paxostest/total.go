@@ -19,5 +19,6 @@ func (r *Report) Add(o *Report) {
 	r.Installs += o.Installs
 	r.LeaseReads += o.LeaseReads
 	r.Changes += o.Changes
+	r.Sieges += o.Sieges
 	r.Transfers += o.Transfers
 }

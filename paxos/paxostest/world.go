@@ -25,12 +25,15 @@ type world struct {
 	// cutLink[a][b]: what a sends to b is lost.
 	cutLink [][]bool
 	calm    bool // no fault any more
-	idle    bool // no proposal any more
-	report  *Report
-	trace   uint64
-	nextID  uint64
-	asked   map[uint64]uint64 // read id -> highest slot applied anywhere when it was asked
-	acked   int               // proposals acknowledged
+	// besieged is the leader whose lease is under attack until siegeEnd.
+	besieged paxos.NodeID
+	siegeEnd int
+	idle     bool // no proposal any more
+	report   *Report
+	trace    uint64
+	nextID   uint64
+	asked    map[uint64]uint64 // read id -> highest slot applied anywhere when it was asked
+	acked    int               // proposals acknowledged
 }
 
 // newWorld starts a cluster. Everything random in it comes from seed.
@@ -237,6 +240,9 @@ func (w *world) writeDelay(*peer) int {
 // sent implements sink: the network.
 func (w *world) sent(p *peer, m paxos.Message) {
 	w.monitors.sent(p, m)
+	if m.Kind == paxos.MsgTransfer && !w.calm && w.chance(w.swarm.siege*20) {
+		defer w.besiege(p, false)
+	}
 	if w.cutLink[m.From-1][m.To-1] || !w.calm && w.chance(w.swarm.drop) {
 		return
 	}
