@@ -99,9 +99,13 @@ func (n *Node) recover() {
 	n.settleMembers()
 }
 
+// hasRoom reports whether the next slot may be proposed. Alpha counts from what is
+// known, not from what was decided: while values are missing, members may have
+// changed unseen.
 func (n *Node) hasRoom() bool {
 	l := n.lead
-	return l.next-l.decided <= uint64(n.cfg.Window) && l.next < l.limit && l.next <= n.chosen+MaxAhead && !n.diskBehind()
+	return l.next-l.decided <= uint64(n.cfg.Window) && l.next < l.limit && l.next <= n.edge()+n.cfg.alpha() &&
+		l.next <= n.chosen+MaxAhead && !n.diskBehind()
 }
 
 // Propose proposes value in the next slot. The value must not change any more;
