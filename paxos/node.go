@@ -313,6 +313,13 @@ func (n *Node) setPromised(b Ballot) {
 	n.promised = b
 	n.see(b)
 	n.acc.reset(b)
+	// A node that votes once a round may have fetched what the round's leader
+	// proposed before it heard of that leader.
+	for _, slot := range n.log.dirty {
+		if e, _ := n.log.get(slot); e.Ballot == b {
+			n.acc.accepted.add(slot)
+		}
+	}
 }
 
 // becomeFollower ends whatever the node was doing. leader is 0 while unknown.
