@@ -234,6 +234,46 @@ func TestChangesThatAreNotProposed(t *testing.T) {
 	}
 }
 
+// The state machine has come to a change, and not yet to the end of what was
+// handed to it at once: the library does not know the change applied, and would
+// make an empty entry of the next, whose caller would wait for ever.
+func TestAChangeBehindOneThatIsHalfReported(t *testing.T) {
+	w := newWorld(t, 1, 2, 3)
+	p := w.elect(1)
+	if err := p.core.ProposeChange(consensus.Change{AddLearners: peersOf(4)}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		if err := p.core.Propose(fmt.Append(nil, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.reports = p.applied + 1
+	w.drain(p)
+	p.stalled = true // until the answers to all are there
+	w.settle()
+	p.stalled = false
+	w.settle()
+	if got := p.core.Members(); got.Index != p.reports || p.applied != p.reports+5 {
+		t.Fatalf("the change is at %d, and %d is handed out, want %d and 5 more", got.Index, p.applied, p.reports)
+	}
+	next := consensus.Change{AddLearners: peersOf(5)}
+	if err := p.core.ProposeChange(next); err == nil {
+		w.settle()
+		if m := p.core.Members(); !m.IsMember(5) {
+			t.Errorf("a change was taken and swallowed: %+v", m)
+		}
+	} else if !errors.Is(err, engine.ErrBusy) {
+		t.Errorf("a change too early: %v", err)
+	}
+	p.reports = 0
+	p.core.Applied(p.applied)
+	w.change(p, next)
+	if m := p.core.Members(); !m.IsMember(5) {
+		t.Errorf("the second change is not made: %+v", m)
+	}
+}
+
 // A leader whose disk stands still hands the lead over at once, or falls silent
 // and loses it; if nobody wants it, it leads again.
 func TestResigning(t *testing.T) {

@@ -42,11 +42,9 @@ type core struct {
 	early     []uint64
 	committed uint64
 
-	// Membership: the configurations; the index that was last reported applied,
-	// and the one that must be before the library takes another change; a change
-	// was proposed and is not yet in a Ready.
+	// Membership: the configurations; the index that the library must know applied
+	// before it takes another change; a change was proposed and is not yet in a Ready.
 	configs  configs
-	applied  uint64
 	barrier  uint64
 	changing bool
 
@@ -67,11 +65,11 @@ type answer struct {
 	messages []*pb.Message
 }
 
-func newCore(cfg consensus.Config, s *store, m consensus.Members, applied uint64, node *raft.RawNode) *core {
+func newCore(cfg consensus.Config, s *store, m consensus.Members, node *raft.RawNode) *core {
 	c := &core{
 		id: uint64(cfg.Self), parallel: cfg.Limits.LeaderDiskParallel, electionTicks: cfg.Limits.ElectionTicks,
 		node: node, store: s, heard: map[uint64]bool{},
-		configs: configs{m}, applied: applied, term: s.durable.term, vote: s.durable.vote,
+		configs: configs{m}, term: s.durable.term, vote: s.durable.vote,
 	}
 	c.last, _ = s.LastIndex()
 	b := node.BasicStatus()
@@ -297,7 +295,6 @@ func (c *core) Persisted(token uint64) {
 // Applied implements engine.Core.
 func (c *core) Applied(index uint64) {
 	c.store.forget(index)
-	c.applied = max(c.applied, index)
 	c.applying = c.deliver(c.applying, index)
 }
 

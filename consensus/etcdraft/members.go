@@ -65,7 +65,8 @@ func (c *core) Members() consensus.Members { return c.configs.newest() }
 // ProposeChange implements engine.Changer. Adding or removing one node is a
 // simple change, anything else a joint one that is left by itself. The library
 // turns a change into an empty entry, without a word, when one before it is not
-// yet applied; so it is not offered one.
+// yet applied; so it is not offered one. It knows of applications only by whole
+// MsgStorageApply, so that the engine's index may be past the change before it is.
 func (c *core) ProposeChange(ch consensus.Change) error {
 	if !c.leads() || c.resigned {
 		return engine.ErrNotLeader
@@ -75,7 +76,7 @@ func (c *core) ProposeChange(ch consensus.Change) error {
 	if err != nil {
 		return err
 	}
-	if c.changing || c.applied < c.barrier || len(before.Outgoing) > 0 {
+	if c.changing || c.node.BasicStatus().Applied < c.barrier || len(before.Outgoing) > 0 {
 		return engine.ErrBusy
 	}
 	cc := &pb.ConfChangeV2{Context: appendMembers(appendMembers(nil, before), after)}

@@ -48,7 +48,7 @@ func NewCore(cfg consensus.Config, log *storage.Log, start engine.Start) (engine
 	if err != nil {
 		return nil, fmt.Errorf("etcdraft: %w", err)
 	}
-	return newCore(cfg, s, m, start.Snapshot.Index, node), nil
+	return newCore(cfg, s, m, node), nil
 }
 
 // Bounds that Limits does not name: bytes of entries in one message, and of
