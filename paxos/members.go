@@ -115,6 +115,12 @@ func (n *Node) maxID() NodeID {
 	return 0
 }
 
+// mayLead reports whether this node votes in a configuration in use. One that is
+// being left leads as well as any: it may be the only one who knows what is chosen.
+func (n *Node) mayLead() bool {
+	return slices.ContainsFunc(n.configs[n.inUse:], func(c *configuration) bool { return c.voters.has(n.members.self) })
+}
+
 func (m *Members) has(id NodeID) bool {
 	return slices.Contains(m.Voters, id) || slices.Contains(m.Learners, id)
 }

@@ -33,7 +33,7 @@ func (n *Node) Campaign() {
 		return
 	}
 	n.becomeFollower(0)
-	if !n.current().voters.has(n.members.self) {
+	if !n.mayLead() {
 		return // it learns
 	}
 	if !n.cfg.PrePrepare {
