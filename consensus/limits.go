@@ -115,6 +115,16 @@ func SnapshotTurn(node NodeID, every uint64) uint64 {
 
 var readModes = []ReadMode{ReadLinearizable, ReadLease, ReadLog, ReadStale}
 
+// StallElections is after how many election timeouts without an answer from its
+// log a leader gives the lead up. One is not enough: disks that others use too
+// stall for that long without being broken, and where replicas share a disk
+// nobody would do better.
+const StallElections = 2
+
+// StallTimeout is how long a leader waits for a write to its log before it gives
+// the lead up.
+func (l Limits) StallTimeout() time.Duration { return StallElections * l.ElectionTimeout() }
+
 // Validate reports every contradiction at once.
 func (l Limits) Validate() error {
 	var errs []error

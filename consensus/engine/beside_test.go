@@ -73,7 +73,7 @@ func BenchmarkBesideASnapshot(b *testing.B) {
 			if b.Failed() { // the lead changed hands: nothing was measured
 				for _, r := range c.replicas {
 					s := r.Status()
-					b.Logf("node %d: term %d, %d elections, %d resignations with a write of an election timeout", s.ID, s.Term, s.Counters["elections"], s.Counters["stalled_resigns"])
+					b.Logf("node %d: term %d, %d elections, %d resignations for a write that was out too long", s.ID, s.Term, s.Counters["elections"], s.Counters["stalled_resigns"])
 				}
 				return
 			}

@@ -212,7 +212,7 @@ func TestTransferEnds(t *testing.T) {
 	start() // is possible again
 }
 
-// TestAStalledWriteEndsTheLead: once a write is out for an election timeout, and
+// TestAStalledWriteEndsTheLead: once a write is out for two election timeouts, and
 // once more if the core did not mind; never because of many short writes.
 func TestAStalledWriteEndsTheLead(t *testing.T) {
 	core, s := newChanger(t)
@@ -234,15 +234,17 @@ func TestAStalledWriteEndsTheLead(t *testing.T) {
 		s.Wrote(&fx)
 	}
 	write()
-	tick(0) // the write leaves after the tick
-	tick(0)
-	tick(0)
+	tick(0)             // the write leaves after the tick
+	for range 2*3 - 1 { // newChanger elects after three ticks
+		tick(0)
+	}
 	tick(1)
 	if len(fx.Events) != 1 || fx.Events[0].Kind != consensus.EventStalled {
 		t.Errorf("events %+v", fx.Events)
 	}
-	tick(1)
-	tick(1)
+	for range 2*3 - 1 {
+		tick(1)
+	}
 	tick(2)
 	core.status.Role = consensus.Follower
 	for range 6 {

@@ -23,7 +23,7 @@
 //
 // # The lead
 //
-// A leader whose write to the log has been out for an election timeout resigns,
+// A leader whose write to the log has been out for two election timeouts resigns,
 // because its heartbeats would keep the others from taking over. Whose log fails
 // falls silent for good.
 //

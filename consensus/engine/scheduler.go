@@ -18,8 +18,8 @@ type SchedulerOptions struct {
 	// Window bounds the batches in flight.
 	Window int
 	// ElectionTicks is how long the scheduler waits before it asks an unanswered
-	// read again, gives a stalled leader's lead up, asks for a lost piece of a
-	// snapshot again; and half of what a transfer may take.
+	// read again, and asks for a lost piece of a snapshot again; and half of what a
+	// transfer, or a write of a leader, may take.
 	ElectionTicks int
 	ReadMode      consensus.ReadMode
 	// SnapshotEvery and TrailingEntries are those of consensus.Limits.
@@ -263,11 +263,11 @@ func (s *Scheduler) compactTo(index uint64) {
 	}
 }
 
-// resignIfStalled gives the lead up when a write to the log has been out for an
-// election timeout: as long as heartbeats alone still leave, nobody else would
+// resignIfStalled gives the lead up when a write to the log has been out for the
+// time of consensus.StallElections: as long as heartbeats alone still leave, nobody else would
 // take over from a leader that commits nothing.
 func (s *Scheduler) resignIfStalled(fx *Effects) {
-	if !s.busy || s.writeAge < s.opts.ElectionTicks || s.status.Role != consensus.Leader || s.opts.ElectionTicks == 0 {
+	if !s.busy || s.writeAge < consensus.StallElections*s.opts.ElectionTicks || s.status.Role != consensus.Leader || s.opts.ElectionTicks == 0 {
 		return
 	}
 	s.writeAge = 0 // should the core need longer, it is told once more later

@@ -78,7 +78,7 @@ func Effective(l consensus.Limits) map[string]string {
 		"read_mode":            readMode(l),
 		"lease":                lease(l),
 		"transfer":             "TimeoutNow; commands wait meanwhile",
-		"stalled_disk":         fmt.Sprintf("a write to the log out for %v: the adapter falls silent", l.ElectionTimeout()),
+		"stalled_disk":         fmt.Sprintf("a write to the log out for %v: the adapter falls silent", l.StallTimeout()),
 		"membership":           "one server a step: learners first, then votes, then removals",
 		"max_clock_drift":      fmt.Sprint(l.MaxClockDrift),
 		"rpc_timeout":          rpcTimeout(l).String(),

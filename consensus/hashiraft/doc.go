@@ -36,7 +36,7 @@
 // # Disks that stall or fail
 //
 // The library stores on its main goroutine and sends heartbeats on others, so
-// that a leader whose disk hangs would keep the lead. After an election timeout
+// that a leader whose disk hangs would keep the lead. After two election timeouts
 // this package gives the lead up and holds back everything that the library
 // would send, until the disk answers. An error of the disk is a stall without
 // an end: the library would panic if term or vote could not be stored, so such

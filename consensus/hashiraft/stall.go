@@ -178,7 +178,7 @@ func (r *Replica) stalled() bool {
 	r.cfg.Observe(consensus.Event{Kind: consensus.EventStalled, Node: r.cfg.Self, Term: l.term})
 	r.mute.set(true)
 	r.stalls.Add(1)
-	r.cfg.Logger.Warn("the disk has not answered for an election timeout; giving up the lead")
+	r.cfg.Logger.Warn("the disk has not answered for two election timeouts; giving up the lead")
 	r.abandon()
 	return true
 }

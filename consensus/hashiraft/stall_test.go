@@ -105,12 +105,12 @@ func TestASlowDiskKeepsTheLead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, nil)
 		leader := w.leader()
-		w.disks[leader.cfg.Self-1].StallSyncs(leader.cfg.Limits.ElectionTimeout() * 9 / 10)
+		w.disks[leader.cfg.Self-1].StallSyncs(leader.cfg.Limits.StallTimeout() * 9 / 10)
 		for range 20 {
 			w.propose(leader, "x")
 		}
 		if n := leader.stalls.Load(); n != 0 {
-			t.Errorf("a disk that answers in less than an election timeout counted as stalled %d times", n)
+			t.Errorf("a disk that answers in time counted as stalled %d times", n)
 		}
 	})
 }

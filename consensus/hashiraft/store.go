@@ -45,7 +45,7 @@ type store struct {
 }
 
 func newStore(log *storage.Log, l consensus.Limits) *store {
-	return &store{log: log, roster: newRoster(), vigil: vigil{limit: l.ElectionTimeout()}, trailing: l.TrailingEntries, released: make(chan struct{})}
+	return &store{log: log, roster: newRoster(), vigil: vigil{limit: l.StallTimeout()}, trailing: l.TrailingEntries, released: make(chan struct{})}
 }
 
 // commit writes a batch under the vigil's eyes.
