@@ -56,7 +56,10 @@ func (n *Node) request() {
 // for, as it surely has them; a long tail is taken from another peer, to leave the
 // leader in peace. Switch G may leave nobody but the leader.
 func (n *Node) sources() []NodeID {
-	if n.cfg.Switches.CatchUp == FromLeader && n.role != Leader {
+	// (A newcomer may not know the leader for one, which need not be a member of what
+	// it joins.)
+	newcomer := len(n.current().Voters) == 0 || !slices.ContainsFunc(n.configs, func(c *configuration) bool { return c.has(n.cfg.ID) })
+	if n.cfg.Switches.CatchUp == FromLeader && n.role != Leader && !newcomer {
 		if n.leader == 0 {
 			return nil
 		}
@@ -68,7 +71,7 @@ func (n *Node) sources() []NodeID {
 			others = append(others, id)
 		}
 	}
-	if n.newest() == nil || !slices.ContainsFunc(n.configs, func(c *configuration) bool { return c.has(n.cfg.ID) }) {
+	if newcomer {
 		for _, id := range n.cfg.Peers {
 			if id != n.cfg.ID && id != n.leader && !slices.Contains(others, id) {
 				others = append(others, id)

@@ -162,7 +162,7 @@ func (n *Node) Members() MembersChange {
 // stranger reports whether m may come from a member of a configuration that this
 // node does not know yet: ids rise. Whoever was removed is none.
 func (n *Node) stranger(m *Message) bool {
-	if m.From <= n.maxID() {
+	if m.From <= n.maxID() && len(n.current().Voters) > 0 {
 		return false
 	}
 	switch m.Kind {

@@ -96,6 +96,11 @@ func drawSwarm(seed uint64) swarm {
 	s.trailing = pick[uint64](r, 0, 5, 50)
 	s.fetchDelay = pick(r, 0, 5, 30)
 	s.change = pick(r, 0, 0, 0.005, 0.03)
+	if m := mode.Switches; m.Eligibility == paxos.UpToDate && m.CatchUp == paxos.FromLeader && mode.Phase2Quorum == 1 {
+		// What a leader alone has chosen leaves with it: nobody who stays is up to date,
+		// or may ask.
+		s.change = 0
+	}
 	s.ids = s.nodes
 	if s.change > 0 {
 		s.ids += 8
