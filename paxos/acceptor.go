@@ -183,7 +183,9 @@ func (n *Node) accept(e Entry) {
 // put records e and what can be acknowledged for it.
 func (n *Node) put(e Entry) {
 	n.log.put(e, n.out.next)
-	n.mark(e)
+	if e.Slot > n.chosen {
+		n.mark(e) // else it was looked at when it was chosen
+	}
 	if e.Ballot == n.acc.ballot {
 		n.acc.accepted.add(e.Slot)
 	}

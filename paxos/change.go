@@ -39,6 +39,9 @@ func (n *Node) mayChange(m Members) error {
 	switch {
 	case n.keeps():
 		return fmt.Errorf("%w: with old slots kept the members do not change", ErrChange)
+	case n.cfg.Switches.Number == OneVote && !n.cfg.Unsafe:
+		// (Who gave the vote to one follows the other: a round has no order of leaders.)
+		return fmt.Errorf("%w: with one vote a term the members do not change: the old ones and the new ones could each elect a leader of the same term", ErrChange)
 	case len(m.Voters) == 0:
 		return fmt.Errorf("%w: nobody votes", ErrChange)
 	case len(slices.Compact(slices.Clone(all))) != len(all):

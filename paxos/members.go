@@ -163,7 +163,10 @@ func (n *Node) use() {
 		for _, id := range c.Learners {
 			m.place(id)
 		}
-		c.q1, c.q2, _ = quorums(len(c.Voters), n.cfg.Phase1Quorum, n.cfg.Phase2Quorum, true)
+		var err error
+		if c.q1, c.q2, err = quorums(len(c.Voters), n.cfg.Phase1Quorum, n.cfg.Phase2Quorum, n.cfg.Unsafe); err != nil {
+			c.q1, c.q2 = maxMembers+1, maxMembers+1 // this node was told other quorums: it decides nothing
+		}
 	}
 	n.growVotes()
 }

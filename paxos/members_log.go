@@ -40,13 +40,11 @@ func (n *Node) SnapshotData(slot uint64) []byte {
 // sealedBy reports whether the entry that seals c is at or below slot.
 func (c *configuration) sealedBy(slot uint64) bool { return c.sealed && c.seal <= slot }
 
-// adoptConfigs learns the configurations of a snapshot that reaches further than
-// this node's knowledge of what is chosen. It returns the slot through which they
-// are known: all through it is chosen.
-func (n *Node) adoptConfigs(data []byte) (base uint64) {
+// readConfigs reads what SnapshotData wrote: the configurations, and the slot through
+// which they are known. All through it is chosen. It is 0 if there is nothing to read.
+func readConfigs(data []byte) (cs []*configuration, base uint64) {
 	r := uvarints{rest: data}
 	base = r.next()
-	var cs []*configuration
 	for k := r.next(); k > 0 && !r.bad; k-- {
 		c := &configuration{slot: r.next(), from: r.next()}
 		if seal := r.next(); seal > 0 {
@@ -58,15 +56,27 @@ func (n *Node) adoptConfigs(data []byte) (base uint64) {
 		cs = append(cs, c)
 	}
 	if r.bad || len(r.rest) > 0 {
-		return 0 // there is none, or nobody of this package wrote it
+		return nil, 0 // there is none, or nobody of this package wrote it
 	}
-	if base <= n.configBase || base <= n.chosen && n.newest() != nil && base != n.cfg.Snapshot.Slot {
-		return base
+	return cs, base
+}
+
+// adoptConfigs learns the configurations of a snapshot that reaches further than
+// this node's knowledge of what is chosen. It returns the slot through which they
+// are known.
+func (n *Node) adoptConfigs(data []byte) (base uint64) {
+	cs, base := readConfigs(data)
+	if base > n.configBase && (base > n.chosen || n.newest() == nil) {
+		n.takeConfigs(cs, base)
 	}
+	return base
+}
+
+// takeConfigs takes over the configurations that are known through base.
+func (n *Node) takeConfigs(cs []*configuration, base uint64) {
 	n.configs, n.configBase = cs, base
 	n.use()
 	n.extendLead()
-	return base
 }
 
 // forgetConfigs drops the configurations that nobody can need any more: those
@@ -81,10 +91,16 @@ func (n *Node) forgetConfigs() {
 	}
 }
 
-// recoverConfigs reads the changes of the members that are known chosen from the
-// log; a snapshot has those before.
+// recoverConfigs begins with the configurations of this node's own snapshot, which may
+// be known further than the snapshot goes, and reads the changes of the members that
+// are known chosen from the log.
 func (n *Node) recoverConfigs() {
-	for lo := n.handed + 1; lo <= n.chosen && n.log.err == nil; {
+	if cs, base := readConfigs(n.cfg.Snapshot.Data); base > 0 {
+		n.takeConfigs(cs, base)
+		n.floor = max(n.floor, base)
+	}
+	n.use()
+	for lo := n.snapshot + 1; lo <= n.chosen && n.log.err == nil; {
 		es, next := n.log.read(lo, n.chosen+1, n.cfg.MaxMessageBytes)
 		for _, e := range es {
 			if n.mark(e); len(n.marks) > 0 {

@@ -102,9 +102,6 @@ func New(cfg Config) (*Node, error) {
 	if !cfg.Join {
 		n.configs = []*configuration{{Members: Members{Voters: slices.Clone(m.ids), MaxID: slices.Max(m.ids), Data: cfg.Founders}, sealed: true}}
 	}
-	n.adoptConfigs(cfg.Snapshot.Data)
-	n.use()
-	n.show(cfg.Applied)
 	// A snapshot may be ahead of this node's own log: what is applied need not be on
 	// its own disk. So what the log says of the snapshot's slots proves nothing, not
 	// even later, when the chosen prefix on disk has passed them.
@@ -112,7 +109,6 @@ func New(cfg Config) (*Node, error) {
 		n.dropTail(cfg.Snapshot)
 	}
 	n.log.compact(n.snapshot, cfg.Snapshot.Ballot)
-	n.fetch.target = n.chosen
 	n.out.next, n.out.written = 1, cfg.HardState
 	n.out.durablePromise, n.out.durableChosen = cfg.HardState.Promised, n.chosen
 	if n.log.last < n.chosen {
@@ -125,6 +121,8 @@ func New(cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("paxos: slot %d is missing, and the log goes on to %d: it was written with other switches", n.log.whole+1, n.log.last)
 	}
 	n.recoverConfigs()
+	n.fetch.target = n.edge()
+	n.show(cfg.Applied)
 	n.acc.recover(n)
 	n.grant.until = cfg.leaseAtGranter()
 	n.resetTimeout()
