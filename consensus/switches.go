@@ -10,7 +10,7 @@ type Switches struct {
 	// "up-to-date" one, by (ballot, slot) of the last entry of its gap-free prefix.
 	Eligibility string
 	// Number: "partitioned" (or "") ballots belong to one node each; "vote" gives
-	// each node one vote a term.
+	// each node one vote a term; then the members do not change.
 	Number string
 	// OldSlots: "re-propose" (or "") at the new ballot, or "keep" their term.
 	OldSlots string

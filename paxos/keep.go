@@ -192,8 +192,6 @@ func (n *Node) truncate(from uint64) {
 	n.acc.match = min(n.acc.match, from-1)
 	// Nor may be acknowledged what never reaches the disk.
 	n.out.after = slices.DeleteFunc(n.out.after, func(m Message) bool { return m.Kind == MsgAccepted && m.Hi >= from })
-	// What acknowledges them and has not left will never be true.
-	n.out.after = slices.DeleteFunc(n.out.after, func(m Message) bool { return m.Kind == MsgAccepted && m.Hi >= from })
 	if n.out.truncate == 0 || from < n.out.truncate {
 		n.out.truncate = from
 	}

@@ -31,7 +31,7 @@ func switched(name string, s consensus.Switches) consensustest.Backend {
 	b := backend()
 	b.Name, b.Limits = "multipaxos, "+name, consensus.Matched2()
 	b.Limits.Switches = s
-	if s.OldSlots == consensus.RaftMode().OldSlots {
+	if kept := s.OldSlots == consensus.RaftMode().OldSlots; kept || s.Number == consensus.RaftMode().Number {
 		b.Capabilities.Missing = append(b.Capabilities.Missing, consensustest.Membership, consensustest.Learners)
 	}
 	return b
