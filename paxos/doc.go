@@ -69,7 +69,8 @@
 // up-to-date candidates, one vote a term, old slots kept at their ballot, contiguous
 // acceptance. Not every mix is safe; [Switches.Safe] names the rule that a mix
 // breaks, and New refuses it. Rule 16 needs ballots that order all leaders, and old
-// slots proposed again; else the members do not change. With old slots kept, rules 6 and 11 change places with
+// slots proposed again; else the members do not change. With old slots kept, rules 6
+// and 11 change places with
 // Raft's: a leader adopts nothing, and a slot of an earlier leader is chosen only with
 // one of its own behind it.
 package paxos
