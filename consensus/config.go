@@ -56,8 +56,8 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("peer %q has id 0; ids start at 1", p.Addr))
 		case seen[p.ID]:
 			errs = append(errs, fmt.Errorf("peer id %d is given twice", p.ID))
-		case p.Addr == "":
-			errs = append(errs, fmt.Errorf("peer %d has no address", p.ID))
+		case p.Addr == "" || len(p.Addr) > MaxAddr:
+			errs = append(errs, fmt.Errorf("peer %d has an address of %d bytes; want 1 to %d", p.ID, len(p.Addr), MaxAddr))
 		}
 		seen[p.ID] = true
 	}

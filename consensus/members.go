@@ -65,6 +65,10 @@ type Change struct {
 	Remove                 []NodeID
 }
 
+// MaxAddr is the longest address of a peer, in bytes: no replica could call one
+// with a longer address, nor open again with such a one among its members.
+const MaxAddr = 255
+
 // ErrRefused: a request that makes no sense for the cluster as it is; surely not
 // done. The text says what and why.
 var ErrRefused = errors.New("consensus: refused")
@@ -93,6 +97,8 @@ func (m Members) Apply(c Change) (Members, error) {
 		switch {
 		case p.ID == 0 || p.Addr == "":
 			return refuse("peer %d at %q lacks an id or an address", p.ID, p.Addr)
+		case len(p.Addr) > MaxAddr:
+			return refuse("the address of peer %d has %d bytes; at most %d are allowed", p.ID, len(p.Addr), MaxAddr)
 		case promotes:
 			out.Learners = without(out.Learners, p.ID)
 		case m.IsMember(p.ID) || has(out.All(), p.ID):

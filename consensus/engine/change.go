@@ -14,6 +14,7 @@ type membership struct {
 	pending []MembersChange // handed out, not yet applied; by index
 	wanted  *consensus.Members
 	told    []consensus.Peer // Effects.Peers, as last said
+	highest consensus.NodeID // Effects.Highest, as last said
 	stale   bool             // told may no longer hold
 }
 
@@ -60,8 +61,9 @@ func (s *Scheduler) runMembers(fx *Effects) {
 	}
 	if m.stale {
 		m.stale = false
-		if peers := s.whom(); !slices.Equal(peers, m.told) {
-			m.told, fx.Peers, fx.Highest = peers, peers, s.Highest()
+		if peers, highest := s.whom(), s.Highest(); highest != m.highest || !slices.Equal(peers, m.told) {
+			m.told, m.highest = peers, highest
+			fx.Peers, fx.Highest = peers, highest
 		}
 	}
 }

@@ -256,3 +256,23 @@ func TestAStalledWriteEndsTheLead(t *testing.T) {
 		tick(2)
 	}
 }
+
+// TestANewcomerTurnsStrangersAwayOnceItIsAMember: those of the past, which may not
+// know that they were removed, too - although it goes on talking to the same peers.
+func TestANewcomerTurnsStrangersAwayOnceItIsAMember(t *testing.T) {
+	core := &changer{members: consensus.Founders([]consensus.Peer{peer(1), peer(2), peer(3)})}
+	joined, err := core.members.Apply(consensus.Change{AddVoters: []consensus.Peer{peer(4)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewScheduler(SchedulerOptions{Node: 4, Core: core, ElectionTicks: 3, Peers: joined.Voters})
+	if got := s.Highest(); got != 0 {
+		t.Fatalf("a newcomer turns away identities up to %d", got)
+	}
+	var fx Effects
+	core.configure(5, joined)
+	s.Run(&fx)
+	if got := ids(fx.Peers); !slices.Equal(got, []consensus.NodeID{1, 2, 3, 4}) || fx.Highest != 4 {
+		t.Fatalf("a member talks to %v, and turns away those up to %d, want 4", got, fx.Highest)
+	}
+}

@@ -195,7 +195,9 @@ func (s *Scheduler) Fetched(info storage.SnapshotInfo, err error, fx *Effects) {
 		return
 	}
 	f.from, f.done = 0, false
-	s.snaps.newest = info
+	if info.Index >= s.snaps.newest.Index { // one of our own may have come after it, and been reported first
+		s.snaps.newest = info
+	}
 	fx.Events = append(fx.Events, s.event(consensus.EventSnapshot, info.Stamp, info.Index))
 	if c, ok := s.core.(Compactor); ok {
 		c.Fetched(info.SnapshotMeta)

@@ -71,7 +71,7 @@ func NewScheduler(o SchedulerOptions) *Scheduler {
 	if c, ok := o.Core.(Changer); ok {
 		s.members.now = c.Members()
 	}
-	s.members.told = s.whom()
+	s.members.told, s.members.highest = s.whom(), s.Highest()
 	return s
 }
 

@@ -205,6 +205,19 @@ func TestAFetchedSnapshotOvertakes(t *testing.T) {
 	}
 }
 
+// TestAFetchedSnapshotReportedLate: our own, which came after it, stays the newest.
+func TestAFetchedSnapshotReportedLate(t *testing.T) {
+	r := newSnapshotRun(t, 10, 0, Recovered{})
+	r.apply(1, 10, 10)
+	r.captured(10)
+	r.saved(10)
+	r.s.Fetched(storage.SnapshotInfo{SnapshotMeta: storage.SnapshotMeta{Index: 7, Stamp: 1}, Fetched: true}, nil, &r.fx)
+	r.run()
+	if got := r.s.Snapshot(); got.Index != 10 || got.Fetched {
+		t.Fatalf("the newest snapshot is taken for %+v", got)
+	}
+}
+
 // TestCompactionDropsWhatWaits: entries that wait behind a write, and those that
 // a core asks for late, are not put below the cut.
 func TestCompactionDropsWhatWaits(t *testing.T) {

@@ -127,7 +127,7 @@ func (l *Log) validate(b *Batch) error {
 	defer l.mu.RUnlock()
 	low := max(l.idx.compacted, b.CompactTo)
 	first, last := l.idx.slots.base, l.idx.slots.end()
-	if l.idx.count == 0 && len(b.Entries) > 0 {
+	if gone := b.CompactTo+1 >= last || b.TruncateFrom != 0 && b.TruncateFrom <= first; (gone || l.idx.count == 0) && len(b.Entries) > 0 {
 		first, last = b.Entries[0].Index, b.Entries[0].Index
 	}
 	size := len(b.HardState)

@@ -136,3 +136,27 @@ func BenchmarkCommit100B(b *testing.B) { benchCommit(b, 100) }
 
 // BenchmarkCommit64KiB is a large batch on real files.
 func BenchmarkCommit64KiB(b *testing.B) { benchCommit(b, 64<<10) }
+
+// TestAFarJump: a snapshot installed in place of a short log may end anywhere, and
+// what follows it may come in the same batch.
+func TestAFarJump(t *testing.T) {
+	const far = 1 << 24
+	for _, b := range []storage.Batch{
+		{CompactTo: far, Entries: []storage.Entry{entry(far+1, 1, 10)}},
+		{TruncateFrom: 1, CompactTo: far, Entries: []storage.Entry{entry(far+1, 1, 10)}},
+		{TruncateFrom: 1, Entries: []storage.Entry{entry(far+1, 1, 10)}},
+	} {
+		l := mustOpen(t, storage.Options{FS: vfs.NewMem(), Dir: "l"})
+		mustCommit(t, l, &storage.Batch{Entries: []storage.Entry{entry(1, 1, 10), entry(2, 1, 10)}})
+		mustCommit(t, l, &b)
+		if first, last := l.Bounds(); first != far+1 || last != far+1 {
+			t.Errorf("bounds %d..%d, want %d alone", first, last, far+1)
+		}
+		if err := l.Commit(&storage.Batch{Entries: []storage.Entry{entry(2*far, 1, 10)}}); err == nil {
+			t.Error("a far entry was taken beside another")
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

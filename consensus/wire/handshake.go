@@ -20,7 +20,7 @@ const (
 	// maxCluster is the longest name of a cluster, and maxAddr the longest address,
 	// in bytes.
 	maxCluster = 255
-	maxAddr    = 255
+	maxAddr    = consensus.MaxAddr
 	maxAnswer  = 1 << 10
 	headBytes  = len(magic) + 4
 )

@@ -237,7 +237,9 @@ func (t *Transport) Addr() net.Addr { return t.listener.Addr() }
 // Close closes the listener and all connections, and waits for the goroutines:
 // no handler runs after it. A handler must not wait for Close. It is idempotent.
 func (t *Transport) Close() error {
+	t.mu.Lock() // SetPeers has begun what it begins, or will find us closed
 	t.stop()
+	t.mu.Unlock()
 	err := t.listener.Close()
 	t.conns.closeAll()
 	t.tasks.Wait()
