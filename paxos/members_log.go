@@ -72,8 +72,12 @@ func (n *Node) adoptConfigs(data []byte) (base uint64) {
 	return base
 }
 
-// takeConfigs takes over the configurations that are known through base.
+// takeConfigs takes over the configurations that are known through base. Who joined
+// and learned the whole log from its first slot on lacks none but the founders'.
 func (n *Node) takeConfigs(cs []*configuration, base uint64) {
+	if (len(cs) == 0 || !cs[0].sealed) && len(n.configs) > 0 && n.configs[0].slot == 0 {
+		cs = append([]*configuration{n.configs[0]}, cs...)
+	}
 	n.configs, n.configBase = cs, base
 	n.use()
 	n.extendLead()

@@ -68,6 +68,27 @@ func TestRule16AppliedMembersAreKnown(t *testing.T) {
 	}
 }
 
+// TestRule16FoundersAreKept: a node that joined, and learned all from the log, does not
+// know the founders; who is told of the members by it keeps them while they govern.
+func TestRule16FoundersAreKept(t *testing.T) {
+	c := config(4, 3)
+	c.Join = true
+	donor := newNode(t, c)
+	step(t, donor, Message{Kind: MsgHeartbeat, From: 1, Ballot: Ballot{1, 1}, Chosen: 4})
+	all := changedLog(4)
+	for slot := uint64(1); slot <= 4; slot++ {
+		step(t, donor, Message{Kind: MsgCatchUpReply, From: 1, Lo: slot, Chosen: 4, Entries: []Entry{all[slot]}})
+	}
+	flush(donor)
+	n := newNode(t, config(3, 3))
+	step(t, n, Message{Kind: MsgHeartbeat, From: 1, Ballot: Ballot{1, 1}})
+	step(t, n, Message{Kind: MsgCatchUpReply, From: 4, Lo: 1, Chosen: 4, Settled: 4, Data: donor.SnapshotData(4)})
+	mustVote(t, n, 1, 2, 3)
+	if c := n.newest(); c.sealed || c.from != 6 || !slices.Equal(c.Voters, []NodeID{1, 3, 4}) {
+		t.Errorf("the newest configuration is %+v", c)
+	}
+}
+
 // TestOldChangeAcceptedAgain: a change that was chosen long ago, and is proposed again
 // by a leader who does not know that, holds up no other.
 func TestOldChangeAcceptedAgain(t *testing.T) {
