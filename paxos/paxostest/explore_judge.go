@@ -79,6 +79,7 @@ func coverage(vs *[nodes]*view) (c Coverage) {
 		}
 	}
 	c.Leaders = len(led)
+	c.Ballots = max(c.Ballots, c.Leaders) // who elects itself alone sends no Prepare
 	return c
 }
 
@@ -88,7 +89,46 @@ type tally struct {
 	voters uint64
 }
 
-func (t *tally) chosen() bool { return bits.OnesCount64(t.voters) > nodes/2 }
+// reign is a configuration from a slot on.
+type reign struct {
+	from uint64
+	mask uint64 // of nodes
+}
+
+// chosen reports whether a quorum of the slot's members voted.
+func (c *catalog) chosen(t *tally) bool {
+	for i := len(c.reigns) - 1; i >= 0; i-- {
+		if r := c.reigns[i]; r.from <= t.slot {
+			return 2*bits.OnesCount64(t.voters&r.mask) > bits.OnesCount64(r.mask)
+		}
+	}
+	return false
+}
+
+// reign works out who votes where, slot by slot, from what the votes choose.
+func (c *catalog) reign(tallies []tally) {
+	c.reigns = append(c.reigns[:0], reign{0, 1<<nodes - 1})
+	if !c.world.changes() {
+		return
+	}
+	c.reigns[0].mask = maskOf(c.world.Founders)
+	for slot := uint64(1); ; slot++ {
+		at := slices.IndexFunc(tallies, func(t tally) bool { return t.slot == slot && c.chosen(&t) })
+		if at < 0 {
+			return
+		}
+		if m, sealed, ok := paxos.ReadChange([]byte(tallies[at].value)); ok && sealed == 0 && len(c.reigns) == 1 {
+			c.reigns = append(c.reigns, reign{slot + uint64(c.world.Window), maskOf(m.Voters)})
+		}
+	}
+}
+
+func maskOf(ids []paxos.NodeID) (mask uint64) {
+	for _, id := range ids {
+		mask |= 1 << (id - 1)
+	}
+	return mask
+}
 
 // judge demands the invariants of a global state. They say of facts that, once
 // true, they stay so; so a state in which one is broken cannot be passed by.
@@ -110,6 +150,7 @@ func (c *catalog) judge(vs *[nodes]*view) *failure {
 			tallies[at].voters |= 1 << i
 		}
 	}
+	c.reign(tallies)
 	if f := c.agree(vs, tallies); f != nil {
 		return f
 	}
@@ -139,7 +180,7 @@ func (c *catalog) object(monitor, format string, args ...any) *failure {
 func (c *catalog) agree(vs *[nodes]*view, tallies []tally) *failure {
 	for i := range tallies {
 		for j := range i {
-			if a, b := &tallies[i], &tallies[j]; a.slot == b.slot && a.value != b.value && a.chosen() && b.chosen() {
+			if a, b := &tallies[i], &tallies[j]; a.slot == b.slot && a.value != b.value && c.chosen(a) && c.chosen(b) {
 				return &failure{"one-value-chosen", fmt.Sprintf("slot %d: %q was chosen at %v, and %q at %v", a.slot, b.value, b.ballot, a.value, a.ballot), true}
 			}
 		}
@@ -163,7 +204,7 @@ func (c *catalog) agree(vs *[nodes]*view, tallies []tally) *failure {
 func (c *catalog) believe(node int, v *view, tallies []tally) *failure {
 	chosen := func(slot uint64) *tally {
 		for i := range tallies {
-			if tallies[i].slot == slot && tallies[i].chosen() {
+			if tallies[i].slot == slot && c.chosen(&tallies[i]) {
 				return &tallies[i]
 			}
 		}
@@ -194,7 +235,11 @@ func (c *catalog) believe(node int, v *view, tallies []tally) *failure {
 // safeProposal: where a value is chosen, every higher ballot proposes the same
 // (P2b), only what a client handed in is proposed, and one value a ballot.
 func (c *catalog) safeProposal(node int, p ballotValue, vs *[nodes]*view, tallies []tally) *failure {
-	if p.value != "" {
+	if w := uint64(c.world.Window); c.world.changes() && p.slot > w &&
+		!slices.ContainsFunc(tallies, func(t tally) bool { return t.slot == p.slot-w && c.chosen(&t) }) {
+		return c.object("alpha", "node %d proposes slot %d; slot %d is not chosen", node, p.slot, p.slot-w)
+	}
+	if p.value != "" && p.value[0] != paxos.ConfigMark {
 		owner, k := int(p.value[0]-'0'), int(p.value[1]-'a')
 		if k >= vs[owner-1].proposed {
 			return c.object("validity", "node %d proposes %q in slot %d, which nobody handed in", node, p.value, p.slot)
@@ -205,7 +250,7 @@ func (c *catalog) safeProposal(node int, p ballotValue, vs *[nodes]*view, tallie
 		if t.slotBallot == p.slotBallot && t.value != p.value {
 			return c.object("one-value-per-ballot", "slot %d at %v is %q and %q", p.slot, p.ballot, t.value, p.value)
 		}
-		if t.slot == p.slot && t.chosen() && t.ballot.Less(p.ballot) && t.value != p.value {
+		if t.slot == p.slot && c.chosen(t) && t.ballot.Less(p.ballot) && t.value != p.value {
 			return c.object("adopt-chosen", "node %d proposes %q in slot %d at %v; %q is chosen at %v", node, p.value, p.slot, p.ballot, t.value, t.ballot)
 		}
 	}

@@ -2,6 +2,7 @@ package paxostest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -18,6 +19,7 @@ const (
 	campaign              // a timeout: the node starts an election
 	propose               // a client hands in a value
 	tick                  // time passes: heartbeats, requests to catch up
+	change                // an operator changes the members
 	// crash+k: the node crashes and is opened again; of its writes under way the
 	// oldest k survive.
 	crash
@@ -34,7 +36,7 @@ const (
 )
 
 // used counts what happened to a node of what the world bounds.
-type used struct{ campaigns, proposals, ticks, crashes int }
+type used struct{ campaigns, proposals, ticks, changes, crashes int }
 
 // coreState is a node without its history.
 type coreState struct {
@@ -74,6 +76,7 @@ type catalog struct {
 	mail     [nodes][]*paxos.Message // by receiver, in the order of their events
 	steps    int
 	tallies  []tally // judge's
+	reigns   []reign
 	// again is told of every other way to a core state, if a test asks for it.
 	again func(core int32, p *peer)
 }
@@ -215,6 +218,11 @@ func (c *catalog) perform(s *coreState, e event) (o outcome) {
 	case e == tick:
 		p.node.Tick()
 		u.ticks++
+	case e == change:
+		if _, err := p.node.ProposeMembers(c.world.Members); err != nil {
+			return outcome{to: impossible}
+		}
+		u.changes++
 	case e < firstDelivery:
 		p.crash(int(e - crash))
 		if err := p.start(); err != nil {
@@ -222,7 +230,8 @@ func (c *catalog) perform(s *coreState, e event) (o outcome) {
 		}
 		u.crashes++
 	default:
-		if err := p.node.Step(*c.message(int(p.id)-1, e)); err != nil {
+		// (Who was removed is not listened to.)
+		if err := p.node.Step(*c.message(int(p.id)-1, e)); err != nil && !(c.world.changes() && errors.Is(err, paxos.ErrNotPeer)) {
 			r.fail("useless-message", "%v", err)
 		}
 	}
@@ -244,6 +253,8 @@ func (c *catalog) possible(s *coreState, e event) bool {
 		return s.used.proposals < w.Proposals[i]
 	case e == tick:
 		return s.used.ticks < w.Ticks[i]
+	case e == change:
+		return s.used.changes < w.Changes[i]
 	case e < firstDelivery:
 		return s.used.crashes < w.Crashes[i] && int(e-crash) <= len(s.peer.writes)
 	}
@@ -257,7 +268,7 @@ func (c *catalog) addCore(p *peer, u used) int32 {
 		return impossible
 	}
 	f := paxos.Future{Campaign: u.campaigns < w.Campaigns[i], Restart: u.crashes < w.Crashes[i]}
-	key := []byte{byte(p.id), byte(u.campaigns), byte(u.proposals), byte(u.ticks), byte(u.crashes)}
+	key := []byte{byte(p.id), byte(u.campaigns), byte(u.proposals), byte(u.ticks), byte(u.changes), byte(u.crashes)}
 	key = p.appendState(key, f)
 	if i, ok := c.cores.find(key); ok {
 		if c.again != nil {
@@ -305,6 +316,8 @@ func (c *catalog) name(node int, e event) string {
 		return fmt.Sprintf("node %d: a client proposes", node+1)
 	case e == tick:
 		return fmt.Sprintf("node %d: ticks", node+1)
+	case e == change:
+		return fmt.Sprintf("node %d: proposes the members %v", node+1, c.world.Members.Voters)
 	case e < firstDelivery:
 		return fmt.Sprintf("node %d: crashes (%d writes under way survive), and restarts", node+1, e-crash)
 	}

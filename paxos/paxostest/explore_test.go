@@ -44,7 +44,7 @@ func selected(t *testing.T) []World {
 	}
 	names := []string{name}
 	if name == "" {
-		names = []string{"small", "ticks"}
+		names = []string{"small", "ticks", "take-over", "seal"}
 	}
 	var ws []World
 	for _, name := range names {

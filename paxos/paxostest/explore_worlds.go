@@ -29,6 +29,13 @@ type World struct {
 	Writes int
 	// Ticks are heartbeats of a leader and requests of one who lags.
 	Ticks [nodes]int
+	// Founders vote first, all nodes if it is empty; the others join. Changes are
+	// proposals of Members as the voters. Window bounds the slots in flight (0: 4),
+	// and is alpha.
+	Founders []paxos.NodeID
+	Members  paxos.Members
+	Changes  [nodes]int
+	Window   int
 	// Without lists the kinds of messages that are always lost.
 	Without []paxos.Kind
 	// PageBytes bounds the values of one message (0: no bound).
@@ -64,8 +71,17 @@ func (w *World) config(node int) paxos.Config {
 	if w.PageBytes > 0 {
 		c.MaxMessageBytes = w.PageBytes
 	}
+	if w.Window > 0 {
+		c.Window = w.Window
+	}
+	if len(w.Founders) > 0 {
+		c.Peers, c.Join = w.Founders, !slices.Contains(w.Founders, c.ID)
+	}
 	return c
 }
+
+// changes reports whether the members may change.
+func (w *World) changes() bool { return len(w.Founders) > 0 }
 
 // Worlds returns the published bounds: what `make explore` walks.
 func Worlds() []World {
@@ -123,6 +139,25 @@ func Worlds() []World {
 			w.Switches, w.Campaigns, w.Slots = paxos.RaftMode(), [nodes]int{2, 0, 1}, 4
 			w.Proposals, w.MaxProposals, w.PageBytes = [nodes]int{1, 0, 0}, 1, 1
 			w.Switches.Notice = paxos.NoticeHeartbeat
+		}),
+		// One member is replaced, and another leads, across the boundary of alpha slots.
+		named("replace", func(w *World) {
+			w.Founders, w.Members, w.Changes, w.Window = []paxos.NodeID{1, 2}, paxos.Members{Voters: []paxos.NodeID{2, 3}}, [nodes]int{1, 0, 0}, 1
+			w.Campaigns, w.Proposals, w.MaxProposals, w.Slots = [nodes]int{1, 2, 0}, [nodes]int{1, 1, 0}, 2, 3
+			w.Crashes, w.MaxCrashes = anyOnce, 1
+		}),
+		// One node makes way for another. Heartbeats seal the change; the newcomer has to
+		// ask for what it missed before it can lead, and no-ops fill the slots between.
+		named("seal", func(w *World) {
+			w.Founders, w.Members, w.Changes, w.Window = []paxos.NodeID{1}, paxos.Members{Voters: []paxos.NodeID{2}}, [nodes]int{1, 0, 0}, 2
+			w.Campaigns, w.Proposals, w.MaxProposals, w.Slots = [nodes]int{1, 1, 0}, [nodes]int{0, 1, 0}, 1, 4
+			w.Without, w.Ticks, w.Crashes, w.MaxCrashes = silent[2:], [nodes]int{2, 1, 0}, [nodes]int{1, 1, 0}, 1
+		}),
+		// All of one member's power goes to two others.
+		named("take-over", func(w *World) {
+			w.Founders, w.Members, w.Changes, w.Window = []paxos.NodeID{1}, paxos.Members{Voters: []paxos.NodeID{2, 3}}, [nodes]int{1, 0, 0}, 1
+			w.Campaigns, w.Proposals, w.MaxProposals, w.Slots = [nodes]int{1, 1, 0}, [nodes]int{1, 1, 0}, 2, 3
+			w.Ticks, w.Crashes, w.MaxCrashes = [nodes]int{0, 1, 0}, [nodes]int{1, 1, 0}, 1
 		}),
 		// Four ballots in turn, two slots, a crash of any node at any time.
 		named("leaders", func(w *World) {
