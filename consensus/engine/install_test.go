@@ -116,7 +116,8 @@ func TestInstallSurvivesACrashAtEveryStep(t *testing.T) {
 	}
 }
 
-// TestASnapshotThatCutsNothing: all entries stay for laggards.
+// TestASnapshotThatCutsNothing: all entries stay for laggards. After a restart too,
+// but with a Paxos core: it trusts no log of its own below its snapshot.
 func TestASnapshotThatCutsNothing(t *testing.T) {
 	eachOf(t, installers, func(c *cluster) { c.limits.TrailingEntries = 1000 }, func(t *testing.T, c *cluster) {
 		leader := c.leader(-1)
@@ -132,8 +133,10 @@ func TestASnapshotThatCutsNothing(t *testing.T) {
 			if err != nil || c.replicas[leader].Status().First != 1 {
 				t.Fatalf("%+v, %v: the log begins at %d", info, err, c.replicas[leader].Status().First)
 			}
-			c.crash(leader)
-			leader = c.leader(f)
+			if !strings.HasSuffix(t.Name(), "/multipaxos") {
+				c.crash(leader)
+				leader = c.leader(f)
+			}
 			c.must(leader, "c")
 		}
 		c.fabric.HealAll()
