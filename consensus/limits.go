@@ -48,7 +48,9 @@ type Limits struct {
 	BatchEntries int
 	BatchBytes   int
 	BatchMode    BatchMode
-	// Window is the number of entries in flight (proposed, not committed).
+	// Window is the number of entries in flight (proposed, not committed). In a
+	// multipaxos cluster all replicas have the same, for good: it is alpha, after which
+	// a change of the members takes effect.
 	Window int
 	// QueueCommands bounds the commands waiting for a batch; beyond it Propose
 	// waits for room until its context ends, then returns ErrDropped.
