@@ -94,7 +94,7 @@ func Worlds() []World {
 		return w
 	}
 	anyOnce := [nodes]int{1, 1, 1}
-	return []World{
+	return append(changing(named, silent), []World{
 		// The smallest that has it all: two ballots, one slot, a crash of any node.
 		named("small", func(w *World) { w.Crashes, w.MaxCrashes = anyOnce, 1 }),
 		// Four ballots, one slot, with one more write under way.
@@ -140,11 +140,21 @@ func Worlds() []World {
 			w.Proposals, w.MaxProposals, w.PageBytes = [nodes]int{1, 0, 0}, 1, 1
 			w.Switches.Notice = paxos.NoticeHeartbeat
 		}),
+		// Four ballots in turn, two slots, a crash of any node at any time.
+		named("leaders", func(w *World) {
+			w.Campaigns, w.Slots, w.Crashes, w.MaxCrashes = [nodes]int{2, 0, 2}, 2, anyOnce, 1
+		}),
+	}...)
+}
+
+// changing returns the worlds in which the members change.
+func changing(named func(name string, change func(w *World)) World, silent []paxos.Kind) []World {
+	return []World{
 		// One member is replaced, and another leads, across the boundary of alpha slots.
 		named("replace", func(w *World) {
 			w.Founders, w.Members, w.Changes, w.Window = []paxos.NodeID{1, 2}, paxos.Members{Voters: []paxos.NodeID{2, 3}}, [nodes]int{1, 0, 0}, 1
 			w.Campaigns, w.Proposals, w.MaxProposals, w.Slots = [nodes]int{1, 2, 0}, [nodes]int{1, 1, 0}, 2, 3
-			w.Crashes, w.MaxCrashes = anyOnce, 1
+			w.Crashes, w.MaxCrashes = [nodes]int{1, 1, 1}, 1
 		}),
 		// One node makes way for another. Heartbeats seal the change; the newcomer has to
 		// ask for what it missed before it can lead, and no-ops fill the slots between.
@@ -158,10 +168,6 @@ func Worlds() []World {
 			w.Founders, w.Members, w.Changes, w.Window = []paxos.NodeID{1}, paxos.Members{Voters: []paxos.NodeID{2, 3}}, [nodes]int{1, 0, 0}, 1
 			w.Campaigns, w.Proposals, w.MaxProposals, w.Slots = [nodes]int{1, 1, 0}, [nodes]int{1, 1, 0}, 2, 3
 			w.Ticks, w.Crashes, w.MaxCrashes = [nodes]int{0, 1, 0}, [nodes]int{1, 1, 0}, 1
-		}),
-		// Four ballots in turn, two slots, a crash of any node at any time.
-		named("leaders", func(w *World) {
-			w.Campaigns, w.Slots, w.Crashes, w.MaxCrashes = [nodes]int{2, 0, 2}, 2, anyOnce, 1
 		}),
 	}
 }
