@@ -130,6 +130,9 @@ func (n *Node) Propose(value []byte) (slot uint64, err error) {
 // no vote for this one (rule 11).
 func (n *Node) proposeNext(value []byte) uint64 {
 	l := n.lead
+	if !n.keeps() && (l.next > n.edge()+n.cfg.alpha() || l.next >= l.limit) {
+		n.broken(16, "slot %d is proposed, with what is through %d known chosen and promises for what is below %d", l.next, n.edge(), l.limit)
+	}
 	e := Entry{Slot: l.next, Ballot: l.ballot, Value: value}
 	l.next++
 	l.flight[e.Slot&l.mask] = proposal{sent: n.now}
