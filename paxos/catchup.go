@@ -33,7 +33,7 @@ func (n *Node) tickFetch() {
 func (n *Node) fetchMore() {
 	missing := n.chosen < n.fetch.target
 	if n.role == Leader {
-		missing = n.chosen < n.floor && !n.keeps()
+		missing = n.chosen < n.lead.floor && !n.keeps()
 	}
 	if missing && !n.retired() && n.fetch.from == 0 && !n.diskBehind() {
 		n.request()
@@ -114,7 +114,7 @@ func (n *Node) handleCatchUpReply(m Message) {
 	}
 	before := n.chosen
 	for _, e := range m.Entries {
-		if n.role == Leader && e.Slot > n.floor {
+		if n.role == Leader && e.Slot > n.lead.floor {
 			break // it proposes these slots itself
 		}
 		n.learn(e)

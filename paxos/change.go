@@ -21,7 +21,7 @@ func (n *Node) ProposeMembers(m Members) (slot uint64, err error) {
 		return 0, ErrNotLeader
 	}
 	l, last := n.lead, n.newest()
-	if last == nil || !last.sealed || n.shown.settled.Made != last.slot || len(n.marks) > 0 || l.next <= l.barrier || l.transfer.to != 0 || !n.hasRoom() || n.chosen < n.floor {
+	if last == nil || !last.sealed || n.shown.settled.Made != last.slot || len(n.marks) > 0 || l.next <= l.barrier || l.transfer.to != 0 || !n.hasRoom() || n.chosen < l.floor {
 		return 0, ErrWindowFull
 	}
 	if err := n.mayChange(m); err != nil {

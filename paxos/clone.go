@@ -188,7 +188,7 @@ func (n *Node) appendOutbox(e *encoder) {
 
 func (n *Node) appendCandidacy(e *encoder) {
 	c := n.cand
-	e.num(c.mandate.Pack(), uint64(c.promises), uint64(c.no), max(c.highest, n.edge()))
+	e.num(c.floor, c.mandate.Pack(), uint64(c.promises), uint64(c.no), max(c.highest, n.edge()))
 	for i, slot := range c.wanted {
 		if !c.promises.has(i) {
 			e.num(slot)
@@ -203,7 +203,7 @@ func (n *Node) appendLeadership(e *encoder) {
 	for _, s := range l.streams {
 		e.num(s.sent, s.from, min(n.now-s.since, 2*uint64(n.cfg.HeartbeatTicks)), s.quiet-min(n.now, s.quiet))
 	}
-	e.num(l.ballot.Pack(), l.next, l.decided, max(l.barrier, n.chosen), l.notified, l.nextHeartbeat-min(n.now, l.nextHeartbeat))
+	e.num(l.ballot.Pack(), l.next, l.decided, l.floor, max(l.barrier, n.chosen), l.notified, l.nextHeartbeat-min(n.now, l.nextHeartbeat))
 	e.found(l.found, l.next)
 	for s := l.decided + 1; s < l.next; s++ {
 		p := &l.flight[s&l.mask]

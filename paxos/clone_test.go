@@ -24,9 +24,9 @@ func TestCloneKnowsEveryField(t *testing.T) {
 		reflect.TypeFor[notice]():     "ballot chosen",
 		reflect.TypeFor[fetch]():      "target wait tries asked seen from",
 		reflect.TypeFor[attempt]():    "id ballot yes no",
-		reflect.TypeFor[candidacy]():  "promises no wanted best highest mandate",
+		reflect.TypeFor[candidacy]():  "promises no wanted best floor highest mandate",
 		// Left out: mask (one Config), contact (an election timer), granted and noLease (no leases).
-		reflect.TypeFor[leadership]():   "ballot next decided barrier found flight mask matched contact promises wanted limit settled sealing transfer granted noLease unsent notified first streams nextHeartbeat readState",
+		reflect.TypeFor[leadership]():   "ballot next decided barrier found floor waiting flight mask matched contact promises wanted limit settled sealing transfer granted noLease unsent notified first streams nextHeartbeat readState",
 		reflect.TypeFor[stream]():       "sent from since quiet",
 		reflect.TypeFor[proposal]():     "votes sent",
 		reflect.TypeFor[readState]():    "reads round roundOpen acked confirmed",

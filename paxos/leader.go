@@ -18,6 +18,9 @@ type leadership struct {
 	// holds what others reported for them.
 	barrier uint64
 	found   map[uint64]Entry
+	// floor is the highest slot that its promises said to be compacted; waiting is the
+	// tick since which the snapshot through it has not come nearer.
+	floor, waiting uint64
 	// flight holds the slots decided+1 to next-1, slot s at s & mask.
 	flight []proposal
 	mask   uint64
@@ -59,7 +62,7 @@ type proposal struct {
 
 // becomeLeader starts phase 2: what the quorum reported is proposed again.
 func (n *Node) becomeLeader() {
-	c := n.cand
+	c, edge := n.cand, n.edge()
 	n.role, n.leader, n.cand, n.backoffs = Leader, n.cfg.ID, nil, 0
 	n.counters.LeaderChanges++
 	size := 1
@@ -67,9 +70,8 @@ func (n *Node) becomeLeader() {
 		size <<= 1
 	}
 	// Nothing is proposed at or below what any node of the quorum has compacted.
-	edge := n.edge()
 	l := &leadership{
-		ballot: n.promised, next: edge + 1, decided: edge, barrier: max(c.highest, edge), found: c.best,
+		ballot: n.promised, next: edge + 1, decided: edge, floor: edge, waiting: n.now, barrier: max(c.highest, edge), found: c.best,
 		flight: make([]proposal, size), mask: uint64(size - 1),
 		matched: make([]uint64, len(n.members.ids)), contact: make([]uint64, len(n.members.ids)),
 		promises: c.promises, wanted: c.wanted, settled: make([]uint64, len(n.members.ids)),
@@ -260,7 +262,7 @@ func (n *Node) advanceChosen() {
 // proposed, and accepted here, at this ballot; at or below it the values have to
 // come from others first.
 func (n *Node) markDecided() {
-	for n.chosen >= n.floor && n.chosen < n.lead.decided {
+	for n.chosen >= n.lead.floor && n.chosen < n.lead.decided {
 		n.markChosen(n.chosen + 1)
 	}
 }
@@ -273,6 +275,9 @@ func (n *Node) tickLeader() {
 		return
 	}
 	n.tickTransfer()
+	if n.tickFloor(); n.lead == nil {
+		return
+	}
 	if n.now >= l.nextHeartbeat {
 		n.heartbeat()
 		n.retransmit()

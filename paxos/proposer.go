@@ -19,6 +19,8 @@ type candidacy struct {
 	wanted []uint64
 	// best holds, by slot, the highest-ballot entry that others reported.
 	best map[uint64]Entry
+	// floor is the highest slot that a promise said to be compacted.
+	floor uint64
 	// highest is the highest slot in any report.
 	highest uint64
 	// mandate is the ballot of the leader who gave up for this candidate, if one did.

@@ -3,8 +3,10 @@ package paxos
 import "slices"
 
 // A node's log begins above its compaction point; what is below, its snapshot
-// holds. floor is the highest slot through which any node said to have compacted
-// its log: everything up to it is chosen, whether this node has it or not.
+// holds. Whoever hears of that knows everything up to there to be chosen: n.floor is
+// the highest slot so known. Only a candidate or leader whose own quorum of promises
+// says so must keep above (rule 5). Another may find the values in what others have
+// accepted: the node that compacted them may be gone for good.
 
 // settled prepares an answer about the slots from lo on: it returns the first
 // one of which the log can say more than that it is chosen, and tells r so.
@@ -16,37 +18,57 @@ func (n *Node) settled(lo uint64, r *Message) uint64 {
 	return n.snapshot + 1
 }
 
-// seeFloor learns that every slot through slot is chosen.
+// seeFloor learns from a peer that every slot through slot is chosen.
 func (n *Node) seeFloor(slot uint64, data []byte) {
-	if slot = max(slot, n.adoptConfigs(data)); slot <= n.floor {
-		return
-	}
-	n.floor = slot
+	slot = max(slot, n.adoptConfigs(data))
+	n.floor = max(n.floor, slot)
 	n.fetch.see(slot)
-	if n.cand != nil {
-		n.cand.highest = max(n.cand.highest, slot)
-		n.cand.forget(slot)
+	if n.keeps() {
+		return // who leads with old slots kept has them all
+	}
+	if c := n.cand; c != nil && slot > c.floor {
+		c.floor, c.highest = slot, max(c.highest, slot)
+		c.forget(slot)
 	}
 	switch l := n.lead; {
-	case l == nil || slot <= l.decided || n.keeps():
-		// (Who leads with old slots kept has them all.)
+	case l == nil || slot <= l.decided:
 	case l.next > l.decided+1:
 		// What this leader proposed at or below may have lost to a higher ballot that
 		// it has not heard of. Its word that all through slot is chosen would let a
 		// follower take such a proposal for the chosen value (rule 12).
 		n.becomeFollower(0)
 	default:
+		l.floor, l.waiting = slot, n.now
 		l.decided, l.next, l.barrier = slot, slot+1, max(l.barrier, slot)
 	}
 }
 
-// edge is the end of the prefix that this node knows to be chosen, be it without
-// the values.
+// edge is the end of the prefix in which nothing is to be proposed.
 func (n *Node) edge() uint64 {
-	if n.keeps() {
-		return n.chosen
+	edge := n.chosen
+	switch {
+	case n.keeps():
+		return edge
+	case n.cand != nil:
+		edge = max(edge, n.cand.floor)
+	case n.lead != nil:
+		edge = max(edge, n.lead.floor)
 	}
-	return max(n.chosen, n.floor)
+	if n.governing(edge+1).voters == 0 {
+		return max(edge, n.floor) // who votes there is known no more
+	}
+	return edge
+}
+
+// tickFloor steps aside if the snapshot does not come that this leader has to wait
+// for: another quorum of promises may do without.
+func (n *Node) tickFloor() {
+	l := n.lead
+	if n.chosen >= l.floor || n.fetch.from != 0 {
+		l.waiting = n.now
+	} else if n.now-l.waiting >= 4*uint64(n.cfg.ElectionTicks) {
+		n.becomeFollower(0)
+	}
 }
 
 // Compact tells that a snapshot is durable, and that the log will drop every slot
