@@ -33,10 +33,25 @@ func (w *world) faults(opt Options) {
 	}
 }
 
-// attackLease besieges a leader now and then: nobody hears it or is heard by it,
-// while the others do what they can to elect another, perhaps right after a restart.
+// siege is how a leader with a lease is attacked.
+type siege uint8
+
+const (
+	// restarted: nobody hears the leader or is heard by it; the others restart.
+	restarted siege = iota
+	// slowed: answers to the leader take long; then nobody hears it any more.
+	slowed
+	// deafened: it does not hear that another leads.
+	deafened
+)
+
+// attackLease besieges a leader now and then, while the others do what they can to
+// elect another.
 func (w *world) attackLease() {
 	if w.now < w.siegeEnd {
+		if w.siege == slowed && w.now == w.siegeCut {
+			w.isolate(w.besieged, true, false)
+		}
 		p := w.peers[w.rng.IntN(len(w.peers))]
 		if p.up && p.id != w.besieged {
 			p.node.Campaign()
@@ -44,29 +59,50 @@ func (w *world) attackLease() {
 		}
 		return
 	}
-	if w.chance(w.swarm.siege) {
-		for _, p := range w.peers {
-			if p.up && p.node.Status().Role == paxos.Leader {
-				w.besiege(p, w.rng.IntN(2) == 0)
-				return
-			}
+	if !w.chance(w.swarm.siege) {
+		return
+	}
+	for _, p := range w.peers {
+		if p.up && p.node.Status().Role == paxos.Leader {
+			w.besiege(p, siege(w.rng.IntN(2)))
+			return
 		}
 	}
 }
 
-func (w *world) besiege(p *peer, restart bool) {
-	w.siegeEnd, w.besieged = w.now+w.swarm.config.ElectionTicks+w.swarm.delay, p.id
+func (w *world) besiege(p *peer, how siege) {
+	election := w.swarm.config.ElectionTicks
+	w.siege, w.besieged, w.siegeCut, w.siegeEnd = how, p.id, w.now+election/2, w.now+election+w.swarm.delay
 	w.report.Sieges++
-	for _, other := range w.peers {
-		if other == p {
-			continue
+	switch how {
+	case restarted:
+		w.isolate(p.id, true, true)
+		for _, other := range w.peers {
+			if other != p && other.up {
+				w.harvest(other)
+				other.crash(len(other.writes))
+				w.start(other)
+			}
 		}
-		w.cutLink[p.id-1][other.id-1] = true
-		w.cutLink[other.id-1][p.id-1] = restart // else late answers still arrive
-		if restart && other.up {
-			w.harvest(other)
-			other.crash(len(other.writes))
-			w.start(other)
+	case slowed:
+		w.siegeEnd += 2 * election
+	case deafened:
+		w.isolate(p.id, false, true)
+	}
+}
+
+// shielded reports whether the siege keeps m from the leader: of those who slow its
+// answers it hears nothing else once it is cut off.
+func (w *world) shielded(m paxos.Message) bool {
+	return w.siege == slowed && w.now >= w.siegeCut && w.now < w.siegeEnd && m.To == w.besieged && m.Kind != paxos.MsgHeartbeatReply
+}
+
+// isolate cuts what a node sends, what it would hear, or both.
+func (w *world) isolate(id paxos.NodeID, out, in bool) {
+	for _, other := range w.peers {
+		if other.id != id {
+			w.cutLink[id-1][other.id-1] = w.cutLink[id-1][other.id-1] || out
+			w.cutLink[other.id-1][id-1] = w.cutLink[other.id-1][id-1] || in
 		}
 	}
 }

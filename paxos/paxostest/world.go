@@ -26,14 +26,15 @@ type world struct {
 	cutLink [][]bool
 	calm    bool // no fault any more
 	// besieged is the leader whose lease is under attack until siegeEnd.
-	besieged paxos.NodeID
-	siegeEnd int
-	idle     bool // no proposal any more
-	report   *Report
-	trace    uint64
-	nextID   uint64
-	asked    map[uint64]uint64 // read id -> highest slot applied anywhere when it was asked
-	acked    int               // proposals acknowledged
+	besieged           paxos.NodeID
+	siege              siege
+	siegeCut, siegeEnd int
+	idle               bool // no proposal any more
+	report             *Report
+	trace              uint64
+	nextID             uint64
+	asked              map[uint64]uint64 // read id -> highest slot applied anywhere when it was asked
+	acked              int               // proposals acknowledged
 }
 
 // newWorld starts a cluster. Everything random in it comes from seed.
@@ -241,9 +242,9 @@ func (w *world) writeDelay(*peer) int {
 func (w *world) sent(p *peer, m paxos.Message) {
 	w.monitors.sent(p, m)
 	if m.Kind == paxos.MsgTransfer && !w.calm && w.chance(w.swarm.siege*20) {
-		defer w.besiege(p, false)
+		w.besiege(p, deafened)
 	}
-	if w.cutLink[m.From-1][m.To-1] || !w.calm && w.chance(w.swarm.drop) {
+	if w.cutLink[m.From-1][m.To-1] || w.shielded(m) || !w.calm && w.chance(w.swarm.drop) {
 		return
 	}
 	copies := 1
@@ -254,6 +255,9 @@ func (w *world) sent(p *peer, m paxos.Message) {
 		at := w.now
 		if w.swarm.delay > 0 {
 			at += w.rng.IntN(w.swarm.delay + 1)
+		}
+		if w.siege == slowed && w.now < w.siegeEnd && m.To == w.besieged && m.Kind == paxos.MsgHeartbeatReply {
+			at += w.rng.IntN(2 * w.swarm.config.ElectionTicks)
 		}
 		if !w.calm && w.chance(w.swarm.straggle) {
 			at += w.rng.IntN(60)
