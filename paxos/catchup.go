@@ -123,6 +123,9 @@ func (n *Node) handleCatchUpReply(m Message) {
 		return
 	}
 	n.counters.CatchUps++
+	if n.lead != nil {
+		n.lead.waiting = n.now
+	}
 	n.advance()
 	if m.Lo != n.fetch.asked || n.fetch.wait == 0 {
 		return

@@ -60,6 +60,51 @@ func TestRule5InstallIsOneStep(t *testing.T) {
 	mustBreak(t, 5, func() { n.log.read(8, 10, 100) })
 }
 
+// What is known to be chosen is never proposed anew, whoever promised.
+func TestRule5NothingNewBelowTheFloor(t *testing.T) {
+	for name, propose := range map[string]func(n *Node) error{
+		"a gap": func(n *Node) error {
+			n.lead.barrier = 3
+			n.recover()
+			return nil
+		},
+		"a new value": func(n *Node) error {
+			_, err := n.Propose([]byte("x"))
+			return err
+		},
+	} {
+		n := newNode(t, config(1, 3))
+		step(t, n, Message{Kind: MsgCatchUpReply, From: 3, Lo: 1, Chosen: 3, Settled: 3})
+		elect(t, n) // by a promise that reports nothing, which is a lie
+		t.Log(name)
+		mustBreak(t, 5, func() {
+			if err := propose(n); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A leader that hears of a floor above all that it decided asks no more for promises
+// of members who govern only what is below.
+func TestRule16AFloorEndsOlderConfigurations(t *testing.T) {
+	other := newNode(t, config(2, 5))
+	other.configs = []*configuration{
+		{Members: Members{Voters: []NodeID{1, 2, 6, 7, 8}, MaxID: 8}, slot: 18, from: 22, seal: 25, sealed: true},
+		{Members: Members{Voters: []NodeID{1, 2, 9}, MaxID: 9}, slot: 30, from: 34},
+	}
+	n := newNode(t, config(1, 5))
+	n.Campaign()
+	flush(n)
+	for _, from := range []NodeID{2, 3} {
+		step(t, n, Message{Kind: MsgPromise, From: from, Ballot: n.promised, Lo: 1, Hi: 1, Done: true})
+	}
+	step(t, n, Message{Kind: MsgCatchUpReply, From: 2, Lo: 1, Chosen: 50, Settled: 50, Data: other.SnapshotData(50)})
+	if n.role != Leader || n.lead.next != 51 || n.lead.limit <= 51 || n.edge() != 50 {
+		t.Fatalf("a %v goes on at slot %d, with promises for what is below %d, above %d; want slot 51 and no limit", n.role, n.lead.next, n.lead.limit, n.edge())
+	}
+}
+
 func TestRule16Alpha(t *testing.T) {
 	c := config(1, 3)
 	c.Alpha = 3

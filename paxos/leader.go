@@ -135,6 +135,9 @@ func (n *Node) proposeNext(value []byte) uint64 {
 	if !n.keeps() && (l.next > n.edge()+n.cfg.alpha() || l.next >= l.limit) {
 		n.broken(16, "slot %d is proposed, with what is through %d known chosen and promises for what is below %d", l.next, n.edge(), l.limit)
 	}
+	if l.next <= n.floor && l.next > l.barrier && !n.keeps() {
+		n.broken(5, "a new value is proposed in slot %d; all through %d is chosen, and the promises report nothing above %d", l.next, n.floor, l.barrier)
+	}
 	e := Entry{Slot: l.next, Ballot: l.ballot, Value: value}
 	l.next++
 	l.flight[e.Slot&l.mask] = proposal{sent: n.now}

@@ -196,6 +196,9 @@ func (n *Node) adopt(slot uint64) []byte {
 		best = own
 	}
 	if !accepted && !reported {
+		if slot <= n.floor {
+			n.broken(5, "slot %d is taken for a gap; all through %d is chosen", slot, n.floor)
+		}
 		n.counters.GapsFilled++
 		return nil
 	}

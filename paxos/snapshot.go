@@ -7,6 +7,17 @@ import "slices"
 // the highest slot so known. Only a candidate or leader whose own quorum of promises
 // says so must keep above (rule 5). Another may find the values in what others have
 // accepted: the node that compacted them may be gone for good.
+//
+// To propose at or below n.floor is safe, for what a node hears of a floor it might as
+// well have missed. A quorum of promises none of which is compacted at a slot reports
+// what was chosen there, whoever knows that it was; so that value is proposed again, and
+// never another (proposeNext asserts it). But two things are not missed once heard.
+// The configurations that came with the floor replace older ones: if the one that
+// governs the first open slot is among those, nobody knows any more whose promises it
+// takes there, and edge keeps above n.floor. And a leader's decided prefix is told to
+// others: where a floor ends above it, the leader keeps above or steps aside (seeFloor).
+// Reads lose nothing: the barrier is what the same promises report, and the round that
+// confirms a read is counted by the members of the slot behind it (see confirmed).
 
 // settled prepares an answer about the slots from lo on: it returns the first
 // one of which the log can say more than that it is chosen, and tells r so.
@@ -40,6 +51,7 @@ func (n *Node) seeFloor(slot uint64, data []byte) {
 	default:
 		l.floor, l.waiting = slot, n.now
 		l.decided, l.next, l.barrier = slot, slot+1, max(l.barrier, slot)
+		n.extendLead() // fewer configurations govern what is left
 	}
 }
 
