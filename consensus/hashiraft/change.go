@@ -40,9 +40,9 @@ func (r *Replica) ChangeMembers(ctx context.Context, c consensus.Change) (consen
 	done := make(chan error, 1)
 	var members consensus.Members
 	r.tasks.Go(func() {
-		defer r.changing.Store(false)
 		var err error
 		members, err = r.change(ctx, l, c)
+		r.changing.Store(false) // before the answer: its reader may ask for the next
 		done <- err
 	})
 	select {

@@ -2,7 +2,6 @@ package scale
 
 import (
 	"context"
-	"fmt"
 	"testing"
 )
 
@@ -25,6 +24,6 @@ func TestMachine(t *testing.T) {
 		if len(f.Quiet) != 2 || len(f.Beside) != 2 || len(f.Restore.Values) != 2 || len(f.Sizes) != 1 || f.SnapshotPerChunk <= 0 || f.HeapPerFile <= 0 {
 			t.Errorf("figures %+v", f)
 		}
-		t.Log(fmt.Sprintf("%+v", f))
+		t.Logf("%+v", f)
 	}
 }
