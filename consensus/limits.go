@@ -50,7 +50,7 @@ type Limits struct {
 	BatchMode    BatchMode
 	// Window is the number of entries in flight (proposed, not committed). In a
 	// multipaxos cluster all replicas have the same, for good: it is alpha, after which
-	// a change of the members takes effect.
+	// a change of the members takes effect. Its log refuses to open with another one.
 	Window int
 	// QueueCommands bounds the commands waiting for a batch; beyond it Propose
 	// waits for room until its context ends, then returns ErrDropped.

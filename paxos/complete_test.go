@@ -3,6 +3,7 @@ package paxos
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -136,6 +137,18 @@ func TestRule16Alpha(t *testing.T) {
 	}
 	if c := n.governing(7); c.slot != 1 {
 		t.Errorf("slot 7 is governed by the entry in slot %d; want 1", c.slot)
+	}
+}
+
+// Who joins with another alpha than the cluster's stops where it hears of a change.
+func TestRule16ForeignAlpha(t *testing.T) {
+	other := newNode(t, config(2, 3))
+	other.configs = append(other.configs, &configuration{Members: Members{Voters: []NodeID{1, 2, 4}, MaxID: 4}, slot: 3, from: 9})
+	n := newNode(t, config(4, 4))
+	step(t, n, Message{Kind: MsgPrepare, From: 2, Ballot: Ballot{1, 2}, Lo: 1})
+	err := n.Step(Message{Kind: MsgCatchUpReply, From: 2, To: 4, Lo: 1, Chosen: 9, Settled: 9, Data: other.SnapshotData(9)})
+	if err == nil || !strings.Contains(err.Error(), "alpha is 4 here, and 6") || n.Err() == nil || n.HasReady() {
+		t.Errorf("a change 6 slots ahead, with an alpha of 4: %v", err)
 	}
 }
 

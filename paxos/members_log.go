@@ -2,6 +2,7 @@ package paxos
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 )
 
@@ -75,6 +76,12 @@ func (n *Node) adoptConfigs(data []byte) (base uint64) {
 // takeConfigs takes over the configurations that are known through base. Who joined
 // and learned the whole log from its first slot on lacks none but the founders'.
 func (n *Node) takeConfigs(cs []*configuration, base uint64) {
+	for _, c := range cs {
+		if a := c.from - c.slot; c.slot != 0 && a != n.cfg.alpha() {
+			n.log.err = fmt.Errorf("paxos: alpha is %d here, and %d where the change of the members in slot %d was learned from; it is the same in all nodes of a cluster, for good: this node must be given %d", n.cfg.alpha(), a, c.slot, a)
+			return
+		}
+	}
 	if (len(cs) == 0 || !cs[0].sealed) && len(n.configs) > 0 && n.configs[0].slot == 0 {
 		cs = append([]*configuration{n.configs[0]}, cs...)
 	}

@@ -1,6 +1,7 @@
 package multipaxos
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"time"
@@ -36,6 +37,9 @@ func NewCore(cfg consensus.Config, log *storage.Log, start engine.Start) (engine
 	if err != nil {
 		return nil, err
 	}
+	if err := keepAlpha(log, uint64(pc.Window)); err != nil {
+		return nil, err
+	}
 	pc.ID, pc.HardState, pc.Storage, pc.Seed = paxos.NodeID(cfg.Self), hard, store{log}, cfg.Seed
 	pc.Snapshot = snapshotOf(start.Snapshot)
 	if pc.Join = len(start.Founders.Voters) == 0; pc.Join {
@@ -51,6 +55,28 @@ func NewCore(cfg consensus.Config, log *storage.Log, start engine.Start) (engine
 		return nil, fmt.Errorf("multipaxos: %w", err)
 	}
 	return newCore(cfg.Self, node), nil
+}
+
+// keyAlpha is the stable key of alpha, the number of slots after which a change of the
+// members governs.
+const keyAlpha = "multipaxos.alpha"
+
+// keepAlpha notes alpha in a log that has none, and refuses another one afterwards: a
+// node that read the same entries with another alpha would count the votes of some
+// slots by other members than the rest does (rule 16).
+func keepAlpha(log *storage.Log, alpha uint64) error {
+	kept, ok := log.Stable(keyAlpha)
+	if !ok {
+		return log.Commit(&storage.Batch{Stable: []storage.KV{{Key: keyAlpha, Value: binary.AppendUvarint(nil, alpha)}}})
+	}
+	was, n := binary.Uvarint(kept)
+	switch {
+	case n != len(kept):
+		return fmt.Errorf("multipaxos: the alpha kept in the log, %x, cannot be read", kept)
+	case was != alpha:
+		return fmt.Errorf("multipaxos: the window is %d, and this log was begun with %d: in all nodes of a cluster it is the same for good, for a change of the members takes effect so many slots later (rule 16); set the window to %d again, or begin a new cluster", alpha, was, was)
+	}
+	return nil
 }
 
 // minMessageBytes is what one message may carry at least.

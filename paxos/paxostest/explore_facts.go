@@ -108,6 +108,9 @@ func (r *recorder) complete(p *peer, m paxos.Message) {
 func (r *recorder) durable(p *peer, w write) {
 	if r.catalog.world.keeps() {
 		r.votesThrough(p, w)
+		if w.hardState != nil { // see invariants.go
+			r.votesThrough(p, write{entries: p.disk.entries})
+		}
 		return
 	}
 	for _, e := range w.entries {

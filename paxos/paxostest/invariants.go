@@ -201,6 +201,7 @@ func (m *monitors) choice(slot uint64) choice {
 func (m *monitors) durable(p *peer, w write) {
 	m.step++
 	o := m.nodes[p.id]
+	before := o.durable
 	if w.hardState != nil {
 		if m.below(w.hardState.Promised, o.durable) {
 			m.fail("promise-monotone", "the durable promise of node %d falls from %v to %v", p.id, o.durable, w.hardState.Promised)
@@ -209,6 +210,11 @@ func (m *monitors) durable(p *peer, w write) {
 	}
 	if m.keeps() {
 		m.votesThrough(p, o, w)
+		if o.durable != before {
+			// With one vote a round, what this round's leader got chosen may have been
+			// fetched before anything was heard of that leader; now it is acknowledged.
+			m.votesThrough(p, o, write{entries: p.disk.entries})
+		}
 		return
 	}
 	for _, e := range w.entries {

@@ -55,6 +55,18 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// TestFoundSeeds runs again what failed once.
+func TestFoundSeeds(t *testing.T) {
+	for seed, what := range map[uint64]string{
+		11244:   "a candidate waits for ever for a snapshot whose owner is gone",
+		1011998: "a node fetches what its round's leader got chosen before it hears of that leader, and acknowledges it then",
+	} {
+		if r := Run(seed, Options{}); r.Failed() {
+			t.Errorf("%v\nonce: %s", &r, what)
+		}
+	}
+}
+
 // TestSameSeedSameTrace: a seed replays bit for bit.
 func TestSameSeedSameTrace(t *testing.T) {
 	for seed := uint64(1); seed <= 5; seed++ {
