@@ -134,21 +134,69 @@ func runLeaseRestart(c *cluster) {
 	}
 }
 
-// runLeaseTransfer: a lease ends with a transfer, whatever its clock says.
+// runLeaseTransfer: a lease ends with a transfer, whatever its clock says. From the
+// moment when the successor has been told on, the old leader hears nobody, not even that
+// it is refused: only that it has given the lead away keeps it from serving what the
+// successor overwrites. The links are cut before the transfer is asked for, in every
+// other pair of rounds, which is too early where the successor has to say first what it
+// has; or right after, which is too late where a candidate does not wait for its disk.
 func runLeaseTransfer(c *cluster) {
-	for range c.rounds(4) {
+	election := c.limits.ElectionTimeout()
+	told := 100 * time.Microsecond // in a bubble nothing but disks takes time
+	if c.play.world == Real {
+		told = election / 15
+	}
+	inTime := 0
+	for i := range c.rounds(8) {
 		c.acknowledge(10)
-		old := c.leader()
-		stop := c.hammer(old, 4)
 		c.run(50 * time.Millisecond)
-		c.transfer(old, c.others(old.node)[0].id)
-		c.isolate(old.node)
+		old := c.leader()
+		next := c.others(old.node)[i%2]
+		if i%4 < 2 {
+			c.deafen(old.node)
+		}
+		next.fs.StallSyncs(election / 5)
+		asked := time.Now()
+		answered := c.beside(func() { // it hears of no success
+			err := c.tryTransfer(old, next.id, 2*time.Second)
+			c.Logf("transfer, told and not heard of: %v", err)
+		})
+		pause(context.Background(), told)
+		c.deafen(old.node)
+		stop := c.hammer(old, 4)
+		pause(context.Background(), election/5)
+		next.fs.StallSyncs(c.brisk())
+		c.mustSwap(uint8(1+c.rng.IntN(4)), old.node)
+		if time.Since(asked) < election/2 && old.replica.Status().Role == consensus.Leader {
+			inTime++
+		}
 		for range 10 {
 			c.mustSwap(uint8(1+c.rng.IntN(4)), old.node)
 		}
+		c.run(election)
 		stop()
 		c.fabric.HealAll()
+		answered()
 	}
+	c.Logf("in %d of %d rounds another node wrote while the old leader took itself for one", inTime, c.rounds(8))
+	if inTime == 0 && c.play.world == Virtual {
+		c.Errorf("no successor wrote while the old leader took itself for one: nothing was tried")
+	}
+}
+
+// deafen cuts what n would hear.
+func (c *cluster) deafen(n *node) {
+	for _, p := range c.others(n) {
+		c.fabric.Cut(p.name, n.name)
+	}
+}
+
+// brisk is how long a healthy disk takes for a sync.
+func (c *cluster) brisk() time.Duration {
+	if c.play.world == Virtual {
+		return time.Millisecond
+	}
+	return 0
 }
 
 // runLeaseMembers: the quorum that a lease counts on changes under it.

@@ -338,6 +338,10 @@ func readBugs() []bug {
 			caught: []string{"read-lease", "read-lease-restart"}, says: "stale read",
 		},
 		{
+			name:  "keeps its lease when it hands over the lead",
+			plant: leasedReads(false), caught: []string{"read-lease-transfer"}, says: "stale read",
+		},
+		{
 			name: "does not wait for what its reader has seen",
 			plant: completeBug(func(c *complete) {
 				c.stale = func(_ context.Context, atLeast uint64) (uint64, error) {
