@@ -58,7 +58,12 @@ type core struct {
 	// repeats.
 	reads uint64
 	heard map[uint64]bool
+	// refused holds what each peer refused last in this tick: see refusesAgain.
+	refused map[uint64]refusal
 }
+
+// refusal is what a follower says of an append that does not fit its log.
+type refusal struct{ index, hint uint64 }
 
 type answer struct {
 	at       uint64
@@ -68,7 +73,7 @@ type answer struct {
 func newCore(cfg consensus.Config, s *store, m consensus.Members, node *raft.RawNode) *core {
 	c := &core{
 		id: uint64(cfg.Self), parallel: cfg.Limits.LeaderDiskParallel, electionTicks: cfg.Limits.ElectionTicks,
-		node: node, store: s, heard: map[uint64]bool{},
+		node: node, store: s, heard: map[uint64]bool{}, refused: map[uint64]refusal{},
 		configs: configs{m}, term: s.durable.term, vote: s.durable.vote,
 	}
 	c.last, _ = s.LastIndex()
@@ -80,6 +85,7 @@ func newCore(cfg consensus.Config, s *store, m consensus.Members, node *raft.Raw
 // Tick implements engine.Core.
 func (c *core) Tick() {
 	clear(c.heard)
+	clear(c.refused)
 	c.ageSnapshots()
 	c.node.Tick()
 }
@@ -103,7 +109,7 @@ func (c *core) Step(from consensus.NodeID, frame []byte) error {
 	default:
 		return fmt.Errorf("%w: %v", errKind, m.GetType())
 	}
-	if m.GetType() == pb.MsgHeartbeatResp && c.repeats(m) {
+	if m.GetType() == pb.MsgHeartbeatResp && c.repeats(m) || m.GetType() == pb.MsgAppResp && c.refusesAgain(m) {
 		return nil
 	}
 	err := c.node.Step(m)
@@ -129,6 +135,24 @@ func (c *core) repeats(m *pb.Message) bool {
 		return true
 	}
 	c.heard[m.GetFrom()] = true
+	return false
+}
+
+// refusesAgain reports whether a peer refuses in this tick what it refused just
+// before. As long as its log holds what it acknowledged, the library has stepped
+// back by then and passes over the repetition itself. But a peer whose disk was
+// exchanged under its old identity refuses for ever: the library never goes below
+// what a peer once acknowledged, asks the same again at once, and the two would
+// keep a processor and the network busy with nothing else.
+func (c *core) refusesAgain(m *pb.Message) bool {
+	if !m.GetReject() {
+		return false
+	}
+	now := refusal{m.GetIndex(), m.GetRejectHint()}
+	if c.refused[m.GetFrom()] == now {
+		return true
+	}
+	c.refused[m.GetFrom()] = now
 	return false
 }
 
