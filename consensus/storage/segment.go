@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -84,6 +85,10 @@ func readAll(f disk.File) ([]byte, error) {
 
 // readRecordAt reads back the record that starts at off.
 func (s *segment) readRecordAt(off int64) ([]byte, error) {
+	p, err := s.readChunkAt(off)
+	if p != nil || err != nil {
+		return p, err
+	}
 	start := off - off%blockBytes
 	var data []byte
 	for want := 2 * blockBytes; ; want *= 2 {
@@ -100,6 +105,36 @@ func (s *segment) readRecordAt(off int64) ([]byte, error) {
 			return nil, &CorruptionError{File: segmentName(s.number), Offset: off, Reason: "record can no longer be read"}
 		}
 	}
+}
+
+// readChunkAt reads back the record that starts at off if it is a sound one of
+// one chunk, as most are, and nothing but it: whoever reads few small entries
+// should not keep whole blocks. It returns nil for any other.
+func (s *segment) readChunkAt(off int64) ([]byte, error) {
+	off = int64(skipTrailer(int(off)))
+	var h [chunkHeader]byte
+	if n, err := s.file.ReadAt(h[:], off); n < len(h) {
+		return nil, notEOF(err)
+	}
+	end := int64(chunkHeader) + int64(binary.LittleEndian.Uint16(h[4:]))
+	if h[6] != chunkFull || off+end > int64(blockEnd(int(off))) {
+		return nil, nil
+	}
+	data := make([]byte, end)
+	if n, err := s.file.ReadAt(data, off); n < len(data) {
+		return nil, notEOF(err)
+	}
+	if checksum(data[chunkHeader-1:]) != binary.LittleEndian.Uint32(data) {
+		return nil, nil
+	}
+	return data[chunkHeader:], nil
+}
+
+func notEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 // appender writes records to the newest segment. Records collect in memory;

@@ -125,7 +125,7 @@ func readSnapshotHead(name string, f disk.File, size int64) (meta SnapshotMeta, 
 	corrupt := func(reason string) error {
 		return &CorruptionError{File: name, Offset: int64(len(snapshotMagic)), Reason: reason}
 	}
-	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, size), 64<<10)
+	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, size), int(min(size, 64<<10)))
 	magic := make([]byte, len(snapshotMagic))
 	if _, err := io.ReadFull(r, magic); err != nil {
 		return meta, nil, err

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,9 +19,10 @@ type SnapshotWriter struct {
 	l    *Log
 	meta SnapshotMeta
 	file temporaryFile
-	out  *bufio.Writer
+	buf  []byte // what goes to the file next
 	n    uint64
 	crc  uint32
+	err  error // the first one: what follows it has no place in the file
 }
 
 // NewSnapshot starts a snapshot beside the log; several may be on their way. It
@@ -36,7 +36,7 @@ func (l *Log) NewSnapshot(meta SnapshotMeta) (*SnapshotWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &SnapshotWriter{l: l, meta: meta, file: file, out: bufio.NewWriterSize(file.f, 64<<10)}
+	w := &SnapshotWriter{l: l, meta: meta, file: file}
 	if _, err := w.Write(snapshotHead(meta)); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
@@ -52,18 +52,38 @@ func snapshotHead(meta SnapshotMeta) []byte {
 	return append(head, meta.Data...)
 }
 
+// writeBytes is how much of a snapshot gathers before it goes to the file. Most
+// snapshots of small states never take as much memory.
+const writeBytes = 64 << 10
+
 // Write appends to the body.
-func (w *SnapshotWriter) Write(p []byte) (int, error) {
-	n, err := w.out.Write(p)
-	w.n += uint64(n)
-	w.crc = crc32.Update(w.crc, castagnoli, p[:n])
-	return n, err
+func (w *SnapshotWriter) Write(p []byte) (n int, err error) {
+	for n < len(p) && w.err == nil {
+		m := min(len(p)-n, writeBytes-len(w.buf))
+		piece := p[n : n+m]
+		w.buf = append(w.buf, piece...)
+		w.crc = crc32.Update(w.crc, castagnoli, piece)
+		w.n += uint64(m)
+		n += m
+		if len(w.buf) == writeBytes {
+			_ = w.flush() // ends the loop, and is returned
+		}
+	}
+	return n, w.err
+}
+
+func (w *SnapshotWriter) flush() error {
+	if w.err == nil {
+		_, w.err = w.file.f.Write(w.buf)
+		w.buf = w.buf[:0]
+	}
+	return w.err
 }
 
 // Sync makes what was written so far durable. A long file that is synced piece
 // by piece holds up the log's own syncs less than one large sync at its end.
 func (w *SnapshotWriter) Sync() error {
-	if err := w.out.Flush(); err != nil {
+	if err := w.flush(); err != nil {
 		return err
 	}
 	return w.l.syncFile(w.file.f)
@@ -78,11 +98,8 @@ func (w *SnapshotWriter) Commit() error {
 	var t [trailerBytes]byte
 	binary.LittleEndian.PutUint64(t[:], w.n)
 	binary.LittleEndian.PutUint32(t[8:], w.crc)
-	_, err := w.out.Write(t[:])
-	if err == nil {
-		err = w.Sync()
-	}
-	if err != nil {
+	w.buf = append(w.buf, t[:]...)
+	if err := w.Sync(); err != nil {
 		return errors.Join(err, w.Abort())
 	}
 	return w.l.publish(w.file, snapshotName(w.meta, false))

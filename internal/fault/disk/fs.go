@@ -26,6 +26,7 @@ type world struct {
 	stall  atomic.Pointer[stall]
 	fails  atomic.Pointer[failures]
 	failMu sync.Mutex
+	spare  sparePages
 }
 
 // stall is one setting of StallSyncs; over is closed when the next one, or a
@@ -83,7 +84,7 @@ func (fs *FS) newDir() *inode {
 }
 
 func (fs *FS) newFile(base string) (*inode, error) {
-	n := &inode{number: fs.w.inodes.Add(1), modTime: time.Now()}
+	n := &inode{number: fs.w.inodes.Add(1), modTime: time.Now(), spare: &fs.w.spare}
 	if fs.w.folder == "" || fs.frozen.Load() {
 		n.store = &memStore{}
 		return n, nil
@@ -206,7 +207,7 @@ func (c *crash) survivor(n *inode) *inode {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 	}
-	s := &inode{number: n.number, dir: n.dir, modTime: n.modTime}
+	s := &inode{number: n.number, dir: n.dir, modTime: n.modTime, spare: n.spare}
 	c.done[n] = s
 	if !n.dir {
 		if err := n.survive(c.rng, c.keep); err != nil {

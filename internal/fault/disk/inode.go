@@ -7,17 +7,6 @@ import (
 	"time"
 )
 
-const (
-	pageBytes   = 4096
-	sectorBytes = 512
-)
-
-// page is a page of a file with unsynced bytes in [lo, hi).
-type page struct {
-	buf    [pageBytes]byte
-	lo, hi int
-}
-
 // inode is a file or directory of one generation. A file's own mutex guards its
 // bytes; a directory is guarded by its generation's mutex.
 type inode struct {
@@ -26,6 +15,7 @@ type inode struct {
 
 	mu      sync.Mutex
 	store   store
+	spare   *sparePages
 	dirty   map[int64]*page // unsynced, by page number
 	length  int64           // with unsynced bytes
 	modTime time.Time
@@ -96,7 +86,8 @@ func (n *inode) writeAt(p []byte, off int64) error {
 		count := min(len(p), pageBytes-in)
 		pg := n.dirty[at]
 		if pg == nil {
-			pg = &page{lo: in, hi: in}
+			pg = n.spare.get()
+			pg.lo, pg.hi = in, in
 			if n.dirty == nil {
 				n.dirty = map[int64]*page{}
 			}
@@ -139,13 +130,9 @@ func (n *inode) writeBack() error {
 	if len(n.dirty) == 0 {
 		return nil
 	}
-	if len(n.dirty) == 1 {
-		for at, pg := range n.dirty {
-			if err := n.store.writeAt(pg.buf[pg.lo:pg.hi], at*pageBytes+int64(pg.lo)); err != nil {
-				return err
-			}
-		}
-		clear(n.dirty)
+	if m, ok := n.store.(*memStore); ok {
+		m.writePages(n.dirty, n.length)
+		n.clean()
 		return nil
 	}
 	var run []byte
@@ -167,8 +154,14 @@ func (n *inode) writeBack() error {
 	if err := n.store.writeAt(run, start); err != nil {
 		return err
 	}
-	n.dirty = nil
+	n.clean()
 	return nil
+}
+
+// clean forgets the unsynced pages. The caller holds n.mu.
+func (n *inode) clean() {
+	n.spare.give(n.dirty)
+	clear(n.dirty)
 }
 
 // pages are the numbers of the unsynced pages, ascending.

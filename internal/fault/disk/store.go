@@ -35,16 +35,32 @@ func (m *memStore) readAt(p []byte, off int64) error {
 func (m *memStore) writeAt(p []byte, off int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if end := int(off) + len(p); end > len(m.data) {
-		if end > cap(m.data) {
-			grown := make([]byte, len(m.data), max(end, 2*cap(m.data)))
-			copy(grown, m.data)
-			m.data = grown
-		}
-		m.data = m.data[:end]
-	}
+	m.reach(int(off) + len(p))
 	copy(m.data[off:], p)
 	return nil
+}
+
+// writePages writes the dirty bytes of pages, which end at or before end.
+func (m *memStore) writePages(pages map[int64]*page, end int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reach(int(end))
+	for at, pg := range pages {
+		copy(m.data[at*pageBytes+int64(pg.lo):], pg.buf[pg.lo:pg.hi])
+	}
+}
+
+// reach makes the file at least end bytes long. The caller holds m.mu.
+func (m *memStore) reach(end int) {
+	if end <= len(m.data) {
+		return
+	}
+	if end > cap(m.data) {
+		grown := make([]byte, len(m.data), max(end, 2*cap(m.data)))
+		copy(grown, m.data)
+		m.data = grown
+	}
+	m.data = m.data[:end]
 }
 
 func (m *memStore) size() int64 {
