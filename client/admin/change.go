@@ -96,7 +96,8 @@ func (a *Admin) CatchUp(ctx context.Context, m *api.Member, progress func(string
 	}
 }
 
-// Remove removes a replica. A leader hands its lead over first.
+// Remove removes a replica, and tells when it can be stopped. A leader hands its
+// lead over first.
 func (a *Admin) Remove(ctx context.Context, id uint64, progress func(string)) (*api.MembersReply, error) {
 	leader, err := a.Leader(ctx)
 	if err != nil {
@@ -114,8 +115,33 @@ func (a *Admin) Remove(ctx context.Context, id uint64, progress func(string)) (*
 	if err != nil {
 		return nil, fmt.Errorf("remove %d: %w", id, err)
 	}
-	progress(fmt.Sprintf("node %d is no member any more (configuration %d); it can be stopped", id, got.Index))
+	progress(fmt.Sprintf("node %d is no member any more (configuration %d)", id, got.Index))
+	if err := a.settled(ctx, got); err != nil {
+		progress(fmt.Sprintf("do not stop node %d yet: %v", id, err))
+		return got, nil
+	}
+	progress(fmt.Sprintf("node %d can be stopped", id))
 	return got, nil
+}
+
+// settled waits until a majority of the voters has applied the configuration m. A
+// leader that removed itself may be alone in knowing that the change is committed,
+// and nobody could lead without it before the others know, too.
+func (a *Admin) settled(ctx context.Context, m *api.MembersReply) error {
+	for {
+		knowing := 0
+		for _, n := range a.Describe(ctx) {
+			if has(m.Voters, n.GetNode()) && n.GetMembers().GetIndex() >= m.Index {
+				knowing++
+			}
+		}
+		if 2*knowing > len(m.Voters) {
+			return nil
+		}
+		if !a.wait(ctx) {
+			return fmt.Errorf("only %d of %d voters have applied configuration %d: %w", knowing, len(m.Voters), m.Index, ctx.Err())
+		}
+	}
 }
 
 // Replace adds a replica and then removes another.

@@ -87,5 +87,8 @@ func runKVBench(c *cobra.Command, asJSON bool, o bench.Options) error {
 	if context.Cause(c.Context()) != nil {
 		return c.Context().Err()
 	}
+	if r.Reads.Operations+r.Writes.Operations == 0 {
+		return fmt.Errorf("no operation was completed in %.1f s: measure longer (--seconds), or see `gfslab cluster status`", r.Seconds)
+	}
 	return nil
 }
