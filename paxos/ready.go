@@ -1,5 +1,7 @@
 package paxos
 
+import "slices"
+
 // outbox is what waits for the next Ready.
 type outbox struct {
 	now   []Message // leave at once
@@ -52,6 +54,9 @@ func (n *Node) waits(m Message) bool {
 
 // broadcast sends m to all others.
 func (n *Node) broadcast(m Message) {
+	if len(n.out.now) == 0 && !m.Kind.waitsForDisk() {
+		n.out.now = slices.Grow(n.out.now, len(n.members.ids))
+	}
 	for i, id := range n.members.ids {
 		if n.members.other(i) {
 			m.To = id

@@ -47,7 +47,8 @@ type live struct {
 	machine   *master.Machine
 	fx        engine.Effects
 	in        input
-	awake     bool // a turn is scheduled
+	taken     []frame // room for the next turn's
+	awake     bool    // a turn is scheduled
 	writing   *storage.Batch
 	applier   applier
 	files     files

@@ -44,6 +44,9 @@ type slot struct {
 	place uint32
 }
 
+// fan is how many events of the heap follow one: four of them are a cache line.
+const fan = 4
+
 func (a slot) before(b slot) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }
 
 func (q *queue) push(e event) {
@@ -60,7 +63,7 @@ func (q *queue) push(e event) {
 	i := len(q.heap)
 	q.heap = append(q.heap, s)
 	for i > 0 {
-		up := (i - 1) / 2
+		up := (i - 1) / fan
 		if !s.before(q.heap[up]) {
 			break
 		}
@@ -73,18 +76,25 @@ func (q *queue) push(e event) {
 func (q *queue) pop() event {
 	top := q.heap[0]
 	last := len(q.heap) - 1
-	s := q.heap[last]
-	q.heap = q.heap[:last]
+	s, heap := q.heap[last], q.heap[:last]
+	q.heap = heap
 	for i := 0; last > 0; {
-		low := 2*i + 1
-		if low+1 < last && q.heap[low+1].before(q.heap[low]) {
-			low++
-		}
-		if low >= last || !q.heap[low].before(s) {
-			q.heap[i] = s
+		first := fan*i + 1
+		if first >= last {
+			heap[i] = s
 			break
 		}
-		q.heap[i] = q.heap[low]
+		low, least := first, heap[first]
+		for j, x := range heap[first+1 : min(first+fan, last)] {
+			if x.before(least) {
+				low, least = first+1+j, x
+			}
+		}
+		if !least.before(s) {
+			heap[i] = s
+			break
+		}
+		heap[i] = least
 		i = low
 	}
 	e := q.slab[top.place]

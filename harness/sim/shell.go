@@ -13,17 +13,19 @@ func (n *node) turn() {
 		return
 	}
 	in := n.in
-	n.in = input{}
+	n.in = input{frames: n.taken[:0]}
 	n.sched.SetTime(n.clock())
 	if in.wrote {
 		n.sched.Wrote(&n.fx)
 	}
-	for _, f := range in.frames {
+	for i, f := range in.frames {
+		in.frames[i].data = nil // it belongs to the core now
 		if err := n.sched.Step(consensus.NodeID(f.from+1), f.data); err != nil {
 			n.w.report.BadMessages++
 			n.w.say("node %d refuses a message of node %d: %v", n.number(), f.from+1, err)
 		}
 	}
+	n.taken = in.frames
 	if in.ticked {
 		n.sched.Tick()
 	}
