@@ -222,8 +222,11 @@ func (c *core) Ready(out *engine.Ready) {
 		case m.GetType() == pb.MsgSnap:
 			c.sentSnapshot(m)
 			out.SendAfterPersist = append(out.SendAfterPersist, message(m))
-		case m.GetType() == pb.MsgApp && !c.parallel:
-			// Those without entries too: overtaking, they would be refused.
+		case m.GetType() == pb.MsgVote, m.GetType() == pb.MsgApp && !c.parallel:
+			// A vote is given to a log and a term that must not be forgotten: a
+			// candidate that lost both in a crash would stand in the same term again,
+			// with less, and count the votes that were given before. Appends without
+			// entries wait too: overtaking, they would be refused.
 			out.SendAfterPersist = append(out.SendAfterPersist, message(m))
 		default:
 			out.SendNow = append(out.SendNow, message(m))

@@ -20,6 +20,7 @@ type lonely struct {
 	log   *storage.Log
 	sent  []*pb.Message
 	reads []engine.Read
+	votes int // how many were asked for
 }
 
 // lead makes replica 1 the leader: peer 2 grants and acknowledges everything,
@@ -39,8 +40,8 @@ func lead(t *testing.T) *lonely {
 		l.drain()
 		l.acknowledge()
 	}
-	if l.core.Status().Role != consensus.Leader {
-		t.Fatal("no leader")
+	if l.core.Status().Role != consensus.Leader || l.votes == 0 {
+		t.Fatalf("no leader; %d votes were asked for", l.votes)
 	}
 	return l
 }
@@ -58,8 +59,15 @@ func (l *lonely) drain() {
 			}
 			l.core.Persisted(rd.Token)
 		}
-		for _, m := range append(rd.SendNow, rd.SendAfterPersist...) {
-			l.sent = append(l.sent, (*pb.Message)(m.Body.(*body)))
+		for i, m := range append(rd.SendNow, rd.SendAfterPersist...) {
+			m := (*pb.Message)(m.Body.(*body))
+			l.sent = append(l.sent, m)
+			// A vote is for a term and a log that the candidate must not forget.
+			if m.GetType() == pb.MsgVote {
+				if l.votes++; i < len(rd.SendNow) || rd.Token == 0 || rd.Persist.HardState == nil {
+					l.Errorf("a vote in term %d was asked for before that term was written", m.GetTerm())
+				}
+			}
 		}
 		l.reads = append(l.reads, rd.Reads...)
 		if n := len(rd.Apply); n > 0 {
