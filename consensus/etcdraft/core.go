@@ -212,6 +212,10 @@ func (c *core) Ready(out *engine.Ready) {
 	} else {
 		c.reads = 0 // a new leadership numbers its reads from 1
 	}
+	leads := !led && c.status.Role == consensus.Leader
+	if leads {
+		c.sent = nil // of a former leadership; a snapshot may be among the first messages of this one
+	}
 	for _, m := range rd.Messages {
 		switch {
 		case m.GetTo() == raft.LocalAppendThread:
@@ -232,8 +236,8 @@ func (c *core) Ready(out *engine.Ready) {
 			out.SendNow = append(out.SendNow, message(m))
 		}
 	}
-	if !led && c.status.Role == consensus.Leader {
-		c.barrier, c.changing, c.sent = c.last, false, nil
+	if leads {
+		c.barrier, c.changing = c.last, false
 	}
 	if len(c.early) > 0 {
 		c.askEarly()
