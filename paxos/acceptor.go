@@ -88,6 +88,9 @@ func (n *Node) handlePrepare(m Message) {
 		return
 	}
 	if n.promised != m.Ballot {
+		if n.role == Candidate {
+			n.backoffs++ // outbid is as good as rejected (rule 9)
+		}
 		n.setPromised(m.Ballot)
 		n.becomeFollower(0)
 	}

@@ -152,6 +152,46 @@ func TestRule16ForeignAlpha(t *testing.T) {
 	}
 }
 
+// Who joined and learned of the change from the log does not know the members that are
+// being left; one of them leads, and must hear that a higher ballot is promised.
+func TestRule16ANewcomerAnswersWhoIsBeingLeft(t *testing.T) {
+	c := config(4, 4)
+	c.Join = true
+	n := newNode(t, c)
+	b := Ballot{1, 3}
+	entries := []Entry{{1, b, encodeMembers(Members{Voters: []NodeID{1, 2, 4}, MaxID: 4})}, {2, b, nil}, {3, b, nil}, {4, b, nil}}
+	step(t, n, Message{Kind: MsgCatchUpReply, From: 2, Lo: 1, Chosen: 4, Entries: entries})
+	n.Campaign()
+	flush(n)
+	if err := n.Step(Message{Kind: MsgHeartbeat, From: 3, To: 4, Ballot: b, Chosen: 4}); !errors.Is(err, ErrNotPeer) {
+		t.Error(err)
+	}
+	sent, _ := flush(n)
+	if m := sent[len(sent)-1]; n.role != Candidate || m.Kind != MsgReject || m.To != 3 || m.Promised != n.promised {
+		t.Errorf("a %v answers the leader that is being left with %+v", n.role, m)
+	}
+	// Once the change is sealed, whoever was left is heard no more.
+	step(t, n, Message{Kind: MsgCatchUpReply, From: 2, Lo: 5, Chosen: 5, Entries: []Entry{{5, b, encodeSeal(1)}}})
+	err := n.Step(Message{Kind: MsgHeartbeat, From: 3, To: 4, Ballot: b, Chosen: 5})
+	if sent, _ := flush(n); len(sent) != 0 || !errors.Is(err, ErrNotPeer) {
+		t.Errorf("after the seal it answers %v, %v", sent, err)
+	}
+}
+
+func TestRule9OutbidCandidatesBackOff(t *testing.T) {
+	n := newNode(t, config(1, 3))
+	n.Campaign()
+	flush(n)
+	step(t, n, Message{Kind: MsgPrepare, From: 2, Ballot: Ballot{9, 2}, Lo: 1})
+	if n.role != Follower || n.backoffs != 1 {
+		t.Errorf("outbid, a %v backs off %d times; want a follower that does once", n.role, n.backoffs)
+	}
+	step(t, n, Message{Kind: MsgHeartbeat, From: 2, Ballot: Ballot{9, 2}})
+	if n.backoffs != 0 {
+		t.Errorf("with a leader it still backs off")
+	}
+}
+
 func TestRule16Refusals(t *testing.T) {
 	n := newNode(t, config(1, 3))
 	if _, err := n.ProposeMembers(Members{Voters: []NodeID{1}}); !errors.Is(err, ErrNotLeader) {

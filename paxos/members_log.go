@@ -198,3 +198,13 @@ func (n *Node) stranger(m *Message) bool {
 	}
 	return false
 }
+
+// answerLeft refuses a leader that may be one of the members that are being left. Who
+// joined and learned of its first change from the log does not know them; but the leader
+// may need its promise to end the change, and must hear that a higher ballot has it.
+func (n *Node) answerLeft(m *Message) {
+	unknown := len(n.configs) > 0 && !n.configs[0].sealed
+	if m.To == n.cfg.ID && unknown && (m.Kind == MsgHeartbeat || m.Kind == MsgPrepare) && m.Ballot.Node == m.From && n.below(m.Ballot, n.promised) {
+		n.reject(*m, 0)
+	}
+}

@@ -178,6 +178,7 @@ func (n *Node) broken(rule int, format string, args ...any) {
 func (n *Node) Step(m Message) error {
 	from := n.members.index(m.From)
 	if m.From == n.cfg.ID || m.To != n.cfg.ID || from < 0 && !n.stranger(&m) {
+		n.answerLeft(&m)
 		return fmt.Errorf("%w: %v from %d to %d", ErrNotPeer, m.Kind, m.From, m.To)
 	}
 	if n.log.err != nil {

@@ -59,6 +59,8 @@ func TestSeeds(t *testing.T) {
 func TestFoundSeeds(t *testing.T) {
 	for seed, what := range map[uint64]string{
 		11244:   "a candidate waits for ever for a snapshot whose owner is gone",
+		2012451: "a newcomer does not answer the leader that is being left, which needs its promise",
+		2018732: "candidates whose promises take longer than a timeout outbid each other for ever",
 		1011998: "a node fetches what its round's leader got chosen before it hears of that leader, and acknowledges it then",
 	} {
 		if r := Run(seed, Options{}); r.Failed() {
