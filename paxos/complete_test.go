@@ -178,6 +178,26 @@ func TestRule16ANewcomerAnswersWhoIsBeingLeft(t *testing.T) {
 	}
 }
 
+// What is chosen during another change is void for whoever is told of the members, too:
+// else the seal of the first change would not end what the second began.
+func TestRule16AVoidChangeIsNotTold(t *testing.T) {
+	n := newNode(t, config(1, 3))
+	b := Ballot{1, 2}
+	first := Members{Voters: []NodeID{1, 2, 3, 4}, MaxID: 4}
+	second := Members{Voters: []NodeID{1, 2, 5}, MaxID: 5}
+	entries := []Entry{{1, b, encodeMembers(first)}, {2, b, encodeMembers(second)}}
+	step(t, n, Message{Kind: MsgCatchUpReply, From: 2, Lo: 1, Chosen: 2, Entries: entries})
+	flush(n)
+	if c := n.Members(); c.Made != 1 || c.Before == nil || !slices.Equal(c.Members.Voters, first.Voters) {
+		t.Errorf("during the first change, after a void one: %+v", c)
+	}
+	step(t, n, Message{Kind: MsgCatchUpReply, From: 2, Lo: 3, Chosen: 3, Entries: []Entry{{3, b, encodeSeal(1)}}})
+	flush(n)
+	if c := n.Members(); c.Made != 1 || c.Before != nil || c.Slot != 3 {
+		t.Errorf("after its seal: %+v", c)
+	}
+}
+
 func TestRule9OutbidCandidatesBackOff(t *testing.T) {
 	n := newNode(t, config(1, 3))
 	n.Campaign()

@@ -163,6 +163,8 @@ func (n *Node) showEntry(e Entry, rd *Ready) {
 	switch {
 	case !ok || e.Slot <= s.settled.Made || s.coming != nil && e.Slot <= s.coming.Made:
 		return // known before, from a snapshot
+	case made == 0 && s.coming != nil:
+		return // void: chosen during another change (see noteChosen)
 	case made == 0:
 		before := s.settled.Members
 		s.coming = &MembersChange{Slot: e.Slot, Entry: e.Slot, Made: e.Slot, Members: m, Before: &before}

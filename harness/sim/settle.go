@@ -20,10 +20,8 @@ func (w *world) settle() string {
 			n.start()
 		}
 	}
-	acked, reads := w.report.Acknowledged+10, w.report.Reads+10
-	if w.swarm.ReadShare == 0 { // a schedule that was shrunk
-		reads = 0
-	}
+	// Of ten operations so many are reads; none in some schedules that were shrunk.
+	acked, reads := w.report.Acknowledged+10, w.report.Reads+int(10*w.swarm.ReadShare)
 	healed := w.ticks
 	limit := healed + 2000 + 100*w.swarm.Limits.ElectionTicks + int(w.judge.appliedMax())/2
 	for w.ticks < limit {
