@@ -31,8 +31,8 @@ type core struct {
 	lazy       []byte
 	// answers are the library's messages to itself, by the token they wait for.
 	answers []answer
-	// applying are answers to applications handed out, by their last index.
-	applying []answer
+	// applying are the answers to applications handed out: see apply.go.
+	applying []*pb.Message
 
 	// A cluster of one: reads that wait until an entry of the own term is
 	// committed, and the term of the newest committed entry handed out. The
@@ -296,17 +296,6 @@ func (c *core) write(entries []*pb.Entry, out *engine.Ready) {
 	c.store.keep(entries)
 }
 
-func (c *core) apply(m *pb.Message, out *engine.Ready) {
-	for _, e := range m.Entries {
-		out.Apply = append(out.Apply, entry(e))
-		if e.GetType() == pb.EntryConfChangeV2 {
-			c.change(e, out)
-		}
-	}
-	c.committed = m.Entries[len(m.Entries)-1].GetTerm()
-	c.applying = append(c.applying, answer{m.Entries[len(m.Entries)-1].GetIndex(), m.Responses})
-}
-
 // entry is an entry in the log's form: the mark takes the place of the type.
 func entry(e *pb.Entry) storage.Entry {
 	data := e.GetData()
@@ -321,12 +310,6 @@ func (c *core) Persisted(token uint64) {
 	c.installed(token)
 	c.answers = c.deliver(c.answers, token)
 	c.resume()
-}
-
-// Applied implements engine.Core.
-func (c *core) Applied(index uint64) {
-	c.store.forget(index)
-	c.applying = c.deliver(c.applying, index)
 }
 
 // deliver steps the answers up to at and returns the rest.

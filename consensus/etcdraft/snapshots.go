@@ -149,6 +149,7 @@ func (c *core) Compact(index uint64, snapshot storage.SnapshotMeta) {
 		c.fail(fmt.Errorf("etcdraft: the snapshot through %d: %w", snapshot.Index, err))
 		return
 	}
+	c.Applied(snapshot.Index) // so far the state machine is, and the library must know
 	c.store.offer(snapshot, m)
 	c.store.compact(index, mark{snapshot.Index, snapshot.Stamp})
 	c.configs = c.configs.forget(snapshot.Index)
