@@ -32,14 +32,17 @@ type Log struct {
 	counters counters
 	// temporaries tells unfinished snapshots apart.
 	temporaries atomic.Uint64
+	closing     chan struct{} // closed by Close
+	closeOnce   sync.Once
 
 	mu   sync.RWMutex // guards the rest; never held across file access
 	idx  *index
 	segs map[uint64]*segment
 	err  error // why the log is dead
 	// gone are segments that no record needs any more, on their way to removal.
-	gone   []*segment
-	remove func(job func()) // see RemoveBy
+	gone    []*segment
+	retired []string         // the same of snapshots, renamed
+	remove  func(job func()) // see RemoveBy
 }
 
 type counters struct {
@@ -100,14 +103,10 @@ func (l *Log) commit(b *Batch) error {
 		}
 	}
 	slices.SortFunc(l.gone[old:], func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
-	added, remove := len(l.gone) > old, l.remove
+	added := len(l.gone) > old
 	l.mu.Unlock()
-	switch {
-	case !added:
-	case remove != nil:
-		remove(l.removeGone)
-	default:
-		l.removeGone()
+	if added {
+		l.clear()
 	}
 	return nil
 }
@@ -228,25 +227,6 @@ func (l *Log) start(number uint64, c cut) error {
 	return err
 }
 
-// removeGone deletes segments that no record needs any more. It needs no sync of
-// the directory: a durable record already says that they are not needed.
-func (l *Log) removeGone() {
-	for {
-		l.mu.Lock()
-		if len(l.gone) == 0 {
-			l.mu.Unlock()
-			return
-		}
-		seg := l.gone[0]
-		l.gone[0], l.gone = nil, l.gone[1:]
-		l.mu.Unlock()
-		if err := errors.Join(l.opts.FS.Remove(l.path(segmentName(seg.number))), seg.release()); err != nil {
-			l.opts.Logger.Warn("old segment not removed", "segment", seg.number, "err", err)
-		}
-		l.counters.removed.Add(1)
-	}
-}
-
 func (l *Log) path(name string) string { return l.opts.FS.PathJoin(l.opts.Dir, name) }
 
 // Err is why the log is dead, nil while it is alive.
@@ -284,6 +264,7 @@ func (l *Log) Recovery() Recovery { return l.recovery }
 // committed is durable already: Close writes nothing. Snapshots that are still
 // being written or received must have ended; they can no longer be committed.
 func (l *Log) Close() error {
+	l.closeOnce.Do(func() { close(l.closing) })
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	l.snapTurn <- struct{}{}
@@ -298,7 +279,7 @@ func (l *Log) Close() error {
 	if closed {
 		return nil
 	}
-	l.removeGone()
+	removal{l: l}.all()
 	var errs []error
 	for _, seg := range segs {
 		errs = append(errs, seg.release())

@@ -26,7 +26,7 @@ func Open(o Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		opts: o, turn: make(chan struct{}, 1), snapTurn: make(chan struct{}, 1),
+		opts: o, turn: make(chan struct{}, 1), snapTurn: make(chan struct{}, 1), closing: make(chan struct{}),
 		idx: newIndex(max(o.TailBytes, 0)), segs: map[uint64]*segment{},
 	}
 	if l.lock, err = o.FS.Lock(o.FS.PathJoin(o.Dir, lockName)); err != nil {

@@ -157,10 +157,11 @@ func (l *Log) publish(t temporaryFile, name string) error {
 		if old == name {
 			continue
 		}
-		if err := l.opts.FS.Remove(l.path(old)); err != nil {
+		if err := l.retire(l.path(old)); err != nil {
 			l.opts.Logger.Warn("old snapshot not removed", "name", old, "err", err)
 		}
 	}
+	l.clear()
 	return nil
 }
 
