@@ -11,8 +11,8 @@ import (
 	faultdisk "gfslab/internal/fault/disk"
 )
 
-// TestPacedWriter: a long body is synced piece by piece, the writer rests twice
-// as long as the disk took, and no longer than its bound; it ends when told to.
+// TestPacedWriter: a long body is synced piece by piece, the writer rests six
+// times as long as the disk took, and no longer than its bound; it ends when told to.
 func TestPacedWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := faultdisk.NewMem(1)
@@ -26,8 +26,8 @@ func TestPacedWriter(t *testing.T) {
 			}
 		}()
 		for _, c := range []struct{ stall, want time.Duration }{
-			{3 * time.Millisecond, 8 * (3 + 6) * time.Millisecond},
-			{time.Second, 8 * (time.Second + 50*time.Millisecond)},
+			{3 * time.Millisecond, 32 * (3 + 6*3) * time.Millisecond},
+			{time.Second, 32 * (time.Second + 50*time.Millisecond)},
 		} {
 			w, err := log.NewSnapshot(storage.SnapshotMeta{Index: 1})
 			if err != nil {
@@ -41,8 +41,8 @@ func TestPacedWriter(t *testing.T) {
 					t.Fatalf("%d bytes, %v", n, err)
 				}
 			}
-			if took, n := time.Since(began), fs.Syncs()-syncs; took != c.want || n != 8 {
-				t.Errorf("8 MiB at %v a sync: %v and %d syncs, want %v and 8", c.stall, took, n, c.want)
+			if took, n := time.Since(began), fs.Syncs()-syncs; took != c.want || n != 32 {
+				t.Errorf("8 MiB at %v a sync: %v and %d syncs, want %v and 32", c.stall, took, n, c.want)
 			}
 			stop := make(chan struct{})
 			close(stop)

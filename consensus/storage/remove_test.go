@@ -1,10 +1,14 @@
 package storage_test
 
 import (
+	"errors"
+	"io"
+	"os"
 	"strings"
 	"testing"
 
 	"gfslab/consensus/storage"
+	"gfslab/internal/disk"
 	faultdisk "gfslab/internal/fault/disk"
 )
 
@@ -77,6 +81,76 @@ func TestRemoveBy(t *testing.T) {
 	}
 	if _, last := log.Bounds(); last != 209 {
 		t.Errorf("the log ends at %d, want 209", last)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestALargeSnapshotIsRemovedByTheJob: on real files an old snapshot of some
+// megabytes goes when the job is run, and until then under a name that opening the
+// log removes.
+func TestALargeSnapshotIsRemovedByTheJob(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *storage.Log {
+		log, err := storage.Open(storage.Options{FS: disk.Default, Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log
+	}
+	names := func(suffix string) (found []string) {
+		list, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			if strings.HasSuffix(e.Name(), suffix) {
+				found = append(found, e.Name())
+			}
+		}
+		return found
+	}
+	var jobs []func()
+	log := open()
+	log.RemoveBy(func(job func()) { jobs = append(jobs, job) })
+	snapshot := func(index uint64) {
+		w, err := log.NewSnapshot(storage.SnapshotMeta{Index: index})
+		if err == nil {
+			_, err = w.Write(make([]byte, 5<<20))
+		}
+		if err = errors.Join(err, w.Commit()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	snapshot(1)
+	snapshot(2)
+	if retired := names(".tmp"); len(retired) != 1 {
+		t.Fatalf("retired: %v", retired)
+	}
+	for _, job := range jobs {
+		job()
+	}
+	if retired := names(".tmp"); len(retired) != 0 {
+		t.Errorf("after the job: %v", retired)
+	}
+	snapshot(3)
+	if err := log.Close(); err != nil { // no job was run
+		t.Fatal(err)
+	}
+	if retired := names(".tmp"); len(retired) != 0 {
+		t.Errorf("after closing: %v", retired)
+	}
+	log = open()
+	meta, body, err := log.OpenSnapshot()
+	if err != nil || meta.Index != 3 {
+		t.Fatalf("snapshot %d, %v", meta.Index, err)
+	}
+	if n, err := io.Copy(io.Discard, body); n != 5<<20 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if err := body.Close(); err != nil {
+		t.Error(err)
 	}
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
