@@ -32,6 +32,7 @@ type Log struct {
 	counters counters
 	// temporaries tells unfinished snapshots apart.
 	temporaries atomic.Uint64
+	readers     atomic.Int64  // snapshots that are open
 	closing     chan struct{} // closed by Close
 	closeOnce   sync.Once
 

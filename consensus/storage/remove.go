@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"gfslab/internal/disk"
@@ -59,7 +60,11 @@ func (r removal) all() {
 			return
 		}
 		l.mu.Unlock()
-		err := r.remove(path)
+		gentle := r
+		if seg != nil && seg.refs.Load() > 1 { // read still: it must not shrink
+			gentle.until = time.Time{}
+		}
+		err := gentle.remove(path)
 		if seg != nil {
 			err = errors.Join(err, seg.release())
 			l.counters.removed.Add(1)
@@ -88,18 +93,37 @@ func (r removal) remove(path string) error {
 	return r.l.opts.FS.Remove(path)
 }
 
-// retire removes an old snapshot, or leaves a large one for clear.
+// retire removes an old snapshot, or leaves a large one for clear, unless it may be
+// open: an open one can be read to its end.
 func (l *Log) retire(path string) error {
 	if !l.shrinks(path) {
 		return l.opts.FS.Remove(path)
 	}
 	path, err := l.rename(path)
-	if err == nil {
-		l.mu.Lock()
-		l.retired = append(l.retired, path)
-		l.mu.Unlock()
+	if err != nil {
+		return err
 	}
-	return err
+	if l.readers.Load() > 0 { // whoever comes now does not find it
+		return l.opts.FS.Remove(path)
+	}
+	l.mu.Lock()
+	l.retired = append(l.retired, path)
+	l.mu.Unlock()
+	return nil
+}
+
+// readFile is an open snapshot, counted as long as it is.
+type readFile struct {
+	disk.File
+	l      *Log
+	closed atomic.Bool
+}
+
+func (f *readFile) Close() error {
+	if f.closed.CompareAndSwap(false, true) {
+		f.l.readers.Add(-1)
+	}
+	return f.File.Close()
 }
 
 // shrinks reports whether a file is large, and can be given back in pieces.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"gfslab/consensus/storage"
@@ -134,7 +135,28 @@ func TestALargeSnapshotIsRemovedByTheJob(t *testing.T) {
 	if retired := names(".tmp"); len(retired) != 0 {
 		t.Errorf("after the job: %v", retired)
 	}
+	// One that is open is removed, and can be read to its end.
+	_, body, err := log.OpenSnapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
 	snapshot(3)
+	for _, job := range jobs {
+		job()
+	}
+	if retired := names(".tmp"); len(retired) != 0 {
+		t.Errorf("an open one: %v", retired)
+	}
+	if n, err := io.Copy(io.Discard, body); n != 5<<20 || err != nil {
+		t.Errorf("an open snapshot that was replaced ends after %d bytes: %v", n, err)
+	}
+	if err := body.Close(); err != nil {
+		t.Error(err)
+	}
+	snapshot(4)
+	if retired := names(".tmp"); len(retired) != 1 {
+		t.Errorf("after it was closed: %v", retired)
+	}
 	if err := log.Close(); err != nil { // no job was run
 		t.Fatal(err)
 	}
@@ -142,8 +164,9 @@ func TestALargeSnapshotIsRemovedByTheJob(t *testing.T) {
 		t.Errorf("after closing: %v", retired)
 	}
 	log = open()
-	meta, body, err := log.OpenSnapshot()
-	if err != nil || meta.Index != 3 {
+	var meta storage.SnapshotMeta
+	meta, body, err = log.OpenSnapshot()
+	if err != nil || meta.Index != 4 {
 		t.Fatalf("snapshot %d, %v", meta.Index, err)
 	}
 	if n, err := io.Copy(io.Discard, body); n != 5<<20 || err != nil {
@@ -154,5 +177,63 @@ func TestALargeSnapshotIsRemovedByTheJob(t *testing.T) {
 	}
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestSegmentsThatAreReadDoNotShrink: on real files, reading goes on beside the
+// removal of large segments, and finds an entry whole or not at all.
+func TestSegmentsThatAreReadDoNotShrink(t *testing.T) {
+	log, err := storage.Open(storage.Options{FS: disk.Default, Dir: t.TempDir(), SegmentBytes: 4 << 20, TailBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs := make(chan func(), 64)
+	log.RemoveBy(func(job func()) { jobs <- job })
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for job := range jobs {
+			job()
+		}
+	})
+	done := make(chan struct{})
+	for range 2 {
+		wg.Go(func() {
+			for lo := uint64(1); ; lo = max(lo%600, 1) {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				first, _ := log.Bounds()
+				lo = max(lo, first)
+				entries, err := log.Entries(lo, lo+40, 0, nil)
+				for _, e := range entries {
+					if len(e.Data) != 64<<10 || e.Data[0] != byte(e.Index) {
+						t.Errorf("entry %d has %d bytes", e.Index, len(e.Data))
+					}
+				}
+				if err != nil {
+					t.Errorf("reading from %d: %v", lo, err)
+					return
+				}
+			}
+		})
+	}
+	for i := uint64(1); i <= 600; i++ {
+		data := make([]byte, 64<<10)
+		data[0] = byte(i)
+		b := storage.Batch{Entries: []storage.Entry{{Index: i, Data: data}}}
+		if i > 100 && i%50 == 0 {
+			b.CompactTo = i - 80
+		}
+		if err := log.Commit(&b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(done)
+	close(jobs)
+	wg.Wait()
+	if err := log.Close(); err != nil || log.Counters().Removed == 0 {
+		t.Errorf("%d segments removed, %v", log.Counters().Removed, err)
 	}
 }

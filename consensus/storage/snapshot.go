@@ -82,6 +82,12 @@ func (l *Log) OpenSnapshot() (SnapshotMeta, io.ReadCloser, error) {
 }
 
 func (l *Log) newestSnapshot() (name string, f disk.File, err error) {
+	l.readers.Add(1) // before looking: what is found must not shrink
+	defer func() {
+		if err != nil {
+			l.readers.Add(-1)
+		}
+	}()
 	names, err := l.snapshots()
 	if err != nil {
 		return "", nil, err
@@ -90,8 +96,10 @@ func (l *Log) newestSnapshot() (name string, f disk.File, err error) {
 		return "", nil, ErrNoSnapshot
 	}
 	name = names[len(names)-1]
-	f, err = l.opts.FS.Open(l.path(name))
-	return name, f, err
+	if f, err = l.opts.FS.Open(l.path(name)); err != nil {
+		return "", nil, err
+	}
+	return name, &readFile{File: f, l: l}, nil
 }
 
 func openSnapshot(name string, f disk.File) (meta SnapshotMeta, body io.Reader, err error) {

@@ -142,10 +142,12 @@ func (r *SnapshotReceiver) finish() (*SnapshotFile, error) {
 		return nil, err
 	}
 	name := snapshotName(r.info.SnapshotMeta, true)
-	f, err := r.l.opts.FS.Open(r.file.path)
+	opened, err := r.l.opts.FS.Open(r.file.path)
 	if err != nil {
 		return nil, err
 	}
+	r.l.readers.Add(1)
+	f := &readFile{File: opened, l: r.l}
 	info := SnapshotInfo{}
 	if _, _, err = openSnapshot(name, f); err == nil {
 		info, err = snapshotInfo(name, f)

@@ -141,13 +141,27 @@ func (c *cell) follower(ctx context.Context) (int, error) {
 
 // reach waits until a node has applied index.
 func (c *cell) reach(ctx context.Context, i int, index uint64) error {
-	for c.status(i).Applied < index {
+	at, since := uint64(0), time.Now()
+	for {
+		now := c.status(i).Applied
+		if now >= index {
+			return nil
+		}
+		if now != at {
+			at, since = now, time.Now()
+		}
+		if time.Since(since) > standstill {
+			return fmt.Errorf("scale: node %d of %s has applied %d, not %d, and nothing for %v", i+1, c.backend, now, index, standstill)
+		}
 		if err := pause(ctx, time.Millisecond); err != nil {
-			return fmt.Errorf("scale: node %d of %s has applied %d, not %d: %w", i+1, c.backend, c.status(i).Applied, index, err)
+			return fmt.Errorf("scale: node %d of %s has applied %d, not %d: %w", i+1, c.backend, now, index, err)
 		}
 	}
-	return nil
 }
+
+// standstill is after what time a node that applies nothing has failed; a snapshot of
+// a large namespace takes seconds to arrive and to load.
+const standstill = 2 * time.Minute
 
 // snapshot makes the given nodes take a snapshot, all at once, and waits.
 func (c *cell) snapshot(ctx context.Context, nodes ...int) ([]consensus.SnapshotInfo, error) {
