@@ -198,6 +198,39 @@ func TestRule16AVoidChangeIsNotTold(t *testing.T) {
 	}
 }
 
+// Nor is it told to a node whose own snapshot knows the members further than it goes:
+// what the snapshot says covers the entries that follow, void ones too.
+func TestRule16ASnapshotKnowsWhatIsVoid(t *testing.T) {
+	b := Ballot{1, 2}
+	log := []Entry{
+		{1, b, nil}, {2, b, encodeMembers(Members{Voters: []NodeID{1, 2, 3, 4}, MaxID: 4})}, {3, b, nil},
+		{4, b, encodeMembers(Members{Voters: []NodeID{1, 2, 5}, MaxID: 5})}, {5, b, nil}, {6, b, encodeSeal(2)}, {7, b, nil},
+	}
+	learned := func(id NodeID, through uint64) *Node {
+		n := newNode(t, config(id, 3))
+		step(t, n, Message{Kind: MsgCatchUpReply, From: 2, Lo: 1, Chosen: through, Entries: log[:through]})
+		flush(n)
+		return n
+	}
+	n := learned(1, 3)
+	step(t, n, Message{Kind: MsgCatchUpReply, From: 2, Lo: 4, Chosen: 7, Settled: 7, Data: learned(3, 7).SnapshotData(7)})
+	c := config(1, 3)
+	c.Snapshot = Snapshot{Slot: 3, Ballot: b, Data: n.SnapshotData(3)}
+	n = newNode(t, c)
+	step(t, n, Message{Kind: MsgCatchUpReply, From: 3, Lo: 4, Chosen: 7, Entries: log[3:]})
+	flush(n)
+	if got := n.Members(); n.applied != 7 || got.Made != 2 || got.Before != nil {
+		t.Errorf("through slot %d: %+v; want the change of slot 2, sealed", n.applied, got)
+	}
+	// The next change is told of as ever.
+	next := Members{Voters: []NodeID{1, 2, 3, 4, 6}, MaxID: 6}
+	step(t, n, Message{Kind: MsgCatchUpReply, From: 3, Lo: 8, Chosen: 8, Entries: []Entry{{8, b, encodeMembers(next)}}})
+	flush(n)
+	if got := n.Members(); got.Made != 8 || got.Before == nil || !slices.Equal(got.Members.Voters, next.Voters) {
+		t.Errorf("after another change: %+v", got)
+	}
+}
+
 func TestRule9OutbidCandidatesBackOff(t *testing.T) {
 	n := newNode(t, config(1, 3))
 	n.Campaign()

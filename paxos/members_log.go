@@ -126,18 +126,19 @@ func (n *Node) recoverConfigs() {
 type showing struct {
 	settled MembersChange
 	coming  *MembersChange
-	tell    bool // the next Ready tells of both
+	through uint64 // slots whose entries it includes, though they may be handed out yet
+	tell    bool   // the next Ready tells of both
 }
 
 // show begins with what a snapshot through slot says.
 func (n *Node) show(slot uint64) {
-	n.shown = showing{}
+	n.shown = showing{through: max(slot, n.configBase)}
 	for _, c := range n.configs {
-		if c.slot > max(slot, n.configBase) {
+		if c.slot > n.shown.through {
 			break
 		}
 		m := MembersChange{Slot: slot, Entry: c.slot, Made: c.slot, Members: c.Members}
-		if c.sealedBy(max(slot, n.configBase)) {
+		if c.sealedBy(n.shown.through) {
 			m.Entry = c.seal
 			n.shown.settled, n.shown.coming = m, nil
 		} else {
@@ -161,7 +162,7 @@ func (n *Node) showEntry(e Entry, rd *Ready) {
 	m, made, ok := decodeConfig(e.Value)
 	s := &n.shown
 	switch {
-	case !ok || e.Slot <= s.settled.Made || s.coming != nil && e.Slot <= s.coming.Made:
+	case !ok || e.Slot <= s.through:
 		return // known before, from a snapshot
 	case made == 0 && s.coming != nil:
 		return // void: chosen during another change (see noteChosen)
