@@ -78,7 +78,7 @@ func (n *Node) adoptConfigs(data []byte) (base uint64) {
 func (n *Node) takeConfigs(cs []*configuration, base uint64) {
 	for _, c := range cs {
 		if a := c.from - c.slot; c.slot != 0 && a != n.cfg.alpha() {
-			n.log.err = fmt.Errorf("paxos: alpha is %d here, and %d where the change of the members in slot %d was learned from; it is the same in all nodes of a cluster, for good: this node must be given %d", n.cfg.alpha(), a, c.slot, a)
+			n.log.err = fmt.Errorf("paxos: alpha is %d here, and %d where the change of the members in slot %d was learned from; it is the same in all nodes of a cluster, for good: replace this node by a new one with %d", n.cfg.alpha(), a, c.slot, a)
 			return
 		}
 	}

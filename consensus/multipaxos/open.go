@@ -37,7 +37,8 @@ func NewCore(cfg consensus.Config, log *storage.Log, start engine.Start) (engine
 	if err != nil {
 		return nil, err
 	}
-	if err := keepAlpha(log, uint64(pc.Window)); err != nil {
+	kept, err := sameAlpha(log, uint64(pc.Window))
+	if err != nil {
 		return nil, err
 	}
 	pc.ID, pc.HardState, pc.Storage, pc.Seed = paxos.NodeID(cfg.Self), hard, store{log}, cfg.Seed
@@ -54,6 +55,12 @@ func NewCore(cfg consensus.Config, log *storage.Log, start engine.Start) (engine
 	if err != nil {
 		return nil, fmt.Errorf("multipaxos: %w", err)
 	}
+	if !kept { // only now: what was refused above leaves no trace
+		b := storage.Batch{Stable: []storage.KV{{Key: keyAlpha, Value: binary.AppendUvarint(nil, uint64(pc.Window))}}}
+		if err := log.Commit(&b); err != nil {
+			return nil, err
+		}
+	}
 	return newCore(cfg.Self, node), nil
 }
 
@@ -61,22 +68,22 @@ func NewCore(cfg consensus.Config, log *storage.Log, start engine.Start) (engine
 // members governs.
 const keyAlpha = "multipaxos.alpha"
 
-// keepAlpha notes alpha in a log that has none, and refuses another one afterwards: a
-// node that read the same entries with another alpha would count the votes of some
-// slots by other members than the rest does (rule 16).
-func keepAlpha(log *storage.Log, alpha uint64) error {
-	kept, ok := log.Stable(keyAlpha)
+// sameAlpha refuses another alpha than the one kept in the log, if there is one: a node
+// that read the same entries with another alpha would count the votes of some slots by
+// other members than the rest does (rule 16).
+func sameAlpha(log *storage.Log, alpha uint64) (kept bool, err error) {
+	value, ok := log.Stable(keyAlpha)
 	if !ok {
-		return log.Commit(&storage.Batch{Stable: []storage.KV{{Key: keyAlpha, Value: binary.AppendUvarint(nil, alpha)}}})
+		return false, nil
 	}
-	was, n := binary.Uvarint(kept)
+	was, n := binary.Uvarint(value)
 	switch {
-	case n != len(kept):
-		return fmt.Errorf("multipaxos: the alpha kept in the log, %x, cannot be read", kept)
+	case n != len(value):
+		return true, fmt.Errorf("multipaxos: the alpha kept in the log, %x, cannot be read", value)
 	case was != alpha:
-		return fmt.Errorf("multipaxos: the window is %d, and this log was begun with %d: in all nodes of a cluster it is the same for good, for a change of the members takes effect so many slots later (rule 16); set the window to %d again, or begin a new cluster", alpha, was, was)
+		return true, fmt.Errorf("multipaxos: the window is %d, and this log was begun with %d: in all nodes of a cluster it is the same for good, for a change of the members takes effect so many slots later (rule 16); set the window to %d again, or, if the other nodes have another, replace this one by a new node", alpha, was, was)
 	}
-	return nil
+	return true, nil
 }
 
 // minMessageBytes is what one message may carry at least.
