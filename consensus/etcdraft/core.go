@@ -222,10 +222,12 @@ func (c *core) Ready(out *engine.Ready) {
 			c.persist(m, out)
 		case m.GetTo() == raft.LocalApplyThread:
 			c.apply(m, out)
-		case !c.speaks(m):
 		case m.GetType() == pb.MsgSnap:
-			c.sentSnapshot(m)
-			out.SendAfterPersist = append(out.SendAfterPersist, message(m))
+			c.sentSnapshot(m) // also if it is kept back: the library waits for an answer
+			if c.speaks(m) {
+				out.SendAfterPersist = append(out.SendAfterPersist, message(m))
+			}
+		case !c.speaks(m):
 		case m.GetType() == pb.MsgVote, m.GetType() == pb.MsgApp && !c.parallel:
 			// A vote is given to a log and a term that must not be forgotten: a
 			// candidate that lost both in a crash would stand in the same term again,
