@@ -117,6 +117,15 @@ func (r *Replica) dropFile() {
 
 func (r *Replica) sweep() { _ = r.files.io.Sweep() } // these files were only read
 
+// outgrow closes a fetched snapshot that the core did not install, and never will once
+// the state machine has passed it: open, it would keep its room on the disk for good.
+func (r *Replica) outgrow(index uint64) {
+	if file := r.fetched; file != nil && file.Info.Index <= index {
+		r.fetched = nil
+		r.files.push(func() { _ = file.Close() }) // it was only read
+	}
+}
+
 // restore finds the fetched snapshot that the state machine is to take over.
 func (r *Replica) restore(meta *storage.SnapshotMeta) (*storage.SnapshotFile, error) {
 	// Of what was proposed here, all through the snapshot's index may be in it, and
@@ -147,7 +156,7 @@ func (r *Replica) captured(index, stamp uint64, state consensus.Snapshot, err er
 		r.tasks.Go(func() {
 			defer state.Release()
 			size, err := save(r.log, *meta, state, r.stop)
-			r.inbox.later(func() { r.saved(size, err) }, func(error) {})
+			r.inbox.later(func() { r.saved(meta.Index, size, err) }, func(error) {})
 		})
 	}, release)
 	if !taken {
@@ -155,12 +164,13 @@ func (r *Replica) captured(index, stamp uint64, state consensus.Snapshot, err er
 	}
 }
 
-func (r *Replica) saved(size int64, err error) {
+func (r *Replica) saved(index uint64, size int64, err error) {
 	if err != nil {
 		r.warn("engine: no snapshot was taken", err)
 	} else {
 		r.snapshots.Add(1)
 		r.files.push(r.sweep)
+		r.outgrow(index)
 	}
 	r.sched.Saved(size, err, &r.fx)
 }
