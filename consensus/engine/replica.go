@@ -257,6 +257,7 @@ func (r *Replica) Close() error {
 		}
 		r.applier.stop()
 		r.files.stop()
+		r.log.Hurry()
 		r.tasks.Wait()
 		r.dropFile()
 		r.closeErr = errors.Join(r.closeErr, r.files.io.Close(), r.log.Close())

@@ -183,6 +183,7 @@ func (r *Replica) Close() error {
 		r.closeErr = errors.Join(r.closeErr, end())
 		r.gate.close()
 		close(r.futures.over)
+		r.log.Hurry()
 		r.tasks.Wait()
 		r.closeErr = errors.Join(r.closeErr, r.log.Close())
 		close(r.closed)

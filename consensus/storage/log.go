@@ -33,7 +33,7 @@ type Log struct {
 	// temporaries tells unfinished snapshots apart.
 	temporaries atomic.Uint64
 	readers     atomic.Int64  // snapshots that are open
-	closing     chan struct{} // closed by Close
+	closing     chan struct{} // closed by Hurry
 	closeOnce   sync.Once
 
 	mu   sync.RWMutex // guards the rest; never held across file access
@@ -261,11 +261,15 @@ func (l *Log) Counters() Counters {
 // Recovery says what Open found.
 func (l *Log) Recovery() Recovery { return l.recovery }
 
+// Hurry ends the rests of removals. Who waits for RemoveBy's job before it closes the
+// log calls it first; Close does.
+func (l *Log) Hurry() { l.closeOnce.Do(func() { close(l.closing) }) }
+
 // Close waits for the commit under way and closes all files. Everything
 // committed is durable already: Close writes nothing. Snapshots that are still
 // being written or received must have ended; they can no longer be committed.
 func (l *Log) Close() error {
-	l.closeOnce.Do(func() { close(l.closing) })
+	l.Hurry()
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
 	l.snapTurn <- struct{}{}

@@ -20,8 +20,8 @@ const (
 
 // removal gives files back beside a load. Removing a file of some ten megabytes keeps
 // a processor, and the file system's journal with it, busy for as many milliseconds;
-// so the file shrinks first, piece by piece, with rests of twice the work. Closing the
-// log ends the rests.
+// so the file shrinks first, piece by piece, with rests of twice the work. Hurry
+// ends the rests.
 type removal struct {
 	l     *Log
 	until time.Time // no rest later

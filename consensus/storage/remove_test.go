@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"gfslab/consensus/storage"
 	"gfslab/internal/disk"
@@ -236,4 +238,39 @@ func TestSegmentsThatAreReadDoNotShrink(t *testing.T) {
 	if err := log.Close(); err != nil || log.Counters().Removed == 0 {
 		t.Errorf("%d segments removed, %v", log.Counters().Removed, err)
 	}
+}
+
+// TestHurryEndsTheRests: who closes a replica waits for the removal under way, but not
+// for its rests.
+func TestHurryEndsTheRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // time passes in rests only
+		for _, hurry := range []bool{false, true} {
+			log, err := storage.Open(storage.Options{FS: disk.Default, Dir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var job func()
+			log.RemoveBy(func(j func()) { job = j })
+			for i, size := range []int{5 << 20, 1} {
+				err := log.SaveSnapshot(storage.SnapshotMeta{Index: uint64(i + 1)}, func(w io.Writer) error {
+					_, err := w.Write(make([]byte, size))
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if hurry {
+				log.Hurry()
+			}
+			start := time.Now()
+			job()
+			if rested := time.Since(start); (rested == 0) != hurry {
+				t.Errorf("hurry %v: %v of rests", hurry, rested)
+			}
+			if err := log.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
