@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"gfslab/consensus/storage"
 	"gfslab/internal/disk"
 	faultdisk "gfslab/internal/fault/disk"
@@ -273,4 +275,42 @@ func TestHurryEndsTheRests(t *testing.T) {
 			}
 		}
 	})
+}
+
+// openHook calls before ahead of opening a file to read it.
+type openHook struct {
+	disk.FS
+	before func()
+}
+
+func (h *openHook) Open(name string, o ...vfs.OpenOption) (disk.File, error) {
+	if f := h.before; f != nil {
+		h.before = nil
+		f()
+	}
+	return h.FS.Open(name, o...)
+}
+
+// TestASnapshotReplacedWhileItIsOpened: whoever has found the newest snapshot, and loses
+// it to a newer one before it is open, gets that one.
+func TestASnapshotReplacedWhileItIsOpened(t *testing.T) {
+	fs := &openHook{FS: faultdisk.NewMem(1)}
+	log, err := storage.Open(storage.Options{FS: fs, Dir: "/log"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	save := func(index uint64) {
+		if err := log.SaveSnapshot(storage.SnapshotMeta{Index: index}, func(io.Writer) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(1)
+	fs.before = func() { save(2) }
+	file, err := log.OpenSnapshotFile()
+	if err != nil || file.Info.Index != 2 {
+		t.Fatalf("%+v, %v; want the snapshot through 2", file, err)
+	}
+	if err := errors.Join(file.Close(), log.Close()); err != nil {
+		t.Error(err)
+	}
 }

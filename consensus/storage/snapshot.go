@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -88,18 +89,23 @@ func (l *Log) newestSnapshot() (name string, f disk.File, err error) {
 			l.readers.Add(-1)
 		}
 	}()
-	names, err := l.snapshots()
-	if err != nil {
-		return "", nil, err
+	for {
+		names, err := l.snapshots()
+		if err != nil {
+			return "", nil, err
+		}
+		if len(names) == 0 {
+			return "", nil, ErrNoSnapshot
+		}
+		gone := name // replaced by a newer one after it was found
+		name = names[len(names)-1]
+		if f, err = l.opts.FS.Open(l.path(name)); err == nil {
+			return name, &readFile{File: f, l: l}, nil
+		}
+		if name == gone || !errors.Is(err, fs.ErrNotExist) {
+			return "", nil, err
+		}
 	}
-	if len(names) == 0 {
-		return "", nil, ErrNoSnapshot
-	}
-	name = names[len(names)-1]
-	if f, err = l.opts.FS.Open(l.path(name)); err != nil {
-		return "", nil, err
-	}
-	return name, &readFile{File: f, l: l}, nil
 }
 
 func openSnapshot(name string, f disk.File) (meta SnapshotMeta, body io.Reader, err error) {
