@@ -231,6 +231,33 @@ func TestRule16ASnapshotKnowsWhatIsVoid(t *testing.T) {
 	}
 }
 
+// A leader above a floor steps aside if what is below does not come, and stays as long
+// as it comes, be it ever so slowly.
+func TestRule5ALeaderWaitsWhileItLearns(t *testing.T) {
+	for _, learns := range []bool{false, true} {
+		n := newNode(t, config(1, 3))
+		n.Campaign()
+		flush(n)
+		b := n.promised
+		step(t, n, Message{Kind: MsgPromise, From: 2, Ballot: b, Lo: 1, Hi: 21, Settled: 20, Chosen: 20, Done: true})
+		flush(n)
+		n.FetchFailed(n.fetch.from) // the snapshot is not to be had, the slots are
+		for slot := uint64(1); slot < 20; slot++ {
+			for range n.cfg.ElectionTicks {
+				n.Tick()
+				flush(n)
+			}
+			if n.role == Leader && learns {
+				step(t, n, Message{Kind: MsgCatchUpReply, From: 2, Lo: slot, Chosen: 20, Entries: []Entry{{slot, Ballot{0, 3}, nil}}})
+				flush(n)
+			}
+		}
+		if stayed := n.role == Leader && n.promised == b; stayed != learns {
+			t.Errorf("learns %v: a %v with %d of 20 slots", learns, n.role, n.chosen)
+		}
+	}
+}
+
 func TestRule9OutbidCandidatesBackOff(t *testing.T) {
 	n := newNode(t, config(1, 3))
 	n.Campaign()
