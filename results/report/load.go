@@ -183,6 +183,11 @@ func (b *bench) loadExtras() {
 			b.notes = append(b.notes, err.Error())
 		}
 	}
+	for _, r := range b.barelog {
+		if r.Void > 0 {
+			b.notes = append(b.notes, fmt.Sprintf("bare log, slice %d, %s, %d clients: measured again after %d void attempts, in which the leader lost its lead", r.Slice, r.Backend, r.Clients, r.Void))
+		}
+	}
 	slices.Sort(b.notes)
 	entries, err := os.ReadDir(filepath.Join(b.dir, "failovers"))
 	if err != nil {

@@ -72,4 +72,7 @@ type BareLog struct {
 	FollowFsyncsPerOp float64 `json:"follower_fsyncs_per_op"`
 	LeaderFramesPerOp float64 `json:"leader_frames_per_op"`
 	LeaderBytesPerOp  float64 `json:"leader_bytes_per_op"`
+	// Void is how many attempts before this one ended with the loss of the lead, and
+	// measured nothing.
+	Void int `json:"void,omitempty"`
 }
