@@ -178,8 +178,9 @@ func TestRestartBeginsWithTheSnapshot(t *testing.T) {
 				if got := c.converge(); len(got) != 16 {
 					t.Errorf("%d commands: %v", len(got), got)
 				}
+				// How much was known to be committed is written late: that is all it replays.
 				counters := c.replicas[leader].Status().Counters
-				if n := counters["restart_replayed_entries"]; n < 5 || n > 10 || counters["restart_snapshot_bytes"] == 0 {
+				if n := counters["restart_replayed_entries"]; n < 1 || n > 10 || counters["restart_snapshot_bytes"] == 0 {
 					t.Errorf("counters %v", counters)
 				}
 				if i := slices.IndexFunc(c.events, func(e consensus.Event) bool { return e.Kind == consensus.EventRestored }); i < 0 || c.events[i].Index != info.Index {
