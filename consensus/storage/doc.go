@@ -10,6 +10,7 @@
 //	0000000001.log                 segments, numbered without a hole
 //	<index>-<stamp>.snap           a snapshot: magic, index, stamp, data, body, length, CRC-32C
 //	<index>-<stamp>-fetched.snap   one that another replica wrote
+//	*.tmp                          what is unfinished or on its way out; opening the log removes it
 //	LOCK                           held while the log is open
 //
 // A segment is a stream of records in the chunk layout of pebble's record

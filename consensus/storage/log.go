@@ -112,9 +112,9 @@ func (l *Log) commit(b *Batch) error {
 	return nil
 }
 
-// RemoveBy has segments that are not needed any more removed by a job given to
-// run, instead of by the commit that finds it out: giving back the pages of a
-// large file takes longer than a commit should. Close does what is left.
+// RemoveBy has segments and large snapshots that are not needed any more removed by
+// a job given to run, instead of by the commit that finds it out: giving back the
+// pages of a large file takes longer than a commit should. Close does what is left.
 func (l *Log) RemoveBy(run func(job func())) {
 	l.mu.Lock()
 	l.remove = run

@@ -20,7 +20,7 @@ const (
 
 // removal gives files back beside a load. Removing a file of some ten megabytes keeps
 // a processor, and the file system's journal with it, busy for as many milliseconds;
-// so the file shrinks first, piece by piece, with rests of twice the work. Hurry
+// so the file shrinks first, piece by piece, with a rest after each. Hurry
 // ends the rests.
 type removal struct {
 	l     *Log
@@ -137,7 +137,7 @@ func (l *Log) rename(path string) (retired string, err error) {
 	return retired, l.opts.FS.Rename(path, retired)
 }
 
-// rest waits for about twice as long as a piece takes.
+// rest lets others have the processor and the journal between two pieces.
 func (r removal) rest() {
 	if !time.Now().Before(r.until) {
 		return
