@@ -41,6 +41,23 @@ const (
 	Code_STALE          Code = 9
 	Code_NO_CHUNKSERVER Code = 10
 	Code_CHUNK_FULL     Code = 11
+	// SHARED: a snapshot shares the chunk; ask for the lease by path and index.
+	Code_SHARED Code = 12
+	// QUOTA: a directory above the path has no room left.
+	Code_QUOTA Code = 13
+	// NOT_SEALED: strict mode adds no chunk while the last one may still grow.
+	Code_NOT_SEALED Code = 14
+	// SEALED: the chunk does not change any more.
+	Code_SEALED Code = 15
+	// WRONG_KIND: a write to a chunk of records, or an append to one of bytes.
+	Code_WRONG_KIND Code = 16
+	// WARMING_UP: this leader has not heard from enough chunkservers yet; what it
+	// does not know is not lost. Try again.
+	Code_WARMING_UP Code = 17
+	// TOO_LARGE: more entries than one command may touch.
+	Code_TOO_LARGE Code = 18
+	// CORRUPT: the replica's bytes do not match their checksum; read another one.
+	Code_CORRUPT Code = 19
 )
 
 // Enum value maps for Code.
@@ -58,6 +75,14 @@ var (
 		9:  "STALE",
 		10: "NO_CHUNKSERVER",
 		11: "CHUNK_FULL",
+		12: "SHARED",
+		13: "QUOTA",
+		14: "NOT_SEALED",
+		15: "SEALED",
+		16: "WRONG_KIND",
+		17: "WARMING_UP",
+		18: "TOO_LARGE",
+		19: "CORRUPT",
 	}
 	Code_value = map[string]int32{
 		"OK":             0,
@@ -72,6 +97,14 @@ var (
 		"STALE":          9,
 		"NO_CHUNKSERVER": 10,
 		"CHUNK_FULL":     11,
+		"SHARED":         12,
+		"QUOTA":          13,
+		"NOT_SEALED":     14,
+		"SEALED":         15,
+		"WRONG_KIND":     16,
+		"WARMING_UP":     17,
+		"TOO_LARGE":      18,
+		"CORRUPT":        19,
 	}
 )
 
@@ -100,6 +133,55 @@ func (x Code) Number() protoreflect.EnumNumber {
 // Deprecated: Use Code.Descriptor instead.
 func (Code) EnumDescriptor() ([]byte, []int) {
 	return file_gfs_proto_rawDescGZIP(), []int{0}
+}
+
+// ChunkKind says what a chunk's bytes are. A chunk keeps its kind for ever.
+type ChunkKind int32
+
+const (
+	// RECORDS: frames of record append, see frame.go.
+	ChunkKind_RECORDS ChunkKind = 0
+	// BYTES: what was written at offsets.
+	ChunkKind_BYTES ChunkKind = 1
+)
+
+// Enum value maps for ChunkKind.
+var (
+	ChunkKind_name = map[int32]string{
+		0: "RECORDS",
+		1: "BYTES",
+	}
+	ChunkKind_value = map[string]int32{
+		"RECORDS": 0,
+		"BYTES":   1,
+	}
+)
+
+func (x ChunkKind) Enum() *ChunkKind {
+	p := new(ChunkKind)
+	*p = x
+	return p
+}
+
+func (x ChunkKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChunkKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_gfs_proto_enumTypes[1].Descriptor()
+}
+
+func (ChunkKind) Type() protoreflect.EnumType {
+	return &file_gfs_proto_enumTypes[1]
+}
+
+func (x ChunkKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChunkKind.Descriptor instead.
+func (ChunkKind) EnumDescriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{1}
 }
 
 // Session identifies one logical client operation. Retrying an operation with
@@ -168,7 +250,12 @@ type Position struct {
 	Term uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	// members is the log index of the configuration that the replica which
 	// answered is in. A client that sees it rise asks for the new members.
-	Members       uint64 `protobuf:"varint,4,opt,name=members,proto3" json:"members,omitempty"`
+	Members uint64 `protobuf:"varint,4,opt,name=members,proto3" json:"members,omitempty"`
+	// behind and lag_ns are of a stale read: committed entries that this replica
+	// knows of and has not applied, and for how long it has not heard from a leader
+	// (0: it leads or heard just now).
+	Behind        uint64 `protobuf:"varint,5,opt,name=behind,proto3" json:"behind,omitempty"`
+	LagNs         int64  `protobuf:"varint,6,opt,name=lag_ns,json=lagNs,proto3" json:"lag_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -227,6 +314,20 @@ func (x *Position) GetTerm() uint64 {
 func (x *Position) GetMembers() uint64 {
 	if x != nil {
 		return x.Members
+	}
+	return 0
+}
+
+func (x *Position) GetBehind() uint64 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
+func (x *Position) GetLagNs() int64 {
+	if x != nil {
+		return x.LagNs
 	}
 	return 0
 }
@@ -409,6 +510,340 @@ func (x *PathRequest) GetPath() string {
 	return ""
 }
 
+type DeleteRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Path    string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// recursive allows a directory that is not empty; all of it is hidden at once.
+	Recursive bool `protobuf:"varint,3,opt,name=recursive,proto3" json:"recursive,omitempty"`
+	// id, if not 0, names what is hidden under the path: it is removed now.
+	Id            uint64 `protobuf:"varint,4,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRequest) Reset() {
+	*x = DeleteRequest{}
+	mi := &file_gfs_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRequest) ProtoMessage() {}
+
+func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRequest) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DeleteRequest) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *DeleteRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *DeleteRequest) GetRecursive() bool {
+	if x != nil {
+		return x.Recursive
+	}
+	return false
+}
+
+func (x *DeleteRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// UndeleteRequest: id is that of the hidden file; 0: what was hidden last.
+type UndeleteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Id            uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndeleteRequest) Reset() {
+	*x = UndeleteRequest{}
+	mi := &file_gfs_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndeleteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndeleteRequest) ProtoMessage() {}
+
+func (x *UndeleteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndeleteRequest.ProtoReflect.Descriptor instead.
+func (*UndeleteRequest) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UndeleteRequest) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *UndeleteRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *UndeleteRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+type SnapshotTreeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotTreeRequest) Reset() {
+	*x = SnapshotTreeRequest{}
+	mi := &file_gfs_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotTreeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotTreeRequest) ProtoMessage() {}
+
+func (x *SnapshotTreeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotTreeRequest.ProtoReflect.Descriptor instead.
+func (*SnapshotTreeRequest) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SnapshotTreeRequest) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *SnapshotTreeRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *SnapshotTreeRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+// Attributes of a directory or file. What is not set is inherited from the
+// nearest directory above that sets it, quotas excepted: each counts for itself.
+type Attributes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// retention_ns is how long deleted files can be undeleted; 0: not at all.
+	RetentionNs *int64 `protobuf:"varint,1,opt,name=retention_ns,json=retentionNs,proto3,oneof" json:"retention_ns,omitempty"`
+	// replicas is the goal for chunks: on a file also for those that are there.
+	Replicas *uint32 `protobuf:"varint,2,opt,name=replicas,proto3,oneof" json:"replicas,omitempty"`
+	// max_files and max_chunks bound what is below a directory, hidden included.
+	MaxFiles      *uint64 `protobuf:"varint,3,opt,name=max_files,json=maxFiles,proto3,oneof" json:"max_files,omitempty"`
+	MaxChunks     *uint64 `protobuf:"varint,4,opt,name=max_chunks,json=maxChunks,proto3,oneof" json:"max_chunks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attributes) Reset() {
+	*x = Attributes{}
+	mi := &file_gfs_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attributes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attributes) ProtoMessage() {}
+
+func (x *Attributes) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attributes.ProtoReflect.Descriptor instead.
+func (*Attributes) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Attributes) GetRetentionNs() int64 {
+	if x != nil && x.RetentionNs != nil {
+		return *x.RetentionNs
+	}
+	return 0
+}
+
+func (x *Attributes) GetReplicas() uint32 {
+	if x != nil && x.Replicas != nil {
+		return *x.Replicas
+	}
+	return 0
+}
+
+func (x *Attributes) GetMaxFiles() uint64 {
+	if x != nil && x.MaxFiles != nil {
+		return *x.MaxFiles
+	}
+	return 0
+}
+
+func (x *Attributes) GetMaxChunks() uint64 {
+	if x != nil && x.MaxChunks != nil {
+		return *x.MaxChunks
+	}
+	return 0
+}
+
+// SetAttributesRequest sets what is set in set, and clears what clear names
+// ("retention", "replicas", "max_files", "max_chunks").
+type SetAttributesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Set           *Attributes            `protobuf:"bytes,3,opt,name=set,proto3" json:"set,omitempty"`
+	Clear         []string               `protobuf:"bytes,4,rep,name=clear,proto3" json:"clear,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetAttributesRequest) Reset() {
+	*x = SetAttributesRequest{}
+	mi := &file_gfs_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetAttributesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetAttributesRequest) ProtoMessage() {}
+
+func (x *SetAttributesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetAttributesRequest.ProtoReflect.Descriptor instead.
+func (*SetAttributesRequest) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SetAttributesRequest) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *SetAttributesRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *SetAttributesRequest) GetSet() *Attributes {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *SetAttributesRequest) GetClear() []string {
+	if x != nil {
+		return x.Clear
+	}
+	return nil
+}
+
 type RenameRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -420,7 +855,7 @@ type RenameRequest struct {
 
 func (x *RenameRequest) Reset() {
 	*x = RenameRequest{}
-	mi := &file_gfs_proto_msgTypes[5]
+	mi := &file_gfs_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +867,7 @@ func (x *RenameRequest) String() string {
 func (*RenameRequest) ProtoMessage() {}
 
 func (x *RenameRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[5]
+	mi := &file_gfs_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +880,7 @@ func (x *RenameRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameRequest.ProtoReflect.Descriptor instead.
 func (*RenameRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{5}
+	return file_gfs_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RenameRequest) GetSession() *Session {
@@ -474,13 +909,14 @@ type AllocateRequest struct {
 	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	ChunkIndex    uint32                 `protobuf:"varint,3,opt,name=chunk_index,json=chunkIndex,proto3" json:"chunk_index,omitempty"`
+	Kind          ChunkKind              `protobuf:"varint,4,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AllocateRequest) Reset() {
 	*x = AllocateRequest{}
-	mi := &file_gfs_proto_msgTypes[6]
+	mi := &file_gfs_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +928,7 @@ func (x *AllocateRequest) String() string {
 func (*AllocateRequest) ProtoMessage() {}
 
 func (x *AllocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[6]
+	mi := &file_gfs_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +941,7 @@ func (x *AllocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllocateRequest.ProtoReflect.Descriptor instead.
 func (*AllocateRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{6}
+	return file_gfs_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AllocateRequest) GetSession() *Session {
@@ -529,16 +965,29 @@ func (x *AllocateRequest) GetChunkIndex() uint32 {
 	return 0
 }
 
+func (x *AllocateRequest) GetKind() ChunkKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChunkKind_RECORDS
+}
+
 type ReadRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// stale asks this replica, leader or not, for a prefix of the log that holds
+	// at least the index at_least; else the read is linearizable.
+	Stale   bool   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	AtLeast uint64 `protobuf:"varint,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	// deleted_id, if not 0, names what is hidden under the path.
+	DeletedId     uint64 `protobuf:"varint,4,opt,name=deleted_id,json=deletedId,proto3" json:"deleted_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_gfs_proto_msgTypes[7]
+	mi := &file_gfs_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -550,7 +999,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[7]
+	mi := &file_gfs_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -563,7 +1012,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{7}
+	return file_gfs_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReadRequest) GetPath() string {
@@ -573,17 +1022,156 @@ func (x *ReadRequest) GetPath() string {
 	return ""
 }
 
+func (x *ReadRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ReadRequest) GetAtLeast() uint64 {
+	if x != nil {
+		return x.AtLeast
+	}
+	return 0
+}
+
+func (x *ReadRequest) GetDeletedId() uint64 {
+	if x != nil {
+		return x.DeletedId
+	}
+	return 0
+}
+
+type ListRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Path    string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Stale   bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	AtLeast uint64                 `protobuf:"varint,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	// long asks for entries beside names.
+	Long bool `protobuf:"varint,4,opt,name=long,proto3" json:"long,omitempty"`
+	// recursive lists all below the path, in the order of a walk, as paths
+	// relative to it.
+	Recursive bool `protobuf:"varint,5,opt,name=recursive,proto3" json:"recursive,omitempty"`
+	// prefix restricts the names directly in the directory.
+	Prefix string `protobuf:"bytes,6,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// after and limit page: names behind after, at most limit (0: all, up to the
+	// server's bound; then next is set).
+	After string `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
+	Limit uint32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
+	// deleted lists what is hidden instead; entries carry the ids.
+	Deleted       bool `protobuf:"varint,9,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequest) Reset() {
+	*x = ListRequest{}
+	mi := &file_gfs_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequest) ProtoMessage() {}
+
+func (x *ListRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
+func (*ListRequest) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ListRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListRequest) GetAtLeast() uint64 {
+	if x != nil {
+		return x.AtLeast
+	}
+	return 0
+}
+
+func (x *ListRequest) GetLong() bool {
+	if x != nil {
+		return x.Long
+	}
+	return false
+}
+
+func (x *ListRequest) GetRecursive() bool {
+	if x != nil {
+		return x.Recursive
+	}
+	return false
+}
+
+func (x *ListRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *ListRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListRequest) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
 type LocationRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	ChunkIndex    uint32                 `protobuf:"varint,2,opt,name=chunk_index,json=chunkIndex,proto3" json:"chunk_index,omitempty"`
+	Stale         bool                   `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
+	AtLeast       uint64                 `protobuf:"varint,4,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	DeletedId     uint64                 `protobuf:"varint,5,opt,name=deleted_id,json=deletedId,proto3" json:"deleted_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LocationRequest) Reset() {
 	*x = LocationRequest{}
-	mi := &file_gfs_proto_msgTypes[8]
+	mi := &file_gfs_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +1183,7 @@ func (x *LocationRequest) String() string {
 func (*LocationRequest) ProtoMessage() {}
 
 func (x *LocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[8]
+	mi := &file_gfs_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +1196,7 @@ func (x *LocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocationRequest.ProtoReflect.Descriptor instead.
 func (*LocationRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{8}
+	return file_gfs_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LocationRequest) GetPath() string {
@@ -625,17 +1213,42 @@ func (x *LocationRequest) GetChunkIndex() uint32 {
 	return 0
 }
 
+func (x *LocationRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *LocationRequest) GetAtLeast() uint64 {
+	if x != nil {
+		return x.AtLeast
+	}
+	return 0
+}
+
+func (x *LocationRequest) GetDeletedId() uint64 {
+	if x != nil {
+		return x.DeletedId
+	}
+	return 0
+}
+
+// LeaseRequest names the chunk by handle, or by path and index if path is set;
+// then a shared chunk is copied first and the reply has the new handle.
 type LeaseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	Handle        uint64                 `protobuf:"varint,2,opt,name=handle,proto3" json:"handle,omitempty"`
+	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	ChunkIndex    uint32                 `protobuf:"varint,4,opt,name=chunk_index,json=chunkIndex,proto3" json:"chunk_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_gfs_proto_msgTypes[9]
+	mi := &file_gfs_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +1260,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[9]
+	mi := &file_gfs_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +1273,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{9}
+	return file_gfs_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LeaseRequest) GetSession() *Session {
@@ -677,22 +1290,114 @@ func (x *LeaseRequest) GetHandle() uint64 {
 	return 0
 }
 
+func (x *LeaseRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LeaseRequest) GetChunkIndex() uint32 {
+	if x != nil {
+		return x.ChunkIndex
+	}
+	return 0
+}
+
+type SealRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Chunkserver   string                 `protobuf:"bytes,1,opt,name=chunkserver,proto3" json:"chunkserver,omitempty"`
+	Handle        uint64                 `protobuf:"varint,2,opt,name=handle,proto3" json:"handle,omitempty"`
+	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Length        uint64                 `protobuf:"varint,5,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealRequest) Reset() {
+	*x = SealRequest{}
+	mi := &file_gfs_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealRequest) ProtoMessage() {}
+
+func (x *SealRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealRequest.ProtoReflect.Descriptor instead.
+func (*SealRequest) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SealRequest) GetChunkserver() string {
+	if x != nil {
+		return x.Chunkserver
+	}
+	return ""
+}
+
+func (x *SealRequest) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *SealRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SealRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SealRequest) GetLength() uint64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
 type MutationReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Code  Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
 	At    *Position              `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	// handle and version: AllocateChunk only.
+	// handle and version: AllocateChunk and Seal only.
 	Handle  uint64 `protobuf:"varint,3,opt,name=handle,proto3" json:"handle,omitempty"`
 	Version uint64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
 	// replayed is true when the reply came from the session table.
-	Replayed      bool `protobuf:"varint,5,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	Replayed bool `protobuf:"varint,5,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// id of the file or directory that was made, moved, hidden or brought back.
+	Id            uint64 `protobuf:"varint,6,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MutationReply) Reset() {
 	*x = MutationReply{}
-	mi := &file_gfs_proto_msgTypes[10]
+	mi := &file_gfs_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +1409,7 @@ func (x *MutationReply) String() string {
 func (*MutationReply) ProtoMessage() {}
 
 func (x *MutationReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[10]
+	mi := &file_gfs_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +1422,7 @@ func (x *MutationReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MutationReply.ProtoReflect.Descriptor instead.
 func (*MutationReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{10}
+	return file_gfs_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MutationReply) GetCode() Code {
@@ -755,21 +1460,36 @@ func (x *MutationReply) GetReplayed() bool {
 	return false
 }
 
+func (x *MutationReply) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
 type StatReply struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Code      Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
 	At        *Position              `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	Directory bool                   `protobuf:"varint,3,opt,name=directory,proto3" json:"directory,omitempty"`
 	// id is unique for each file or directory ever created.
-	Id            uint64   `protobuf:"varint,4,opt,name=id,proto3" json:"id,omitempty"`
-	Chunks        []uint64 `protobuf:"varint,5,rep,packed,name=chunks,proto3" json:"chunks,omitempty"`
+	Id     uint64   `protobuf:"varint,4,opt,name=id,proto3" json:"id,omitempty"`
+	Chunks []uint64 `protobuf:"varint,5,rep,packed,name=chunks,proto3" json:"chunks,omitempty"`
+	// details of the chunks, in the same order.
+	Details []*ChunkDetail `protobuf:"bytes,6,rep,name=details,proto3" json:"details,omitempty"`
+	// own are the attributes set here, effective those that hold.
+	Own       *Attributes `protobuf:"bytes,7,opt,name=own,proto3" json:"own,omitempty"`
+	Effective *Attributes `protobuf:"bytes,8,opt,name=effective,proto3" json:"effective,omitempty"`
+	// files and chunks count against a directory's own quota, if it has one.
+	QuotaFiles    uint64 `protobuf:"varint,9,opt,name=quota_files,json=quotaFiles,proto3" json:"quota_files,omitempty"`
+	QuotaChunks   uint64 `protobuf:"varint,10,opt,name=quota_chunks,json=quotaChunks,proto3" json:"quota_chunks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatReply) Reset() {
 	*x = StatReply{}
-	mi := &file_gfs_proto_msgTypes[11]
+	mi := &file_gfs_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +1501,7 @@ func (x *StatReply) String() string {
 func (*StatReply) ProtoMessage() {}
 
 func (x *StatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[11]
+	mi := &file_gfs_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +1514,7 @@ func (x *StatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatReply.ProtoReflect.Descriptor instead.
 func (*StatReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{11}
+	return file_gfs_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StatReply) GetCode() Code {
@@ -832,19 +1552,135 @@ func (x *StatReply) GetChunks() []uint64 {
 	return nil
 }
 
+func (x *StatReply) GetDetails() []*ChunkDetail {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
+func (x *StatReply) GetOwn() *Attributes {
+	if x != nil {
+		return x.Own
+	}
+	return nil
+}
+
+func (x *StatReply) GetEffective() *Attributes {
+	if x != nil {
+		return x.Effective
+	}
+	return nil
+}
+
+func (x *StatReply) GetQuotaFiles() uint64 {
+	if x != nil {
+		return x.QuotaFiles
+	}
+	return 0
+}
+
+func (x *StatReply) GetQuotaChunks() uint64 {
+	if x != nil {
+		return x.QuotaChunks
+	}
+	return 0
+}
+
+type ChunkDetail struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Handle uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	Kind   ChunkKind              `protobuf:"varint,2,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
+	Sealed bool                   `protobuf:"varint,3,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// refs is how many files share the chunk.
+	Refs uint32 `protobuf:"varint,4,opt,name=refs,proto3" json:"refs,omitempty"`
+	// length is the longest that a current replica reported; soft state.
+	Length        uint64 `protobuf:"varint,5,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChunkDetail) Reset() {
+	*x = ChunkDetail{}
+	mi := &file_gfs_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChunkDetail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChunkDetail) ProtoMessage() {}
+
+func (x *ChunkDetail) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChunkDetail.ProtoReflect.Descriptor instead.
+func (*ChunkDetail) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ChunkDetail) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *ChunkDetail) GetKind() ChunkKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChunkKind_RECORDS
+}
+
+func (x *ChunkDetail) GetSealed() bool {
+	if x != nil {
+		return x.Sealed
+	}
+	return false
+}
+
+func (x *ChunkDetail) GetRefs() uint32 {
+	if x != nil {
+		return x.Refs
+	}
+	return 0
+}
+
+func (x *ChunkDetail) GetLength() uint64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
 type ListReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Code  Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
 	At    *Position              `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	// names in byte order, directories with a trailing slash.
-	Names         []string `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty"`
+	Names   []string `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty"`
+	Entries []*Entry `protobuf:"bytes,4,rep,name=entries,proto3" json:"entries,omitempty"`
+	// next is what to pass as after for what follows; empty at the end.
+	Next          string `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListReply) Reset() {
 	*x = ListReply{}
-	mi := &file_gfs_proto_msgTypes[12]
+	mi := &file_gfs_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +1692,7 @@ func (x *ListReply) String() string {
 func (*ListReply) ProtoMessage() {}
 
 func (x *ListReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[12]
+	mi := &file_gfs_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +1705,7 @@ func (x *ListReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReply.ProtoReflect.Descriptor instead.
 func (*ListReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{12}
+	return file_gfs_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListReply) GetCode() Code {
@@ -893,6 +1729,216 @@ func (x *ListReply) GetNames() []string {
 	return nil
 }
 
+func (x *ListReply) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListReply) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type Entry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name as in names.
+	Name      string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Id        uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	Directory bool   `protobuf:"varint,3,opt,name=directory,proto3" json:"directory,omitempty"`
+	Chunks    uint32 `protobuf:"varint,4,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	// bytes is the sum of the chunks' reported lengths; soft state.
+	Bytes uint64 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// deleted_ns and expires_ns are the log's time; hidden entries only.
+	DeletedNs     int64 `protobuf:"varint,6,opt,name=deleted_ns,json=deletedNs,proto3" json:"deleted_ns,omitempty"`
+	ExpiresNs     int64 `protobuf:"varint,7,opt,name=expires_ns,json=expiresNs,proto3" json:"expires_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Entry) Reset() {
+	*x = Entry{}
+	mi := &file_gfs_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Entry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Entry) ProtoMessage() {}
+
+func (x *Entry) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Entry.ProtoReflect.Descriptor instead.
+func (*Entry) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Entry) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Entry) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Entry) GetDirectory() bool {
+	if x != nil {
+		return x.Directory
+	}
+	return false
+}
+
+func (x *Entry) GetChunks() uint32 {
+	if x != nil {
+		return x.Chunks
+	}
+	return 0
+}
+
+func (x *Entry) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Entry) GetDeletedNs() int64 {
+	if x != nil {
+		return x.DeletedNs
+	}
+	return 0
+}
+
+func (x *Entry) GetExpiresNs() int64 {
+	if x != nil {
+		return x.ExpiresNs
+	}
+	return 0
+}
+
+type UsageReply struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Code        Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
+	At          *Position              `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	Files       uint64                 `protobuf:"varint,3,opt,name=files,proto3" json:"files,omitempty"`
+	Directories uint64                 `protobuf:"varint,4,opt,name=directories,proto3" json:"directories,omitempty"`
+	Chunks      uint64                 `protobuf:"varint,5,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	Bytes       uint64                 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// hidden files and their chunks, not counted above.
+	HiddenFiles   uint64 `protobuf:"varint,7,opt,name=hidden_files,json=hiddenFiles,proto3" json:"hidden_files,omitempty"`
+	HiddenChunks  uint64 `protobuf:"varint,8,opt,name=hidden_chunks,json=hiddenChunks,proto3" json:"hidden_chunks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageReply) Reset() {
+	*x = UsageReply{}
+	mi := &file_gfs_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageReply) ProtoMessage() {}
+
+func (x *UsageReply) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageReply.ProtoReflect.Descriptor instead.
+func (*UsageReply) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *UsageReply) GetCode() Code {
+	if x != nil {
+		return x.Code
+	}
+	return Code_OK
+}
+
+func (x *UsageReply) GetAt() *Position {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *UsageReply) GetFiles() uint64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *UsageReply) GetDirectories() uint64 {
+	if x != nil {
+		return x.Directories
+	}
+	return 0
+}
+
+func (x *UsageReply) GetChunks() uint64 {
+	if x != nil {
+		return x.Chunks
+	}
+	return 0
+}
+
+func (x *UsageReply) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *UsageReply) GetHiddenFiles() uint64 {
+	if x != nil {
+		return x.HiddenFiles
+	}
+	return 0
+}
+
+func (x *UsageReply) GetHiddenChunks() uint64 {
+	if x != nil {
+		return x.HiddenChunks
+	}
+	return 0
+}
+
 // ChunkReply tells all that a client needs to use a chunk.
 type ChunkReply struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -908,14 +1954,19 @@ type ChunkReply struct {
 	// granted is true when this very call granted the lease.
 	Granted bool `protobuf:"varint,8,opt,name=granted,proto3" json:"granted,omitempty"`
 	// addresses maps the names in replicas to where they can be reached.
-	Addresses     map[string]string `protobuf:"bytes,9,rep,name=addresses,proto3" json:"addresses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Addresses map[string]string `protobuf:"bytes,9,rep,name=addresses,proto3" json:"addresses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Kind      ChunkKind         `protobuf:"varint,10,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
+	Sealed    bool              `protobuf:"varint,11,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	Refs      uint32            `protobuf:"varint,12,opt,name=refs,proto3" json:"refs,omitempty"`
+	// chunk_index within the file that was asked by.
+	ChunkIndex    uint32 `protobuf:"varint,13,opt,name=chunk_index,json=chunkIndex,proto3" json:"chunk_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChunkReply) Reset() {
 	*x = ChunkReply{}
-	mi := &file_gfs_proto_msgTypes[13]
+	mi := &file_gfs_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1978,7 @@ func (x *ChunkReply) String() string {
 func (*ChunkReply) ProtoMessage() {}
 
 func (x *ChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[13]
+	mi := &file_gfs_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1991,7 @@ func (x *ChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReply.ProtoReflect.Descriptor instead.
 func (*ChunkReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{13}
+	return file_gfs_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ChunkReply) GetCode() Code {
@@ -1006,6 +2057,34 @@ func (x *ChunkReply) GetAddresses() map[string]string {
 	return nil
 }
 
+func (x *ChunkReply) GetKind() ChunkKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChunkKind_RECORDS
+}
+
+func (x *ChunkReply) GetSealed() bool {
+	if x != nil {
+		return x.Sealed
+	}
+	return false
+}
+
+func (x *ChunkReply) GetRefs() uint32 {
+	if x != nil {
+		return x.Refs
+	}
+	return 0
+}
+
+func (x *ChunkReply) GetChunkIndex() uint32 {
+	if x != nil {
+		return x.ChunkIndex
+	}
+	return 0
+}
+
 type HeartbeatRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Chunkserver string                 `protobuf:"bytes,1,opt,name=chunkserver,proto3" json:"chunkserver,omitempty"`
@@ -1014,14 +2093,26 @@ type HeartbeatRequest struct {
 	Boot   string         `protobuf:"bytes,3,opt,name=boot,proto3" json:"boot,omitempty"`
 	Chunks []*ChunkReport `protobuf:"bytes,4,rep,name=chunks,proto3" json:"chunks,omitempty"`
 	// members_index is the configuration of the masters that the chunkserver knows.
-	MembersIndex  uint64 `protobuf:"varint,5,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"`
+	MembersIndex uint64 `protobuf:"varint,5,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"`
+	// chunks is all there is if full is set; else what changed since the last
+	// report that this master answered, and gone are those that are no more.
+	Full bool     `protobuf:"varint,6,opt,name=full,proto3" json:"full,omitempty"`
+	Gone []uint64 `protobuf:"varint,7,rep,packed,name=gone,proto3" json:"gone,omitempty"`
+	// sequence counts the reports to this master since boot; a master that missed
+	// one asks for a full report.
+	Sequence      uint64 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Rack          string `protobuf:"bytes,9,opt,name=rack,proto3" json:"rack,omitempty"`
+	UsedBytes     uint64 `protobuf:"varint,10,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
+	CapacityBytes uint64 `protobuf:"varint,11,opt,name=capacity_bytes,json=capacityBytes,proto3" json:"capacity_bytes,omitempty"`
+	// claims extend leases, as ClaimLease does; from the send of this heartbeat.
+	Claims        []*ClaimRequest `protobuf:"bytes,12,rep,name=claims,proto3" json:"claims,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_gfs_proto_msgTypes[14]
+	mi := &file_gfs_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +2124,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[14]
+	mi := &file_gfs_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +2137,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{14}
+	return file_gfs_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HeartbeatRequest) GetChunkserver() string {
@@ -1084,18 +2175,70 @@ func (x *HeartbeatRequest) GetMembersIndex() uint64 {
 	return 0
 }
 
+func (x *HeartbeatRequest) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
+}
+
+func (x *HeartbeatRequest) GetGone() []uint64 {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *HeartbeatRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *HeartbeatRequest) GetRack() string {
+	if x != nil {
+		return x.Rack
+	}
+	return ""
+}
+
+func (x *HeartbeatRequest) GetUsedBytes() uint64 {
+	if x != nil {
+		return x.UsedBytes
+	}
+	return 0
+}
+
+func (x *HeartbeatRequest) GetCapacityBytes() uint64 {
+	if x != nil {
+		return x.CapacityBytes
+	}
+	return 0
+}
+
+func (x *HeartbeatRequest) GetClaims() []*ClaimRequest {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
 type ChunkReport struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
-	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	Length        uint64                 `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Handle  uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	Version uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Length  uint64                 `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	Kind    ChunkKind              `protobuf:"varint,4,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
+	// corrupt: some block does not match its checksum.
+	Corrupt       bool `protobuf:"varint,5,opt,name=corrupt,proto3" json:"corrupt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChunkReport) Reset() {
 	*x = ChunkReport{}
-	mi := &file_gfs_proto_msgTypes[15]
+	mi := &file_gfs_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +2250,7 @@ func (x *ChunkReport) String() string {
 func (*ChunkReport) ProtoMessage() {}
 
 func (x *ChunkReport) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[15]
+	mi := &file_gfs_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +2263,7 @@ func (x *ChunkReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReport.ProtoReflect.Descriptor instead.
 func (*ChunkReport) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{15}
+	return file_gfs_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ChunkReport) GetHandle() uint64 {
@@ -1144,21 +2287,42 @@ func (x *ChunkReport) GetLength() uint64 {
 	return 0
 }
 
+func (x *ChunkReport) GetKind() ChunkKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChunkKind_RECORDS
+}
+
+func (x *ChunkReport) GetCorrupt() bool {
+	if x != nil {
+		return x.Corrupt
+	}
+	return false
+}
+
 type HeartbeatReply struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Term   uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
 	Leader bool                   `protobuf:"varint,2,opt,name=leader,proto3" json:"leader,omitempty"`
 	// members are all masters of a newer configuration than the request's, made at
 	// members_index; empty if there is none.
-	Members       []*Member `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
-	MembersIndex  uint64    `protobuf:"varint,4,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"`
+	Members      []*Member `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
+	MembersIndex uint64    `protobuf:"varint,4,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"`
+	// want_full asks for a full report.
+	WantFull bool `protobuf:"varint,5,opt,name=want_full,json=wantFull,proto3" json:"want_full,omitempty"`
+	// remove lists replicas, with the version up to which they are to be deleted.
+	// Only a leader that has applied an entry of its own term fills it in.
+	Remove []*ChunkReport `protobuf:"bytes,6,rep,name=remove,proto3" json:"remove,omitempty"`
+	// claims answers the request's, in their order.
+	Claims        []*ClaimReply `protobuf:"bytes,7,rep,name=claims,proto3" json:"claims,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HeartbeatReply) Reset() {
 	*x = HeartbeatReply{}
-	mi := &file_gfs_proto_msgTypes[16]
+	mi := &file_gfs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +2334,7 @@ func (x *HeartbeatReply) String() string {
 func (*HeartbeatReply) ProtoMessage() {}
 
 func (x *HeartbeatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[16]
+	mi := &file_gfs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +2347,7 @@ func (x *HeartbeatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatReply.ProtoReflect.Descriptor instead.
 func (*HeartbeatReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{16}
+	return file_gfs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HeartbeatReply) GetTerm() uint64 {
@@ -1214,6 +2378,27 @@ func (x *HeartbeatReply) GetMembersIndex() uint64 {
 	return 0
 }
 
+func (x *HeartbeatReply) GetWantFull() bool {
+	if x != nil {
+		return x.WantFull
+	}
+	return false
+}
+
+func (x *HeartbeatReply) GetRemove() []*ChunkReport {
+	if x != nil {
+		return x.Remove
+	}
+	return nil
+}
+
+func (x *HeartbeatReply) GetClaims() []*ClaimReply {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
 type ClaimRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Chunkserver   string                 `protobuf:"bytes,1,opt,name=chunkserver,proto3" json:"chunkserver,omitempty"`
@@ -1226,7 +2411,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_gfs_proto_msgTypes[17]
+	mi := &file_gfs_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +2423,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[17]
+	mi := &file_gfs_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +2436,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{17}
+	return file_gfs_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ClaimRequest) GetChunkserver() string {
@@ -1294,7 +2479,7 @@ type ClaimReply struct {
 
 func (x *ClaimReply) Reset() {
 	*x = ClaimReply{}
-	mi := &file_gfs_proto_msgTypes[18]
+	mi := &file_gfs_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +2491,7 @@ func (x *ClaimReply) String() string {
 func (*ClaimReply) ProtoMessage() {}
 
 func (x *ClaimReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[18]
+	mi := &file_gfs_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +2504,7 @@ func (x *ClaimReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReply.ProtoReflect.Descriptor instead.
 func (*ClaimReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{18}
+	return file_gfs_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ClaimReply) GetGranted() bool {
@@ -1351,7 +2536,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_gfs_proto_msgTypes[19]
+	mi := &file_gfs_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1363,7 +2548,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[19]
+	mi := &file_gfs_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1376,7 +2561,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{19}
+	return file_gfs_proto_rawDescGZIP(), []int{29}
 }
 
 type StatusReply struct {
@@ -1394,7 +2579,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_gfs_proto_msgTypes[20]
+	mi := &file_gfs_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +2591,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[20]
+	mi := &file_gfs_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +2604,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{20}
+	return file_gfs_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StatusReply) GetNode() uint64 {
@@ -1471,6 +2656,250 @@ func (x *StatusReply) GetStateHash() string {
 	return ""
 }
 
+type HealthReply struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	At     *Position              `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Leader bool                   `protobuf:"varint,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	// warming_up: too few chunkservers reported yet to judge replication.
+	WarmingUp    bool               `protobuf:"varint,3,opt,name=warming_up,json=warmingUp,proto3" json:"warming_up,omitempty"`
+	Chunkservers []*ChunkserverInfo `protobuf:"bytes,4,rep,name=chunkservers,proto3" json:"chunkservers,omitempty"`
+	Chunks       uint64             `protobuf:"varint,5,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	// under are below their goal, of which without have no live current replica.
+	Under   uint64 `protobuf:"varint,6,opt,name=under,proto3" json:"under,omitempty"`
+	Without uint64 `protobuf:"varint,7,opt,name=without,proto3" json:"without,omitempty"`
+	// queued and running are clones.
+	Queued  uint64 `protobuf:"varint,8,opt,name=queued,proto3" json:"queued,omitempty"`
+	Running uint64 `protobuf:"varint,9,opt,name=running,proto3" json:"running,omitempty"`
+	// totals of this leadership.
+	ClonedChunks    uint64 `protobuf:"varint,10,opt,name=cloned_chunks,json=clonedChunks,proto3" json:"cloned_chunks,omitempty"`
+	ClonedBytes     uint64 `protobuf:"varint,11,opt,name=cloned_bytes,json=clonedBytes,proto3" json:"cloned_bytes,omitempty"`
+	RemovedReplicas uint64 `protobuf:"varint,12,opt,name=removed_replicas,json=removedReplicas,proto3" json:"removed_replicas,omitempty"`
+	CorruptReplicas uint64 `protobuf:"varint,13,opt,name=corrupt_replicas,json=corruptReplicas,proto3" json:"corrupt_replicas,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *HealthReply) Reset() {
+	*x = HealthReply{}
+	mi := &file_gfs_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthReply) ProtoMessage() {}
+
+func (x *HealthReply) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthReply.ProtoReflect.Descriptor instead.
+func (*HealthReply) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *HealthReply) GetAt() *Position {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *HealthReply) GetLeader() bool {
+	if x != nil {
+		return x.Leader
+	}
+	return false
+}
+
+func (x *HealthReply) GetWarmingUp() bool {
+	if x != nil {
+		return x.WarmingUp
+	}
+	return false
+}
+
+func (x *HealthReply) GetChunkservers() []*ChunkserverInfo {
+	if x != nil {
+		return x.Chunkservers
+	}
+	return nil
+}
+
+func (x *HealthReply) GetChunks() uint64 {
+	if x != nil {
+		return x.Chunks
+	}
+	return 0
+}
+
+func (x *HealthReply) GetUnder() uint64 {
+	if x != nil {
+		return x.Under
+	}
+	return 0
+}
+
+func (x *HealthReply) GetWithout() uint64 {
+	if x != nil {
+		return x.Without
+	}
+	return 0
+}
+
+func (x *HealthReply) GetQueued() uint64 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+func (x *HealthReply) GetRunning() uint64 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *HealthReply) GetClonedChunks() uint64 {
+	if x != nil {
+		return x.ClonedChunks
+	}
+	return 0
+}
+
+func (x *HealthReply) GetClonedBytes() uint64 {
+	if x != nil {
+		return x.ClonedBytes
+	}
+	return 0
+}
+
+func (x *HealthReply) GetRemovedReplicas() uint64 {
+	if x != nil {
+		return x.RemovedReplicas
+	}
+	return 0
+}
+
+func (x *HealthReply) GetCorruptReplicas() uint64 {
+	if x != nil {
+		return x.CorruptReplicas
+	}
+	return 0
+}
+
+type ChunkserverInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Rack          string                 `protobuf:"bytes,3,opt,name=rack,proto3" json:"rack,omitempty"`
+	Alive         bool                   `protobuf:"varint,4,opt,name=alive,proto3" json:"alive,omitempty"`
+	Chunks        uint64                 `protobuf:"varint,5,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	UsedBytes     uint64                 `protobuf:"varint,6,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
+	CapacityBytes uint64                 `protobuf:"varint,7,opt,name=capacity_bytes,json=capacityBytes,proto3" json:"capacity_bytes,omitempty"`
+	SilentNs      int64                  `protobuf:"varint,8,opt,name=silent_ns,json=silentNs,proto3" json:"silent_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChunkserverInfo) Reset() {
+	*x = ChunkserverInfo{}
+	mi := &file_gfs_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChunkserverInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChunkserverInfo) ProtoMessage() {}
+
+func (x *ChunkserverInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChunkserverInfo.ProtoReflect.Descriptor instead.
+func (*ChunkserverInfo) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ChunkserverInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ChunkserverInfo) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ChunkserverInfo) GetRack() string {
+	if x != nil {
+		return x.Rack
+	}
+	return ""
+}
+
+func (x *ChunkserverInfo) GetAlive() bool {
+	if x != nil {
+		return x.Alive
+	}
+	return false
+}
+
+func (x *ChunkserverInfo) GetChunks() uint64 {
+	if x != nil {
+		return x.Chunks
+	}
+	return 0
+}
+
+func (x *ChunkserverInfo) GetUsedBytes() uint64 {
+	if x != nil {
+		return x.UsedBytes
+	}
+	return 0
+}
+
+func (x *ChunkserverInfo) GetCapacityBytes() uint64 {
+	if x != nil {
+		return x.CapacityBytes
+	}
+	return 0
+}
+
+func (x *ChunkserverInfo) GetSilentNs() int64 {
+	if x != nil {
+		return x.SilentNs
+	}
+	return 0
+}
+
 type GrantRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Handle  uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
@@ -1480,15 +2909,18 @@ type GrantRequest struct {
 	Term    uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
 	Primary string `protobuf:"bytes,5,opt,name=primary,proto3" json:"primary,omitempty"`
 	// replicas and addresses of the grant: never taken from a client.
-	Replicas      []string          `protobuf:"bytes,6,rep,name=replicas,proto3" json:"replicas,omitempty"`
-	Addresses     map[string]string `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Replicas  []string          `protobuf:"bytes,6,rep,name=replicas,proto3" json:"replicas,omitempty"`
+	Addresses map[string]string `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Kind      ChunkKind         `protobuf:"varint,8,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
+	// strict: a full chunk is sealed at the master before CHUNK_FULL is answered.
+	Strict        bool `protobuf:"varint,9,opt,name=strict,proto3" json:"strict,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GrantRequest) Reset() {
 	*x = GrantRequest{}
-	mi := &file_gfs_proto_msgTypes[21]
+	mi := &file_gfs_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +2932,7 @@ func (x *GrantRequest) String() string {
 func (*GrantRequest) ProtoMessage() {}
 
 func (x *GrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[21]
+	mi := &file_gfs_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +2945,7 @@ func (x *GrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantRequest.ProtoReflect.Descriptor instead.
 func (*GrantRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{21}
+	return file_gfs_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GrantRequest) GetHandle() uint64 {
@@ -1565,6 +2997,20 @@ func (x *GrantRequest) GetAddresses() map[string]string {
 	return nil
 }
 
+func (x *GrantRequest) GetKind() ChunkKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChunkKind_RECORDS
+}
+
+func (x *GrantRequest) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
 type GrantReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Ok    bool                   `protobuf:"varint,1,opt,name=ok,proto3" json:"ok,omitempty"`
@@ -1578,7 +3024,7 @@ type GrantReply struct {
 
 func (x *GrantReply) Reset() {
 	*x = GrantReply{}
-	mi := &file_gfs_proto_msgTypes[22]
+	mi := &file_gfs_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +3036,7 @@ func (x *GrantReply) String() string {
 func (*GrantReply) ProtoMessage() {}
 
 func (x *GrantReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[22]
+	mi := &file_gfs_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +3049,7 @@ func (x *GrantReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantReply.ProtoReflect.Descriptor instead.
 func (*GrantReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{22}
+	return file_gfs_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GrantReply) GetOk() bool {
@@ -1645,7 +3091,7 @@ type DataId struct {
 
 func (x *DataId) Reset() {
 	*x = DataId{}
-	mi := &file_gfs_proto_msgTypes[23]
+	mi := &file_gfs_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +3103,7 @@ func (x *DataId) String() string {
 func (*DataId) ProtoMessage() {}
 
 func (x *DataId) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[23]
+	mi := &file_gfs_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +3116,7 @@ func (x *DataId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataId.ProtoReflect.Descriptor instead.
 func (*DataId) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{23}
+	return file_gfs_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DataId) GetClient() string {
@@ -1700,7 +3146,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_gfs_proto_msgTypes[24]
+	mi := &file_gfs_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +3158,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[24]
+	mi := &file_gfs_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +3171,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{24}
+	return file_gfs_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PushRequest) GetId() *DataId {
@@ -1764,7 +3210,7 @@ type PushReply struct {
 
 func (x *PushReply) Reset() {
 	*x = PushReply{}
-	mi := &file_gfs_proto_msgTypes[25]
+	mi := &file_gfs_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +3222,7 @@ func (x *PushReply) String() string {
 func (*PushReply) ProtoMessage() {}
 
 func (x *PushReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[25]
+	mi := &file_gfs_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +3235,480 @@ func (x *PushReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushReply.ProtoReflect.Descriptor instead.
 func (*PushReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{25}
+	return file_gfs_proto_rawDescGZIP(), []int{37}
+}
+
+type PushPiece struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *DataId                `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	Crc32C        uint32                 `protobuf:"varint,3,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	Chain         []string               `protobuf:"bytes,4,rep,name=chain,proto3" json:"chain,omitempty"`
+	Data          []byte                 `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushPiece) Reset() {
+	*x = PushPiece{}
+	mi := &file_gfs_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushPiece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushPiece) ProtoMessage() {}
+
+func (x *PushPiece) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushPiece.ProtoReflect.Descriptor instead.
+func (*PushPiece) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *PushPiece) GetId() *DataId {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *PushPiece) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *PushPiece) GetCrc32C() uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return 0
+}
+
+func (x *PushPiece) GetChain() []string {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *PushPiece) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type WriteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *DataId                `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Handle        uint64                 `protobuf:"varint,2,opt,name=handle,proto3" json:"handle,omitempty"`
+	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Offset        uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteRequest) Reset() {
+	*x = WriteRequest{}
+	mi := &file_gfs_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteRequest) ProtoMessage() {}
+
+func (x *WriteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteRequest.ProtoReflect.Descriptor instead.
+func (*WriteRequest) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *WriteRequest) GetId() *DataId {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *WriteRequest) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *WriteRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *WriteRequest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+type CloneRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Handle  uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	Version uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Term    uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Kind    ChunkKind              `protobuf:"varint,4,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
+	// sources are addresses of current replicas, to be tried in order.
+	Sources []string `protobuf:"bytes,5,rep,name=sources,proto3" json:"sources,omitempty"`
+	// bytes_per_second throttles; 0: as fast as it goes.
+	BytesPerSecond uint64 `protobuf:"varint,6,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CloneRequest) Reset() {
+	*x = CloneRequest{}
+	mi := &file_gfs_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloneRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloneRequest) ProtoMessage() {}
+
+func (x *CloneRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloneRequest.ProtoReflect.Descriptor instead.
+func (*CloneRequest) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *CloneRequest) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *CloneRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CloneRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *CloneRequest) GetKind() ChunkKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChunkKind_RECORDS
+}
+
+func (x *CloneRequest) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *CloneRequest) GetBytesPerSecond() uint64 {
+	if x != nil {
+		return x.BytesPerSecond
+	}
+	return 0
+}
+
+type CopyChunkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	// version that the replica must have, and the new chunk gets.
+	Version       uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Term          uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	To            uint64 `protobuf:"varint,4,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CopyChunkRequest) Reset() {
+	*x = CopyChunkRequest{}
+	mi := &file_gfs_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CopyChunkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CopyChunkRequest) ProtoMessage() {}
+
+func (x *CopyChunkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CopyChunkRequest.ProtoReflect.Descriptor instead.
+func (*CopyChunkRequest) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *CopyChunkRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *CopyChunkRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CopyChunkRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *CopyChunkRequest) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+// CloneReply: STALE: a lower version or term than seen; NOT_FOUND: no such
+// replica; CORRUPT: no source passed its checksums.
+type CloneReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Bytes         uint64                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloneReply) Reset() {
+	*x = CloneReply{}
+	mi := &file_gfs_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloneReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloneReply) ProtoMessage() {}
+
+func (x *CloneReply) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloneReply.ProtoReflect.Descriptor instead.
+func (*CloneReply) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *CloneReply) GetCode() Code {
+	if x != nil {
+		return x.Code
+	}
+	return Code_OK
+}
+
+func (x *CloneReply) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CloneReply) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type ChecksumRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChecksumRequest) Reset() {
+	*x = ChecksumRequest{}
+	mi := &file_gfs_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChecksumRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChecksumRequest) ProtoMessage() {}
+
+func (x *ChecksumRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChecksumRequest.ProtoReflect.Descriptor instead.
+func (*ChecksumRequest) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ChecksumRequest) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *ChecksumRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type ChecksumReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
+	Crc32C        uint32                 `protobuf:"varint,2,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	End           uint64                 `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChecksumReply) Reset() {
+	*x = ChecksumReply{}
+	mi := &file_gfs_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChecksumReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChecksumReply) ProtoMessage() {}
+
+func (x *ChecksumReply) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChecksumReply.ProtoReflect.Descriptor instead.
+func (*ChecksumReply) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ChecksumReply) GetCode() Code {
+	if x != nil {
+		return x.Code
+	}
+	return Code_OK
+}
+
+func (x *ChecksumReply) GetCrc32C() uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return 0
+}
+
+func (x *ChecksumReply) GetEnd() uint64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
 }
 
 type AppendRequest struct {
@@ -1803,7 +3722,7 @@ type AppendRequest struct {
 
 func (x *AppendRequest) Reset() {
 	*x = AppendRequest{}
-	mi := &file_gfs_proto_msgTypes[26]
+	mi := &file_gfs_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +3734,7 @@ func (x *AppendRequest) String() string {
 func (*AppendRequest) ProtoMessage() {}
 
 func (x *AppendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[26]
+	mi := &file_gfs_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +3747,7 @@ func (x *AppendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
 func (*AppendRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{26}
+	return file_gfs_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AppendRequest) GetId() *DataId {
@@ -1864,7 +3783,7 @@ type AppendReply struct {
 
 func (x *AppendReply) Reset() {
 	*x = AppendReply{}
-	mi := &file_gfs_proto_msgTypes[27]
+	mi := &file_gfs_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +3795,7 @@ func (x *AppendReply) String() string {
 func (*AppendReply) ProtoMessage() {}
 
 func (x *AppendReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[27]
+	mi := &file_gfs_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +3808,7 @@ func (x *AppendReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendReply.ProtoReflect.Descriptor instead.
 func (*AppendReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{27}
+	return file_gfs_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AppendReply) GetCode() Code {
@@ -1934,14 +3853,16 @@ type MutateRequest struct {
 	// settled: every serial up to it is acknowledged or given up by the primary.
 	// A secondary waits for the serials in (settled, serial) to arrive first, and
 	// refuses whatever arrives at or below settled from then on.
-	Settled       uint64 `protobuf:"varint,9,opt,name=settled,proto3" json:"settled,omitempty"`
+	Settled uint64 `protobuf:"varint,9,opt,name=settled,proto3" json:"settled,omitempty"`
+	// write: the data goes to the offset as it is, not in a frame.
+	Write         bool `protobuf:"varint,10,opt,name=write,proto3" json:"write,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MutateRequest) Reset() {
 	*x = MutateRequest{}
-	mi := &file_gfs_proto_msgTypes[28]
+	mi := &file_gfs_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +3874,7 @@ func (x *MutateRequest) String() string {
 func (*MutateRequest) ProtoMessage() {}
 
 func (x *MutateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[28]
+	mi := &file_gfs_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +3887,7 @@ func (x *MutateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MutateRequest.ProtoReflect.Descriptor instead.
 func (*MutateRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{28}
+	return file_gfs_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *MutateRequest) GetId() *DataId {
@@ -2032,6 +3953,13 @@ func (x *MutateRequest) GetSettled() uint64 {
 	return 0
 }
 
+func (x *MutateRequest) GetWrite() bool {
+	if x != nil {
+		return x.Write
+	}
+	return false
+}
+
 type MutateReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
@@ -2043,7 +3971,7 @@ type MutateReply struct {
 
 func (x *MutateReply) Reset() {
 	*x = MutateReply{}
-	mi := &file_gfs_proto_msgTypes[29]
+	mi := &file_gfs_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +3983,7 @@ func (x *MutateReply) String() string {
 func (*MutateReply) ProtoMessage() {}
 
 func (x *MutateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[29]
+	mi := &file_gfs_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +3996,7 @@ func (x *MutateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MutateReply.ProtoReflect.Descriptor instead.
 func (*MutateReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{29}
+	return file_gfs_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MutateReply) GetCode() Code {
@@ -2106,7 +4034,7 @@ type ReadChunkRequest struct {
 
 func (x *ReadChunkRequest) Reset() {
 	*x = ReadChunkRequest{}
-	mi := &file_gfs_proto_msgTypes[30]
+	mi := &file_gfs_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +4046,7 @@ func (x *ReadChunkRequest) String() string {
 func (*ReadChunkRequest) ProtoMessage() {}
 
 func (x *ReadChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[30]
+	mi := &file_gfs_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +4059,7 @@ func (x *ReadChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadChunkRequest.ProtoReflect.Descriptor instead.
 func (*ReadChunkRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{30}
+	return file_gfs_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ReadChunkRequest) GetHandle() uint64 {
@@ -2170,14 +4098,17 @@ type ReadChunkReply struct {
 	Data    []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	Version uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	// end is the length of the durable part of this replica.
-	End           uint64 `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`
+	End uint64 `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`
+	// crc32c is of data.
+	Crc32C        uint32    `protobuf:"varint,5,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	Kind          ChunkKind `protobuf:"varint,6,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadChunkReply) Reset() {
 	*x = ReadChunkReply{}
-	mi := &file_gfs_proto_msgTypes[31]
+	mi := &file_gfs_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +4120,7 @@ func (x *ReadChunkReply) String() string {
 func (*ReadChunkReply) ProtoMessage() {}
 
 func (x *ReadChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[31]
+	mi := &file_gfs_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +4133,7 @@ func (x *ReadChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadChunkReply.ProtoReflect.Descriptor instead.
 func (*ReadChunkReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{31}
+	return file_gfs_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReadChunkReply) GetCode() Code {
@@ -2233,6 +4164,20 @@ func (x *ReadChunkReply) GetEnd() uint64 {
 	return 0
 }
 
+func (x *ReadChunkReply) GetCrc32C() uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return 0
+}
+
+func (x *ReadChunkReply) GetKind() ChunkKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChunkKind_RECORDS
+}
+
 var File_gfs_proto protoreflect.FileDescriptor
 
 const file_gfs_proto_rawDesc = "" +
@@ -2240,12 +4185,14 @@ const file_gfs_proto_rawDesc = "" +
 	"\tgfs.proto\x12\tgfslab.v1\"3\n" +
 	"\aSession\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x10\n" +
-	"\x03seq\x18\x02 \x01(\x04R\x03seq\"f\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\"\x95\x01\n" +
 	"\bPosition\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\rR\x06offset\x12\x12\n" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x18\n" +
-	"\amembers\x18\x04 \x01(\x04R\amembers\"L\n" +
+	"\amembers\x18\x04 \x01(\x04R\amembers\x12\x16\n" +
+	"\x06behind\x18\x05 \x01(\x04R\x06behind\x12\x15\n" +
+	"\x06lag_ns\x18\x06 \x01(\x03R\x05lagNs\"L\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
@@ -2256,41 +4203,135 @@ const file_gfs_proto_rawDesc = "" +
 	"\rmembers_index\x18\x03 \x01(\x04R\fmembersIndex\"O\n" +
 	"\vPathRequest\x12,\n" +
 	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"a\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\x7f\n" +
+	"\rDeleteRequest\x12,\n" +
+	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1c\n" +
+	"\trecursive\x18\x03 \x01(\bR\trecursive\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\x04R\x02id\"c\n" +
+	"\x0fUndeleteRequest\x12,\n" +
+	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\x04R\x02id\"g\n" +
+	"\x13SnapshotTreeRequest\x12,\n" +
+	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\"\xd6\x01\n" +
+	"\n" +
+	"Attributes\x12&\n" +
+	"\fretention_ns\x18\x01 \x01(\x03H\x00R\vretentionNs\x88\x01\x01\x12\x1f\n" +
+	"\breplicas\x18\x02 \x01(\rH\x01R\breplicas\x88\x01\x01\x12 \n" +
+	"\tmax_files\x18\x03 \x01(\x04H\x02R\bmaxFiles\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"max_chunks\x18\x04 \x01(\x04H\x03R\tmaxChunks\x88\x01\x01B\x0f\n" +
+	"\r_retention_nsB\v\n" +
+	"\t_replicasB\f\n" +
+	"\n" +
+	"_max_filesB\r\n" +
+	"\v_max_chunks\"\x97\x01\n" +
+	"\x14SetAttributesRequest\x12,\n" +
+	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12'\n" +
+	"\x03set\x18\x03 \x01(\v2\x15.gfslab.v1.AttributesR\x03set\x12\x14\n" +
+	"\x05clear\x18\x04 \x03(\tR\x05clear\"a\n" +
 	"\rRenameRequest\x12,\n" +
 	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x03 \x01(\tR\x02to\"t\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\"\x9e\x01\n" +
 	"\x0fAllocateRequest\x12,\n" +
 	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
 	"\vchunk_index\x18\x03 \x01(\rR\n" +
-	"chunkIndex\"!\n" +
+	"chunkIndex\x12(\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind\"q\n" +
 	"\vReadRequest\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\"F\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x19\n" +
+	"\bat_least\x18\x03 \x01(\x04R\aatLeast\x12\x1d\n" +
+	"\n" +
+	"deleted_id\x18\x04 \x01(\x04R\tdeletedId\"\xe2\x01\n" +
+	"\vListRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x19\n" +
+	"\bat_least\x18\x03 \x01(\x04R\aatLeast\x12\x12\n" +
+	"\x04long\x18\x04 \x01(\bR\x04long\x12\x1c\n" +
+	"\trecursive\x18\x05 \x01(\bR\trecursive\x12\x16\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05after\x18\a \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\b \x01(\rR\x05limit\x12\x18\n" +
+	"\adeleted\x18\t \x01(\bR\adeleted\"\x96\x01\n" +
 	"\x0fLocationRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1f\n" +
 	"\vchunk_index\x18\x02 \x01(\rR\n" +
-	"chunkIndex\"T\n" +
+	"chunkIndex\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\x12\x19\n" +
+	"\bat_least\x18\x04 \x01(\x04R\aatLeast\x12\x1d\n" +
+	"\n" +
+	"deleted_id\x18\x05 \x01(\x04R\tdeletedId\"\x89\x01\n" +
 	"\fLeaseRequest\x12,\n" +
 	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x16\n" +
-	"\x06handle\x18\x02 \x01(\x04R\x06handle\"\xa7\x01\n" +
+	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x1f\n" +
+	"\vchunk_index\x18\x04 \x01(\rR\n" +
+	"chunkIndex\"\x8f\x01\n" +
+	"\vSealRequest\x12 \n" +
+	"\vchunkserver\x18\x01 \x01(\tR\vchunkserver\x12\x16\n" +
+	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06length\x18\x05 \x01(\x04R\x06length\"\xb7\x01\n" +
 	"\rMutationReply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12#\n" +
 	"\x02at\x18\x02 \x01(\v2\x13.gfslab.v1.PositionR\x02at\x12\x16\n" +
 	"\x06handle\x18\x03 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\x12\x1a\n" +
-	"\breplayed\x18\x05 \x01(\bR\breplayed\"\x9b\x01\n" +
+	"\breplayed\x18\x05 \x01(\bR\breplayed\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\x04R\x02id\"\xef\x02\n" +
 	"\tStatReply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12#\n" +
 	"\x02at\x18\x02 \x01(\v2\x13.gfslab.v1.PositionR\x02at\x12\x1c\n" +
 	"\tdirectory\x18\x03 \x01(\bR\tdirectory\x12\x0e\n" +
 	"\x02id\x18\x04 \x01(\x04R\x02id\x12\x16\n" +
-	"\x06chunks\x18\x05 \x03(\x04R\x06chunks\"k\n" +
+	"\x06chunks\x18\x05 \x03(\x04R\x06chunks\x120\n" +
+	"\adetails\x18\x06 \x03(\v2\x16.gfslab.v1.ChunkDetailR\adetails\x12'\n" +
+	"\x03own\x18\a \x01(\v2\x15.gfslab.v1.AttributesR\x03own\x123\n" +
+	"\teffective\x18\b \x01(\v2\x15.gfslab.v1.AttributesR\teffective\x12\x1f\n" +
+	"\vquota_files\x18\t \x01(\x04R\n" +
+	"quotaFiles\x12!\n" +
+	"\fquota_chunks\x18\n" +
+	" \x01(\x04R\vquotaChunks\"\x93\x01\n" +
+	"\vChunkDetail\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12(\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind\x12\x16\n" +
+	"\x06sealed\x18\x03 \x01(\bR\x06sealed\x12\x12\n" +
+	"\x04refs\x18\x04 \x01(\rR\x04refs\x12\x16\n" +
+	"\x06length\x18\x05 \x01(\x04R\x06length\"\xab\x01\n" +
 	"\tListReply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12#\n" +
 	"\x02at\x18\x02 \x01(\v2\x13.gfslab.v1.PositionR\x02at\x12\x14\n" +
-	"\x05names\x18\x03 \x03(\tR\x05names\"\xf0\x02\n" +
+	"\x05names\x18\x03 \x03(\tR\x05names\x12*\n" +
+	"\aentries\x18\x04 \x03(\v2\x10.gfslab.v1.EntryR\aentries\x12\x12\n" +
+	"\x04next\x18\x05 \x01(\tR\x04next\"\xb5\x01\n" +
+	"\x05Entry\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x1c\n" +
+	"\tdirectory\x18\x03 \x01(\bR\tdirectory\x12\x16\n" +
+	"\x06chunks\x18\x04 \x01(\rR\x06chunks\x12\x14\n" +
+	"\x05bytes\x18\x05 \x01(\x04R\x05bytes\x12\x1d\n" +
+	"\n" +
+	"deleted_ns\x18\x06 \x01(\x03R\tdeletedNs\x12\x1d\n" +
+	"\n" +
+	"expires_ns\x18\a \x01(\x03R\texpiresNs\"\x84\x02\n" +
+	"\n" +
+	"UsageReply\x12#\n" +
+	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12#\n" +
+	"\x02at\x18\x02 \x01(\v2\x13.gfslab.v1.PositionR\x02at\x12\x14\n" +
+	"\x05files\x18\x03 \x01(\x04R\x05files\x12 \n" +
+	"\vdirectories\x18\x04 \x01(\x04R\vdirectories\x12\x16\n" +
+	"\x06chunks\x18\x05 \x01(\x04R\x06chunks\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\x04R\x05bytes\x12!\n" +
+	"\fhidden_files\x18\a \x01(\x04R\vhiddenFiles\x12#\n" +
+	"\rhidden_chunks\x18\b \x01(\x04R\fhiddenChunks\"\xe7\x03\n" +
 	"\n" +
 	"ChunkReply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12#\n" +
@@ -2301,25 +4342,45 @@ const file_gfs_proto_rawDesc = "" +
 	"\aprimary\x18\x06 \x01(\tR\aprimary\x12\x1a\n" +
 	"\breplicas\x18\a \x03(\tR\breplicas\x12\x18\n" +
 	"\agranted\x18\b \x01(\bR\agranted\x12B\n" +
-	"\taddresses\x18\t \x03(\v2$.gfslab.v1.ChunkReply.AddressesEntryR\taddresses\x1a<\n" +
+	"\taddresses\x18\t \x03(\v2$.gfslab.v1.ChunkReply.AddressesEntryR\taddresses\x12(\n" +
+	"\x04kind\x18\n" +
+	" \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind\x12\x16\n" +
+	"\x06sealed\x18\v \x01(\bR\x06sealed\x12\x12\n" +
+	"\x04refs\x18\f \x01(\rR\x04refs\x12\x1f\n" +
+	"\vchunk_index\x18\r \x01(\rR\n" +
+	"chunkIndex\x1a<\n" +
 	"\x0eAddressesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb7\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x86\x03\n" +
 	"\x10HeartbeatRequest\x12 \n" +
 	"\vchunkserver\x18\x01 \x01(\tR\vchunkserver\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04boot\x18\x03 \x01(\tR\x04boot\x12.\n" +
 	"\x06chunks\x18\x04 \x03(\v2\x16.gfslab.v1.ChunkReportR\x06chunks\x12#\n" +
-	"\rmembers_index\x18\x05 \x01(\x04R\fmembersIndex\"W\n" +
+	"\rmembers_index\x18\x05 \x01(\x04R\fmembersIndex\x12\x12\n" +
+	"\x04full\x18\x06 \x01(\bR\x04full\x12\x12\n" +
+	"\x04gone\x18\a \x03(\x04R\x04gone\x12\x1a\n" +
+	"\bsequence\x18\b \x01(\x04R\bsequence\x12\x12\n" +
+	"\x04rack\x18\t \x01(\tR\x04rack\x12\x1d\n" +
+	"\n" +
+	"used_bytes\x18\n" +
+	" \x01(\x04R\tusedBytes\x12%\n" +
+	"\x0ecapacity_bytes\x18\v \x01(\x04R\rcapacityBytes\x12/\n" +
+	"\x06claims\x18\f \x03(\v2\x17.gfslab.v1.ClaimRequestR\x06claims\"\x9b\x01\n" +
 	"\vChunkReport\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06length\x18\x03 \x01(\x04R\x06length\"\x8e\x01\n" +
+	"\x06length\x18\x03 \x01(\x04R\x06length\x12(\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind\x12\x18\n" +
+	"\acorrupt\x18\x05 \x01(\bR\acorrupt\"\x8a\x02\n" +
 	"\x0eHeartbeatReply\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12+\n" +
 	"\amembers\x18\x03 \x03(\v2\x11.gfslab.v1.MemberR\amembers\x12#\n" +
-	"\rmembers_index\x18\x04 \x01(\x04R\fmembersIndex\"x\n" +
+	"\rmembers_index\x18\x04 \x01(\x04R\fmembersIndex\x12\x1b\n" +
+	"\twant_full\x18\x05 \x01(\bR\bwantFull\x12.\n" +
+	"\x06remove\x18\x06 \x03(\v2\x16.gfslab.v1.ChunkReportR\x06remove\x12-\n" +
+	"\x06claims\x18\a \x03(\v2\x15.gfslab.v1.ClaimReplyR\x06claims\"x\n" +
 	"\fClaimRequest\x12 \n" +
 	"\vchunkserver\x18\x01 \x01(\tR\vchunkserver\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
@@ -2340,7 +4401,33 @@ const file_gfs_proto_rawDesc = "" +
 	"\tcommitted\x18\x05 \x01(\x04R\tcommitted\x12\x18\n" +
 	"\aapplied\x18\x06 \x01(\x04R\aapplied\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\a \x01(\tR\tstateHash\"\xa4\x02\n" +
+	"state_hash\x18\a \x01(\tR\tstateHash\"\xc1\x03\n" +
+	"\vHealthReply\x12#\n" +
+	"\x02at\x18\x01 \x01(\v2\x13.gfslab.v1.PositionR\x02at\x12\x16\n" +
+	"\x06leader\x18\x02 \x01(\bR\x06leader\x12\x1d\n" +
+	"\n" +
+	"warming_up\x18\x03 \x01(\bR\twarmingUp\x12>\n" +
+	"\fchunkservers\x18\x04 \x03(\v2\x1a.gfslab.v1.ChunkserverInfoR\fchunkservers\x12\x16\n" +
+	"\x06chunks\x18\x05 \x01(\x04R\x06chunks\x12\x14\n" +
+	"\x05under\x18\x06 \x01(\x04R\x05under\x12\x18\n" +
+	"\awithout\x18\a \x01(\x04R\awithout\x12\x16\n" +
+	"\x06queued\x18\b \x01(\x04R\x06queued\x12\x18\n" +
+	"\arunning\x18\t \x01(\x04R\arunning\x12#\n" +
+	"\rcloned_chunks\x18\n" +
+	" \x01(\x04R\fclonedChunks\x12!\n" +
+	"\fcloned_bytes\x18\v \x01(\x04R\vclonedBytes\x12)\n" +
+	"\x10removed_replicas\x18\f \x01(\x04R\x0fremovedReplicas\x12)\n" +
+	"\x10corrupt_replicas\x18\r \x01(\x04R\x0fcorruptReplicas\"\xe4\x01\n" +
+	"\x0fChunkserverInfo\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04rack\x18\x03 \x01(\tR\x04rack\x12\x14\n" +
+	"\x05alive\x18\x04 \x01(\bR\x05alive\x12\x16\n" +
+	"\x06chunks\x18\x05 \x01(\x04R\x06chunks\x12\x1d\n" +
+	"\n" +
+	"used_bytes\x18\x06 \x01(\x04R\tusedBytes\x12%\n" +
+	"\x0ecapacity_bytes\x18\a \x01(\x04R\rcapacityBytes\x12\x1b\n" +
+	"\tsilent_ns\x18\b \x01(\x03R\bsilentNs\"\xe6\x02\n" +
 	"\fGrantRequest\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x14\n" +
@@ -2348,7 +4435,9 @@ const file_gfs_proto_rawDesc = "" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x18\n" +
 	"\aprimary\x18\x05 \x01(\tR\aprimary\x12\x1a\n" +
 	"\breplicas\x18\x06 \x03(\tR\breplicas\x12D\n" +
-	"\taddresses\x18\a \x03(\v2&.gfslab.v1.GrantRequest.AddressesEntryR\taddresses\x1a<\n" +
+	"\taddresses\x18\a \x03(\v2&.gfslab.v1.GrantRequest.AddressesEntryR\taddresses\x12(\n" +
+	"\x04kind\x18\b \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind\x12\x16\n" +
+	"\x06strict\x18\t \x01(\bR\x06strict\x1a<\n" +
 	"\x0eAddressesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"b\n" +
@@ -2366,7 +4455,42 @@ const file_gfs_proto_rawDesc = "" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
 	"\x06crc32c\x18\x03 \x01(\rR\x06crc32c\x12\x14\n" +
 	"\x05chain\x18\x04 \x03(\tR\x05chain\"\v\n" +
-	"\tPushReply\"d\n" +
+	"\tPushReply\"\x84\x01\n" +
+	"\tPushPiece\x12!\n" +
+	"\x02id\x18\x01 \x01(\v2\x11.gfslab.v1.DataIdR\x02id\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06crc32c\x18\x03 \x01(\rR\x06crc32c\x12\x14\n" +
+	"\x05chain\x18\x04 \x03(\tR\x05chain\x12\x12\n" +
+	"\x04data\x18\x05 \x01(\fR\x04data\"{\n" +
+	"\fWriteRequest\x12!\n" +
+	"\x02id\x18\x01 \x01(\v2\x11.gfslab.v1.DataIdR\x02id\x12\x16\n" +
+	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\"\xc2\x01\n" +
+	"\fCloneRequest\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12(\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind\x12\x18\n" +
+	"\asources\x18\x05 \x03(\tR\asources\x12(\n" +
+	"\x10bytes_per_second\x18\x06 \x01(\x04R\x0ebytesPerSecond\"d\n" +
+	"\x10CopyChunkRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\x04R\x02to\"_\n" +
+	"\n" +
+	"CloneReply\x12#\n" +
+	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"C\n" +
+	"\x0fChecksumRequest\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\"^\n" +
+	"\rChecksumReply\x12#\n" +
+	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12\x16\n" +
+	"\x06crc32c\x18\x02 \x01(\rR\x06crc32c\x12\x10\n" +
+	"\x03end\x18\x03 \x01(\x04R\x03end\"d\n" +
 	"\rAppendRequest\x12!\n" +
 	"\x02id\x18\x01 \x01(\v2\x11.gfslab.v1.DataIdR\x02id\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
@@ -2375,7 +4499,7 @@ const file_gfs_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06serial\x18\x04 \x01(\x04R\x06serial\"\xf1\x01\n" +
+	"\x06serial\x18\x04 \x01(\x04R\x06serial\"\x87\x02\n" +
 	"\rMutateRequest\x12!\n" +
 	"\x02id\x18\x01 \x01(\v2\x11.gfslab.v1.DataIdR\x02id\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
@@ -2385,7 +4509,9 @@ const file_gfs_proto_rawDesc = "" +
 	"\x06offset\x18\x06 \x01(\x04R\x06offset\x12\x16\n" +
 	"\x06crc32c\x18\a \x01(\rR\x06crc32c\x12\x15\n" +
 	"\x06pad_to\x18\b \x01(\x04R\x05padTo\x12\x18\n" +
-	"\asettled\x18\t \x01(\x04R\asettled\"d\n" +
+	"\asettled\x18\t \x01(\x04R\asettled\x12\x14\n" +
+	"\x05write\x18\n" +
+	" \x01(\bR\x05write\"d\n" +
 	"\vMutateReply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
@@ -2394,12 +4520,14 @@ const file_gfs_proto_rawDesc = "" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x16\n" +
-	"\x06length\x18\x04 \x01(\rR\x06length\"u\n" +
+	"\x06length\x18\x04 \x01(\rR\x06length\"\xb7\x01\n" +
 	"\x0eReadChunkReply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x10\n" +
-	"\x03end\x18\x04 \x01(\x04R\x03end*\xb7\x01\n" +
+	"\x03end\x18\x04 \x01(\x04R\x03end\x12\x16\n" +
+	"\x06crc32c\x18\x05 \x01(\rR\x06crc32c\x12(\n" +
+	"\x04kind\x18\x06 \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind*\xa6\x02\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tNOT_FOUND\x10\x01\x12\n" +
@@ -2416,31 +4544,59 @@ const file_gfs_proto_rawDesc = "" +
 	"\x0eNO_CHUNKSERVER\x10\n" +
 	"\x12\x0e\n" +
 	"\n" +
-	"CHUNK_FULL\x10\v2\xed\x06\n" +
+	"CHUNK_FULL\x10\v\x12\n" +
+	"\n" +
+	"\x06SHARED\x10\f\x12\t\n" +
+	"\x05QUOTA\x10\r\x12\x0e\n" +
+	"\n" +
+	"NOT_SEALED\x10\x0e\x12\n" +
+	"\n" +
+	"\x06SEALED\x10\x0f\x12\x0e\n" +
+	"\n" +
+	"WRONG_KIND\x10\x10\x12\x0e\n" +
+	"\n" +
+	"WARMING_UP\x10\x11\x12\r\n" +
+	"\tTOO_LARGE\x10\x12\x12\v\n" +
+	"\aCORRUPT\x10\x13*#\n" +
+	"\tChunkKind\x12\v\n" +
+	"\aRECORDS\x10\x00\x12\t\n" +
+	"\x05BYTES\x10\x012\xf1\t\n" +
 	"\x06Master\x12:\n" +
 	"\x06Create\x12\x16.gfslab.v1.PathRequest\x1a\x18.gfslab.v1.MutationReply\x129\n" +
-	"\x05Mkdir\x12\x16.gfslab.v1.PathRequest\x1a\x18.gfslab.v1.MutationReply\x12:\n" +
-	"\x06Delete\x12\x16.gfslab.v1.PathRequest\x1a\x18.gfslab.v1.MutationReply\x12<\n" +
-	"\x06Rename\x12\x18.gfslab.v1.RenameRequest\x1a\x18.gfslab.v1.MutationReply\x12E\n" +
+	"\x05Mkdir\x12\x16.gfslab.v1.PathRequest\x1a\x18.gfslab.v1.MutationReply\x12<\n" +
+	"\x06Delete\x12\x18.gfslab.v1.DeleteRequest\x1a\x18.gfslab.v1.MutationReply\x12@\n" +
+	"\bUndelete\x12\x1a.gfslab.v1.UndeleteRequest\x1a\x18.gfslab.v1.MutationReply\x12<\n" +
+	"\x06Rename\x12\x18.gfslab.v1.RenameRequest\x1a\x18.gfslab.v1.MutationReply\x12D\n" +
+	"\bSnapshot\x12\x1e.gfslab.v1.SnapshotTreeRequest\x1a\x18.gfslab.v1.MutationReply\x12J\n" +
+	"\rSetAttributes\x12\x1f.gfslab.v1.SetAttributesRequest\x1a\x18.gfslab.v1.MutationReply\x12E\n" +
 	"\rAllocateChunk\x12\x1a.gfslab.v1.AllocateRequest\x1a\x18.gfslab.v1.MutationReply\x124\n" +
 	"\x04Stat\x12\x16.gfslab.v1.ReadRequest\x1a\x14.gfslab.v1.StatReply\x124\n" +
-	"\x04List\x12\x16.gfslab.v1.ReadRequest\x1a\x14.gfslab.v1.ListReply\x12A\n" +
+	"\x04List\x12\x16.gfslab.v1.ListRequest\x1a\x14.gfslab.v1.ListReply\x126\n" +
+	"\x05Usage\x12\x16.gfslab.v1.ReadRequest\x1a\x15.gfslab.v1.UsageReply\x12A\n" +
 	"\fFindLocation\x12\x1a.gfslab.v1.LocationRequest\x1a\x15.gfslab.v1.ChunkReply\x12A\n" +
 	"\x0fFindLeaseHolder\x12\x17.gfslab.v1.LeaseRequest\x1a\x15.gfslab.v1.ChunkReply\x12=\n" +
 	"\vRevokeLease\x12\x17.gfslab.v1.LeaseRequest\x1a\x15.gfslab.v1.ChunkReply\x12;\n" +
-	"\tChunkInfo\x12\x17.gfslab.v1.LeaseRequest\x1a\x15.gfslab.v1.ChunkReply\x12C\n" +
+	"\tChunkInfo\x12\x17.gfslab.v1.LeaseRequest\x1a\x15.gfslab.v1.ChunkReply\x128\n" +
+	"\x04Seal\x12\x16.gfslab.v1.SealRequest\x1a\x18.gfslab.v1.MutationReply\x12C\n" +
 	"\tHeartbeat\x12\x1b.gfslab.v1.HeartbeatRequest\x1a\x19.gfslab.v1.HeartbeatReply\x12<\n" +
 	"\n" +
 	"ClaimLease\x12\x17.gfslab.v1.ClaimRequest\x1a\x15.gfslab.v1.ClaimReply\x12:\n" +
-	"\x06Status\x12\x18.gfslab.v1.StatusRequest\x1a\x16.gfslab.v1.StatusReply2\xc7\x03\n" +
+	"\x06Status\x12\x18.gfslab.v1.StatusRequest\x1a\x16.gfslab.v1.StatusReply\x12:\n" +
+	"\x06Health\x12\x18.gfslab.v1.StatusRequest\x1a\x16.gfslab.v1.HealthReply2\xfe\x05\n" +
 	"\vChunkserver\x12>\n" +
 	"\fPrepareGrant\x12\x17.gfslab.v1.GrantRequest\x1a\x15.gfslab.v1.GrantReply\x12?\n" +
 	"\rActivateGrant\x12\x17.gfslab.v1.GrantRequest\x1a\x15.gfslab.v1.GrantReply\x12:\n" +
 	"\bEndLease\x12\x17.gfslab.v1.GrantRequest\x1a\x15.gfslab.v1.GrantReply\x128\n" +
-	"\bPushData\x12\x16.gfslab.v1.PushRequest\x1a\x14.gfslab.v1.PushReply\x12@\n" +
-	"\fRecordAppend\x12\x18.gfslab.v1.AppendRequest\x1a\x16.gfslab.v1.AppendReply\x12:\n" +
+	"\bPushData\x12\x16.gfslab.v1.PushRequest\x1a\x14.gfslab.v1.PushReply\x12:\n" +
+	"\n" +
+	"PushStream\x12\x14.gfslab.v1.PushPiece\x1a\x14.gfslab.v1.PushReply(\x01\x12@\n" +
+	"\fRecordAppend\x12\x18.gfslab.v1.AppendRequest\x1a\x16.gfslab.v1.AppendReply\x128\n" +
+	"\x05Write\x12\x17.gfslab.v1.WriteRequest\x1a\x16.gfslab.v1.AppendReply\x12:\n" +
 	"\x06Mutate\x12\x18.gfslab.v1.MutateRequest\x1a\x16.gfslab.v1.MutateReply\x12C\n" +
-	"\tReadChunk\x12\x1b.gfslab.v1.ReadChunkRequest\x1a\x19.gfslab.v1.ReadChunkReplyB\x10Z\x0egfslab/api;apib\x06proto3"
+	"\tReadChunk\x12\x1b.gfslab.v1.ReadChunkRequest\x1a\x19.gfslab.v1.ReadChunkReply\x127\n" +
+	"\x05Clone\x12\x17.gfslab.v1.CloneRequest\x1a\x15.gfslab.v1.CloneReply\x12?\n" +
+	"\tCopyChunk\x12\x1b.gfslab.v1.CopyChunkRequest\x1a\x15.gfslab.v1.CloneReply\x12E\n" +
+	"\rChecksumChunk\x12\x1a.gfslab.v1.ChecksumRequest\x1a\x18.gfslab.v1.ChecksumReplyB\x10Z\x0egfslab/api;apib\x06proto3"
 
 var (
 	file_gfs_proto_rawDescOnce sync.Once
@@ -2454,116 +4610,185 @@ func file_gfs_proto_rawDescGZIP() []byte {
 	return file_gfs_proto_rawDescData
 }
 
-var file_gfs_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gfs_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_gfs_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_gfs_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_gfs_proto_goTypes = []any{
-	(Code)(0),                // 0: gfslab.v1.Code
-	(*Session)(nil),          // 1: gfslab.v1.Session
-	(*Position)(nil),         // 2: gfslab.v1.Position
-	(*Member)(nil),           // 3: gfslab.v1.Member
-	(*NotLeader)(nil),        // 4: gfslab.v1.NotLeader
-	(*PathRequest)(nil),      // 5: gfslab.v1.PathRequest
-	(*RenameRequest)(nil),    // 6: gfslab.v1.RenameRequest
-	(*AllocateRequest)(nil),  // 7: gfslab.v1.AllocateRequest
-	(*ReadRequest)(nil),      // 8: gfslab.v1.ReadRequest
-	(*LocationRequest)(nil),  // 9: gfslab.v1.LocationRequest
-	(*LeaseRequest)(nil),     // 10: gfslab.v1.LeaseRequest
-	(*MutationReply)(nil),    // 11: gfslab.v1.MutationReply
-	(*StatReply)(nil),        // 12: gfslab.v1.StatReply
-	(*ListReply)(nil),        // 13: gfslab.v1.ListReply
-	(*ChunkReply)(nil),       // 14: gfslab.v1.ChunkReply
-	(*HeartbeatRequest)(nil), // 15: gfslab.v1.HeartbeatRequest
-	(*ChunkReport)(nil),      // 16: gfslab.v1.ChunkReport
-	(*HeartbeatReply)(nil),   // 17: gfslab.v1.HeartbeatReply
-	(*ClaimRequest)(nil),     // 18: gfslab.v1.ClaimRequest
-	(*ClaimReply)(nil),       // 19: gfslab.v1.ClaimReply
-	(*StatusRequest)(nil),    // 20: gfslab.v1.StatusRequest
-	(*StatusReply)(nil),      // 21: gfslab.v1.StatusReply
-	(*GrantRequest)(nil),     // 22: gfslab.v1.GrantRequest
-	(*GrantReply)(nil),       // 23: gfslab.v1.GrantReply
-	(*DataId)(nil),           // 24: gfslab.v1.DataId
-	(*PushRequest)(nil),      // 25: gfslab.v1.PushRequest
-	(*PushReply)(nil),        // 26: gfslab.v1.PushReply
-	(*AppendRequest)(nil),    // 27: gfslab.v1.AppendRequest
-	(*AppendReply)(nil),      // 28: gfslab.v1.AppendReply
-	(*MutateRequest)(nil),    // 29: gfslab.v1.MutateRequest
-	(*MutateReply)(nil),      // 30: gfslab.v1.MutateReply
-	(*ReadChunkRequest)(nil), // 31: gfslab.v1.ReadChunkRequest
-	(*ReadChunkReply)(nil),   // 32: gfslab.v1.ReadChunkReply
-	nil,                      // 33: gfslab.v1.ChunkReply.AddressesEntry
-	nil,                      // 34: gfslab.v1.GrantRequest.AddressesEntry
+	(Code)(0),                    // 0: gfslab.v1.Code
+	(ChunkKind)(0),               // 1: gfslab.v1.ChunkKind
+	(*Session)(nil),              // 2: gfslab.v1.Session
+	(*Position)(nil),             // 3: gfslab.v1.Position
+	(*Member)(nil),               // 4: gfslab.v1.Member
+	(*NotLeader)(nil),            // 5: gfslab.v1.NotLeader
+	(*PathRequest)(nil),          // 6: gfslab.v1.PathRequest
+	(*DeleteRequest)(nil),        // 7: gfslab.v1.DeleteRequest
+	(*UndeleteRequest)(nil),      // 8: gfslab.v1.UndeleteRequest
+	(*SnapshotTreeRequest)(nil),  // 9: gfslab.v1.SnapshotTreeRequest
+	(*Attributes)(nil),           // 10: gfslab.v1.Attributes
+	(*SetAttributesRequest)(nil), // 11: gfslab.v1.SetAttributesRequest
+	(*RenameRequest)(nil),        // 12: gfslab.v1.RenameRequest
+	(*AllocateRequest)(nil),      // 13: gfslab.v1.AllocateRequest
+	(*ReadRequest)(nil),          // 14: gfslab.v1.ReadRequest
+	(*ListRequest)(nil),          // 15: gfslab.v1.ListRequest
+	(*LocationRequest)(nil),      // 16: gfslab.v1.LocationRequest
+	(*LeaseRequest)(nil),         // 17: gfslab.v1.LeaseRequest
+	(*SealRequest)(nil),          // 18: gfslab.v1.SealRequest
+	(*MutationReply)(nil),        // 19: gfslab.v1.MutationReply
+	(*StatReply)(nil),            // 20: gfslab.v1.StatReply
+	(*ChunkDetail)(nil),          // 21: gfslab.v1.ChunkDetail
+	(*ListReply)(nil),            // 22: gfslab.v1.ListReply
+	(*Entry)(nil),                // 23: gfslab.v1.Entry
+	(*UsageReply)(nil),           // 24: gfslab.v1.UsageReply
+	(*ChunkReply)(nil),           // 25: gfslab.v1.ChunkReply
+	(*HeartbeatRequest)(nil),     // 26: gfslab.v1.HeartbeatRequest
+	(*ChunkReport)(nil),          // 27: gfslab.v1.ChunkReport
+	(*HeartbeatReply)(nil),       // 28: gfslab.v1.HeartbeatReply
+	(*ClaimRequest)(nil),         // 29: gfslab.v1.ClaimRequest
+	(*ClaimReply)(nil),           // 30: gfslab.v1.ClaimReply
+	(*StatusRequest)(nil),        // 31: gfslab.v1.StatusRequest
+	(*StatusReply)(nil),          // 32: gfslab.v1.StatusReply
+	(*HealthReply)(nil),          // 33: gfslab.v1.HealthReply
+	(*ChunkserverInfo)(nil),      // 34: gfslab.v1.ChunkserverInfo
+	(*GrantRequest)(nil),         // 35: gfslab.v1.GrantRequest
+	(*GrantReply)(nil),           // 36: gfslab.v1.GrantReply
+	(*DataId)(nil),               // 37: gfslab.v1.DataId
+	(*PushRequest)(nil),          // 38: gfslab.v1.PushRequest
+	(*PushReply)(nil),            // 39: gfslab.v1.PushReply
+	(*PushPiece)(nil),            // 40: gfslab.v1.PushPiece
+	(*WriteRequest)(nil),         // 41: gfslab.v1.WriteRequest
+	(*CloneRequest)(nil),         // 42: gfslab.v1.CloneRequest
+	(*CopyChunkRequest)(nil),     // 43: gfslab.v1.CopyChunkRequest
+	(*CloneReply)(nil),           // 44: gfslab.v1.CloneReply
+	(*ChecksumRequest)(nil),      // 45: gfslab.v1.ChecksumRequest
+	(*ChecksumReply)(nil),        // 46: gfslab.v1.ChecksumReply
+	(*AppendRequest)(nil),        // 47: gfslab.v1.AppendRequest
+	(*AppendReply)(nil),          // 48: gfslab.v1.AppendReply
+	(*MutateRequest)(nil),        // 49: gfslab.v1.MutateRequest
+	(*MutateReply)(nil),          // 50: gfslab.v1.MutateReply
+	(*ReadChunkRequest)(nil),     // 51: gfslab.v1.ReadChunkRequest
+	(*ReadChunkReply)(nil),       // 52: gfslab.v1.ReadChunkReply
+	nil,                          // 53: gfslab.v1.ChunkReply.AddressesEntry
+	nil,                          // 54: gfslab.v1.GrantRequest.AddressesEntry
 }
 var file_gfs_proto_depIdxs = []int32{
-	3,  // 0: gfslab.v1.NotLeader.members:type_name -> gfslab.v1.Member
-	1,  // 1: gfslab.v1.PathRequest.session:type_name -> gfslab.v1.Session
-	1,  // 2: gfslab.v1.RenameRequest.session:type_name -> gfslab.v1.Session
-	1,  // 3: gfslab.v1.AllocateRequest.session:type_name -> gfslab.v1.Session
-	1,  // 4: gfslab.v1.LeaseRequest.session:type_name -> gfslab.v1.Session
-	0,  // 5: gfslab.v1.MutationReply.code:type_name -> gfslab.v1.Code
-	2,  // 6: gfslab.v1.MutationReply.at:type_name -> gfslab.v1.Position
-	0,  // 7: gfslab.v1.StatReply.code:type_name -> gfslab.v1.Code
-	2,  // 8: gfslab.v1.StatReply.at:type_name -> gfslab.v1.Position
-	0,  // 9: gfslab.v1.ListReply.code:type_name -> gfslab.v1.Code
-	2,  // 10: gfslab.v1.ListReply.at:type_name -> gfslab.v1.Position
-	0,  // 11: gfslab.v1.ChunkReply.code:type_name -> gfslab.v1.Code
-	2,  // 12: gfslab.v1.ChunkReply.at:type_name -> gfslab.v1.Position
-	33, // 13: gfslab.v1.ChunkReply.addresses:type_name -> gfslab.v1.ChunkReply.AddressesEntry
-	16, // 14: gfslab.v1.HeartbeatRequest.chunks:type_name -> gfslab.v1.ChunkReport
-	3,  // 15: gfslab.v1.HeartbeatReply.members:type_name -> gfslab.v1.Member
-	34, // 16: gfslab.v1.GrantRequest.addresses:type_name -> gfslab.v1.GrantRequest.AddressesEntry
-	24, // 17: gfslab.v1.PushRequest.id:type_name -> gfslab.v1.DataId
-	24, // 18: gfslab.v1.AppendRequest.id:type_name -> gfslab.v1.DataId
-	0,  // 19: gfslab.v1.AppendReply.code:type_name -> gfslab.v1.Code
-	24, // 20: gfslab.v1.MutateRequest.id:type_name -> gfslab.v1.DataId
-	0,  // 21: gfslab.v1.MutateReply.code:type_name -> gfslab.v1.Code
-	0,  // 22: gfslab.v1.ReadChunkReply.code:type_name -> gfslab.v1.Code
-	5,  // 23: gfslab.v1.Master.Create:input_type -> gfslab.v1.PathRequest
-	5,  // 24: gfslab.v1.Master.Mkdir:input_type -> gfslab.v1.PathRequest
-	5,  // 25: gfslab.v1.Master.Delete:input_type -> gfslab.v1.PathRequest
-	6,  // 26: gfslab.v1.Master.Rename:input_type -> gfslab.v1.RenameRequest
-	7,  // 27: gfslab.v1.Master.AllocateChunk:input_type -> gfslab.v1.AllocateRequest
-	8,  // 28: gfslab.v1.Master.Stat:input_type -> gfslab.v1.ReadRequest
-	8,  // 29: gfslab.v1.Master.List:input_type -> gfslab.v1.ReadRequest
-	9,  // 30: gfslab.v1.Master.FindLocation:input_type -> gfslab.v1.LocationRequest
-	10, // 31: gfslab.v1.Master.FindLeaseHolder:input_type -> gfslab.v1.LeaseRequest
-	10, // 32: gfslab.v1.Master.RevokeLease:input_type -> gfslab.v1.LeaseRequest
-	10, // 33: gfslab.v1.Master.ChunkInfo:input_type -> gfslab.v1.LeaseRequest
-	15, // 34: gfslab.v1.Master.Heartbeat:input_type -> gfslab.v1.HeartbeatRequest
-	18, // 35: gfslab.v1.Master.ClaimLease:input_type -> gfslab.v1.ClaimRequest
-	20, // 36: gfslab.v1.Master.Status:input_type -> gfslab.v1.StatusRequest
-	22, // 37: gfslab.v1.Chunkserver.PrepareGrant:input_type -> gfslab.v1.GrantRequest
-	22, // 38: gfslab.v1.Chunkserver.ActivateGrant:input_type -> gfslab.v1.GrantRequest
-	22, // 39: gfslab.v1.Chunkserver.EndLease:input_type -> gfslab.v1.GrantRequest
-	25, // 40: gfslab.v1.Chunkserver.PushData:input_type -> gfslab.v1.PushRequest
-	27, // 41: gfslab.v1.Chunkserver.RecordAppend:input_type -> gfslab.v1.AppendRequest
-	29, // 42: gfslab.v1.Chunkserver.Mutate:input_type -> gfslab.v1.MutateRequest
-	31, // 43: gfslab.v1.Chunkserver.ReadChunk:input_type -> gfslab.v1.ReadChunkRequest
-	11, // 44: gfslab.v1.Master.Create:output_type -> gfslab.v1.MutationReply
-	11, // 45: gfslab.v1.Master.Mkdir:output_type -> gfslab.v1.MutationReply
-	11, // 46: gfslab.v1.Master.Delete:output_type -> gfslab.v1.MutationReply
-	11, // 47: gfslab.v1.Master.Rename:output_type -> gfslab.v1.MutationReply
-	11, // 48: gfslab.v1.Master.AllocateChunk:output_type -> gfslab.v1.MutationReply
-	12, // 49: gfslab.v1.Master.Stat:output_type -> gfslab.v1.StatReply
-	13, // 50: gfslab.v1.Master.List:output_type -> gfslab.v1.ListReply
-	14, // 51: gfslab.v1.Master.FindLocation:output_type -> gfslab.v1.ChunkReply
-	14, // 52: gfslab.v1.Master.FindLeaseHolder:output_type -> gfslab.v1.ChunkReply
-	14, // 53: gfslab.v1.Master.RevokeLease:output_type -> gfslab.v1.ChunkReply
-	14, // 54: gfslab.v1.Master.ChunkInfo:output_type -> gfslab.v1.ChunkReply
-	17, // 55: gfslab.v1.Master.Heartbeat:output_type -> gfslab.v1.HeartbeatReply
-	19, // 56: gfslab.v1.Master.ClaimLease:output_type -> gfslab.v1.ClaimReply
-	21, // 57: gfslab.v1.Master.Status:output_type -> gfslab.v1.StatusReply
-	23, // 58: gfslab.v1.Chunkserver.PrepareGrant:output_type -> gfslab.v1.GrantReply
-	23, // 59: gfslab.v1.Chunkserver.ActivateGrant:output_type -> gfslab.v1.GrantReply
-	23, // 60: gfslab.v1.Chunkserver.EndLease:output_type -> gfslab.v1.GrantReply
-	26, // 61: gfslab.v1.Chunkserver.PushData:output_type -> gfslab.v1.PushReply
-	28, // 62: gfslab.v1.Chunkserver.RecordAppend:output_type -> gfslab.v1.AppendReply
-	30, // 63: gfslab.v1.Chunkserver.Mutate:output_type -> gfslab.v1.MutateReply
-	32, // 64: gfslab.v1.Chunkserver.ReadChunk:output_type -> gfslab.v1.ReadChunkReply
-	44, // [44:65] is the sub-list for method output_type
-	23, // [23:44] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	4,  // 0: gfslab.v1.NotLeader.members:type_name -> gfslab.v1.Member
+	2,  // 1: gfslab.v1.PathRequest.session:type_name -> gfslab.v1.Session
+	2,  // 2: gfslab.v1.DeleteRequest.session:type_name -> gfslab.v1.Session
+	2,  // 3: gfslab.v1.UndeleteRequest.session:type_name -> gfslab.v1.Session
+	2,  // 4: gfslab.v1.SnapshotTreeRequest.session:type_name -> gfslab.v1.Session
+	2,  // 5: gfslab.v1.SetAttributesRequest.session:type_name -> gfslab.v1.Session
+	10, // 6: gfslab.v1.SetAttributesRequest.set:type_name -> gfslab.v1.Attributes
+	2,  // 7: gfslab.v1.RenameRequest.session:type_name -> gfslab.v1.Session
+	2,  // 8: gfslab.v1.AllocateRequest.session:type_name -> gfslab.v1.Session
+	1,  // 9: gfslab.v1.AllocateRequest.kind:type_name -> gfslab.v1.ChunkKind
+	2,  // 10: gfslab.v1.LeaseRequest.session:type_name -> gfslab.v1.Session
+	0,  // 11: gfslab.v1.MutationReply.code:type_name -> gfslab.v1.Code
+	3,  // 12: gfslab.v1.MutationReply.at:type_name -> gfslab.v1.Position
+	0,  // 13: gfslab.v1.StatReply.code:type_name -> gfslab.v1.Code
+	3,  // 14: gfslab.v1.StatReply.at:type_name -> gfslab.v1.Position
+	21, // 15: gfslab.v1.StatReply.details:type_name -> gfslab.v1.ChunkDetail
+	10, // 16: gfslab.v1.StatReply.own:type_name -> gfslab.v1.Attributes
+	10, // 17: gfslab.v1.StatReply.effective:type_name -> gfslab.v1.Attributes
+	1,  // 18: gfslab.v1.ChunkDetail.kind:type_name -> gfslab.v1.ChunkKind
+	0,  // 19: gfslab.v1.ListReply.code:type_name -> gfslab.v1.Code
+	3,  // 20: gfslab.v1.ListReply.at:type_name -> gfslab.v1.Position
+	23, // 21: gfslab.v1.ListReply.entries:type_name -> gfslab.v1.Entry
+	0,  // 22: gfslab.v1.UsageReply.code:type_name -> gfslab.v1.Code
+	3,  // 23: gfslab.v1.UsageReply.at:type_name -> gfslab.v1.Position
+	0,  // 24: gfslab.v1.ChunkReply.code:type_name -> gfslab.v1.Code
+	3,  // 25: gfslab.v1.ChunkReply.at:type_name -> gfslab.v1.Position
+	53, // 26: gfslab.v1.ChunkReply.addresses:type_name -> gfslab.v1.ChunkReply.AddressesEntry
+	1,  // 27: gfslab.v1.ChunkReply.kind:type_name -> gfslab.v1.ChunkKind
+	27, // 28: gfslab.v1.HeartbeatRequest.chunks:type_name -> gfslab.v1.ChunkReport
+	29, // 29: gfslab.v1.HeartbeatRequest.claims:type_name -> gfslab.v1.ClaimRequest
+	1,  // 30: gfslab.v1.ChunkReport.kind:type_name -> gfslab.v1.ChunkKind
+	4,  // 31: gfslab.v1.HeartbeatReply.members:type_name -> gfslab.v1.Member
+	27, // 32: gfslab.v1.HeartbeatReply.remove:type_name -> gfslab.v1.ChunkReport
+	30, // 33: gfslab.v1.HeartbeatReply.claims:type_name -> gfslab.v1.ClaimReply
+	3,  // 34: gfslab.v1.HealthReply.at:type_name -> gfslab.v1.Position
+	34, // 35: gfslab.v1.HealthReply.chunkservers:type_name -> gfslab.v1.ChunkserverInfo
+	54, // 36: gfslab.v1.GrantRequest.addresses:type_name -> gfslab.v1.GrantRequest.AddressesEntry
+	1,  // 37: gfslab.v1.GrantRequest.kind:type_name -> gfslab.v1.ChunkKind
+	37, // 38: gfslab.v1.PushRequest.id:type_name -> gfslab.v1.DataId
+	37, // 39: gfslab.v1.PushPiece.id:type_name -> gfslab.v1.DataId
+	37, // 40: gfslab.v1.WriteRequest.id:type_name -> gfslab.v1.DataId
+	1,  // 41: gfslab.v1.CloneRequest.kind:type_name -> gfslab.v1.ChunkKind
+	0,  // 42: gfslab.v1.CloneReply.code:type_name -> gfslab.v1.Code
+	0,  // 43: gfslab.v1.ChecksumReply.code:type_name -> gfslab.v1.Code
+	37, // 44: gfslab.v1.AppendRequest.id:type_name -> gfslab.v1.DataId
+	0,  // 45: gfslab.v1.AppendReply.code:type_name -> gfslab.v1.Code
+	37, // 46: gfslab.v1.MutateRequest.id:type_name -> gfslab.v1.DataId
+	0,  // 47: gfslab.v1.MutateReply.code:type_name -> gfslab.v1.Code
+	0,  // 48: gfslab.v1.ReadChunkReply.code:type_name -> gfslab.v1.Code
+	1,  // 49: gfslab.v1.ReadChunkReply.kind:type_name -> gfslab.v1.ChunkKind
+	6,  // 50: gfslab.v1.Master.Create:input_type -> gfslab.v1.PathRequest
+	6,  // 51: gfslab.v1.Master.Mkdir:input_type -> gfslab.v1.PathRequest
+	7,  // 52: gfslab.v1.Master.Delete:input_type -> gfslab.v1.DeleteRequest
+	8,  // 53: gfslab.v1.Master.Undelete:input_type -> gfslab.v1.UndeleteRequest
+	12, // 54: gfslab.v1.Master.Rename:input_type -> gfslab.v1.RenameRequest
+	9,  // 55: gfslab.v1.Master.Snapshot:input_type -> gfslab.v1.SnapshotTreeRequest
+	11, // 56: gfslab.v1.Master.SetAttributes:input_type -> gfslab.v1.SetAttributesRequest
+	13, // 57: gfslab.v1.Master.AllocateChunk:input_type -> gfslab.v1.AllocateRequest
+	14, // 58: gfslab.v1.Master.Stat:input_type -> gfslab.v1.ReadRequest
+	15, // 59: gfslab.v1.Master.List:input_type -> gfslab.v1.ListRequest
+	14, // 60: gfslab.v1.Master.Usage:input_type -> gfslab.v1.ReadRequest
+	16, // 61: gfslab.v1.Master.FindLocation:input_type -> gfslab.v1.LocationRequest
+	17, // 62: gfslab.v1.Master.FindLeaseHolder:input_type -> gfslab.v1.LeaseRequest
+	17, // 63: gfslab.v1.Master.RevokeLease:input_type -> gfslab.v1.LeaseRequest
+	17, // 64: gfslab.v1.Master.ChunkInfo:input_type -> gfslab.v1.LeaseRequest
+	18, // 65: gfslab.v1.Master.Seal:input_type -> gfslab.v1.SealRequest
+	26, // 66: gfslab.v1.Master.Heartbeat:input_type -> gfslab.v1.HeartbeatRequest
+	29, // 67: gfslab.v1.Master.ClaimLease:input_type -> gfslab.v1.ClaimRequest
+	31, // 68: gfslab.v1.Master.Status:input_type -> gfslab.v1.StatusRequest
+	31, // 69: gfslab.v1.Master.Health:input_type -> gfslab.v1.StatusRequest
+	35, // 70: gfslab.v1.Chunkserver.PrepareGrant:input_type -> gfslab.v1.GrantRequest
+	35, // 71: gfslab.v1.Chunkserver.ActivateGrant:input_type -> gfslab.v1.GrantRequest
+	35, // 72: gfslab.v1.Chunkserver.EndLease:input_type -> gfslab.v1.GrantRequest
+	38, // 73: gfslab.v1.Chunkserver.PushData:input_type -> gfslab.v1.PushRequest
+	40, // 74: gfslab.v1.Chunkserver.PushStream:input_type -> gfslab.v1.PushPiece
+	47, // 75: gfslab.v1.Chunkserver.RecordAppend:input_type -> gfslab.v1.AppendRequest
+	41, // 76: gfslab.v1.Chunkserver.Write:input_type -> gfslab.v1.WriteRequest
+	49, // 77: gfslab.v1.Chunkserver.Mutate:input_type -> gfslab.v1.MutateRequest
+	51, // 78: gfslab.v1.Chunkserver.ReadChunk:input_type -> gfslab.v1.ReadChunkRequest
+	42, // 79: gfslab.v1.Chunkserver.Clone:input_type -> gfslab.v1.CloneRequest
+	43, // 80: gfslab.v1.Chunkserver.CopyChunk:input_type -> gfslab.v1.CopyChunkRequest
+	45, // 81: gfslab.v1.Chunkserver.ChecksumChunk:input_type -> gfslab.v1.ChecksumRequest
+	19, // 82: gfslab.v1.Master.Create:output_type -> gfslab.v1.MutationReply
+	19, // 83: gfslab.v1.Master.Mkdir:output_type -> gfslab.v1.MutationReply
+	19, // 84: gfslab.v1.Master.Delete:output_type -> gfslab.v1.MutationReply
+	19, // 85: gfslab.v1.Master.Undelete:output_type -> gfslab.v1.MutationReply
+	19, // 86: gfslab.v1.Master.Rename:output_type -> gfslab.v1.MutationReply
+	19, // 87: gfslab.v1.Master.Snapshot:output_type -> gfslab.v1.MutationReply
+	19, // 88: gfslab.v1.Master.SetAttributes:output_type -> gfslab.v1.MutationReply
+	19, // 89: gfslab.v1.Master.AllocateChunk:output_type -> gfslab.v1.MutationReply
+	20, // 90: gfslab.v1.Master.Stat:output_type -> gfslab.v1.StatReply
+	22, // 91: gfslab.v1.Master.List:output_type -> gfslab.v1.ListReply
+	24, // 92: gfslab.v1.Master.Usage:output_type -> gfslab.v1.UsageReply
+	25, // 93: gfslab.v1.Master.FindLocation:output_type -> gfslab.v1.ChunkReply
+	25, // 94: gfslab.v1.Master.FindLeaseHolder:output_type -> gfslab.v1.ChunkReply
+	25, // 95: gfslab.v1.Master.RevokeLease:output_type -> gfslab.v1.ChunkReply
+	25, // 96: gfslab.v1.Master.ChunkInfo:output_type -> gfslab.v1.ChunkReply
+	19, // 97: gfslab.v1.Master.Seal:output_type -> gfslab.v1.MutationReply
+	28, // 98: gfslab.v1.Master.Heartbeat:output_type -> gfslab.v1.HeartbeatReply
+	30, // 99: gfslab.v1.Master.ClaimLease:output_type -> gfslab.v1.ClaimReply
+	32, // 100: gfslab.v1.Master.Status:output_type -> gfslab.v1.StatusReply
+	33, // 101: gfslab.v1.Master.Health:output_type -> gfslab.v1.HealthReply
+	36, // 102: gfslab.v1.Chunkserver.PrepareGrant:output_type -> gfslab.v1.GrantReply
+	36, // 103: gfslab.v1.Chunkserver.ActivateGrant:output_type -> gfslab.v1.GrantReply
+	36, // 104: gfslab.v1.Chunkserver.EndLease:output_type -> gfslab.v1.GrantReply
+	39, // 105: gfslab.v1.Chunkserver.PushData:output_type -> gfslab.v1.PushReply
+	39, // 106: gfslab.v1.Chunkserver.PushStream:output_type -> gfslab.v1.PushReply
+	48, // 107: gfslab.v1.Chunkserver.RecordAppend:output_type -> gfslab.v1.AppendReply
+	48, // 108: gfslab.v1.Chunkserver.Write:output_type -> gfslab.v1.AppendReply
+	50, // 109: gfslab.v1.Chunkserver.Mutate:output_type -> gfslab.v1.MutateReply
+	52, // 110: gfslab.v1.Chunkserver.ReadChunk:output_type -> gfslab.v1.ReadChunkReply
+	44, // 111: gfslab.v1.Chunkserver.Clone:output_type -> gfslab.v1.CloneReply
+	44, // 112: gfslab.v1.Chunkserver.CopyChunk:output_type -> gfslab.v1.CloneReply
+	46, // 113: gfslab.v1.Chunkserver.ChecksumChunk:output_type -> gfslab.v1.ChecksumReply
+	82, // [82:114] is the sub-list for method output_type
+	50, // [50:82] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_gfs_proto_init() }
@@ -2571,13 +4796,14 @@ func file_gfs_proto_init() {
 	if File_gfs_proto != nil {
 		return
 	}
+	file_gfs_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gfs_proto_rawDesc), len(file_gfs_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   34,
+			NumEnums:      2,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

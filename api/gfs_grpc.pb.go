@@ -25,17 +25,23 @@ const (
 	Master_Create_FullMethodName          = "/gfslab.v1.Master/Create"
 	Master_Mkdir_FullMethodName           = "/gfslab.v1.Master/Mkdir"
 	Master_Delete_FullMethodName          = "/gfslab.v1.Master/Delete"
+	Master_Undelete_FullMethodName        = "/gfslab.v1.Master/Undelete"
 	Master_Rename_FullMethodName          = "/gfslab.v1.Master/Rename"
+	Master_Snapshot_FullMethodName        = "/gfslab.v1.Master/Snapshot"
+	Master_SetAttributes_FullMethodName   = "/gfslab.v1.Master/SetAttributes"
 	Master_AllocateChunk_FullMethodName   = "/gfslab.v1.Master/AllocateChunk"
 	Master_Stat_FullMethodName            = "/gfslab.v1.Master/Stat"
 	Master_List_FullMethodName            = "/gfslab.v1.Master/List"
+	Master_Usage_FullMethodName           = "/gfslab.v1.Master/Usage"
 	Master_FindLocation_FullMethodName    = "/gfslab.v1.Master/FindLocation"
 	Master_FindLeaseHolder_FullMethodName = "/gfslab.v1.Master/FindLeaseHolder"
 	Master_RevokeLease_FullMethodName     = "/gfslab.v1.Master/RevokeLease"
 	Master_ChunkInfo_FullMethodName       = "/gfslab.v1.Master/ChunkInfo"
+	Master_Seal_FullMethodName            = "/gfslab.v1.Master/Seal"
 	Master_Heartbeat_FullMethodName       = "/gfslab.v1.Master/Heartbeat"
 	Master_ClaimLease_FullMethodName      = "/gfslab.v1.Master/ClaimLease"
 	Master_Status_FullMethodName          = "/gfslab.v1.Master/Status"
+	Master_Health_FullMethodName          = "/gfslab.v1.Master/Health"
 )
 
 // MasterClient is the client API for Master service.
@@ -48,13 +54,22 @@ const (
 type MasterClient interface {
 	Create(ctx context.Context, in *PathRequest, opts ...grpc.CallOption) (*MutationReply, error)
 	Mkdir(ctx context.Context, in *PathRequest, opts ...grpc.CallOption) (*MutationReply, error)
-	Delete(ctx context.Context, in *PathRequest, opts ...grpc.CallOption) (*MutationReply, error)
+	// Delete hides a file or directory under its id until its retention is over;
+	// Undelete brings it back. Deleting what is hidden, by id, removes it now.
+	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*MutationReply, error)
+	Undelete(ctx context.Context, in *UndeleteRequest, opts ...grpc.CallOption) (*MutationReply, error)
 	Rename(ctx context.Context, in *RenameRequest, opts ...grpc.CallOption) (*MutationReply, error)
+	// Snapshot copies a file or a tree at one point of the log; chunks are shared
+	// until the first write to either side.
+	Snapshot(ctx context.Context, in *SnapshotTreeRequest, opts ...grpc.CallOption) (*MutationReply, error)
+	SetAttributes(ctx context.Context, in *SetAttributesRequest, opts ...grpc.CallOption) (*MutationReply, error)
 	// AllocateChunk adds the chunk at chunk_index (= the file's length in chunks,
 	// else EXISTS with the handle that is there).
 	AllocateChunk(ctx context.Context, in *AllocateRequest, opts ...grpc.CallOption) (*MutationReply, error)
 	Stat(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*StatReply, error)
-	List(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ListReply, error)
+	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListReply, error)
+	// Usage counts what is below a path; bytes are as last reported.
+	Usage(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*UsageReply, error)
 	// FindLocation is a linearizable lookup of a chunk by path and index.
 	FindLocation(ctx context.Context, in *LocationRequest, opts ...grpc.CallOption) (*ChunkReply, error)
 	// FindLeaseHolder returns the primary, granting a lease if none is live.
@@ -64,6 +79,9 @@ type MasterClient interface {
 	RevokeLease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*ChunkReply, error)
 	// ChunkInfo is a linearizable lookup of a chunk by handle.
 	ChunkInfo(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*ChunkReply, error)
+	// Seal is sent by a primary in strict mode when it has padded a chunk on all
+	// replicas.
+	Seal(ctx context.Context, in *SealRequest, opts ...grpc.CallOption) (*MutationReply, error)
 	// Heartbeat is sent by chunkservers to every master replica; only the leader
 	// answers with commands.
 	Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatReply, error)
@@ -71,6 +89,9 @@ type MasterClient interface {
 	// extend it. The lease runs from the moment the *primary sent* the request.
 	ClaimLease(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*ClaimReply, error)
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusReply, error)
+	// Health describes chunkservers and replication as this master knows them;
+	// only a leader's answer is complete.
+	Health(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*HealthReply, error)
 }
 
 type masterClient struct {
@@ -101,10 +122,20 @@ func (c *masterClient) Mkdir(ctx context.Context, in *PathRequest, opts ...grpc.
 	return out, nil
 }
 
-func (c *masterClient) Delete(ctx context.Context, in *PathRequest, opts ...grpc.CallOption) (*MutationReply, error) {
+func (c *masterClient) Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*MutationReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(MutationReply)
 	err := c.cc.Invoke(ctx, Master_Delete_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *masterClient) Undelete(ctx context.Context, in *UndeleteRequest, opts ...grpc.CallOption) (*MutationReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MutationReply)
+	err := c.cc.Invoke(ctx, Master_Undelete_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +146,26 @@ func (c *masterClient) Rename(ctx context.Context, in *RenameRequest, opts ...gr
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(MutationReply)
 	err := c.cc.Invoke(ctx, Master_Rename_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *masterClient) Snapshot(ctx context.Context, in *SnapshotTreeRequest, opts ...grpc.CallOption) (*MutationReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MutationReply)
+	err := c.cc.Invoke(ctx, Master_Snapshot_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *masterClient) SetAttributes(ctx context.Context, in *SetAttributesRequest, opts ...grpc.CallOption) (*MutationReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MutationReply)
+	err := c.cc.Invoke(ctx, Master_SetAttributes_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -141,10 +192,20 @@ func (c *masterClient) Stat(ctx context.Context, in *ReadRequest, opts ...grpc.C
 	return out, nil
 }
 
-func (c *masterClient) List(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ListReply, error) {
+func (c *masterClient) List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListReply)
 	err := c.cc.Invoke(ctx, Master_List_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *masterClient) Usage(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*UsageReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UsageReply)
+	err := c.cc.Invoke(ctx, Master_Usage_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -191,6 +252,16 @@ func (c *masterClient) ChunkInfo(ctx context.Context, in *LeaseRequest, opts ...
 	return out, nil
 }
 
+func (c *masterClient) Seal(ctx context.Context, in *SealRequest, opts ...grpc.CallOption) (*MutationReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MutationReply)
+	err := c.cc.Invoke(ctx, Master_Seal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *masterClient) Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(HeartbeatReply)
@@ -221,6 +292,16 @@ func (c *masterClient) Status(ctx context.Context, in *StatusRequest, opts ...gr
 	return out, nil
 }
 
+func (c *masterClient) Health(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*HealthReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HealthReply)
+	err := c.cc.Invoke(ctx, Master_Health_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // MasterServer is the server API for Master service.
 // All implementations must embed UnimplementedMasterServer
 // for forward compatibility.
@@ -231,13 +312,22 @@ func (c *masterClient) Status(ctx context.Context, in *StatusRequest, opts ...gr
 type MasterServer interface {
 	Create(context.Context, *PathRequest) (*MutationReply, error)
 	Mkdir(context.Context, *PathRequest) (*MutationReply, error)
-	Delete(context.Context, *PathRequest) (*MutationReply, error)
+	// Delete hides a file or directory under its id until its retention is over;
+	// Undelete brings it back. Deleting what is hidden, by id, removes it now.
+	Delete(context.Context, *DeleteRequest) (*MutationReply, error)
+	Undelete(context.Context, *UndeleteRequest) (*MutationReply, error)
 	Rename(context.Context, *RenameRequest) (*MutationReply, error)
+	// Snapshot copies a file or a tree at one point of the log; chunks are shared
+	// until the first write to either side.
+	Snapshot(context.Context, *SnapshotTreeRequest) (*MutationReply, error)
+	SetAttributes(context.Context, *SetAttributesRequest) (*MutationReply, error)
 	// AllocateChunk adds the chunk at chunk_index (= the file's length in chunks,
 	// else EXISTS with the handle that is there).
 	AllocateChunk(context.Context, *AllocateRequest) (*MutationReply, error)
 	Stat(context.Context, *ReadRequest) (*StatReply, error)
-	List(context.Context, *ReadRequest) (*ListReply, error)
+	List(context.Context, *ListRequest) (*ListReply, error)
+	// Usage counts what is below a path; bytes are as last reported.
+	Usage(context.Context, *ReadRequest) (*UsageReply, error)
 	// FindLocation is a linearizable lookup of a chunk by path and index.
 	FindLocation(context.Context, *LocationRequest) (*ChunkReply, error)
 	// FindLeaseHolder returns the primary, granting a lease if none is live.
@@ -247,6 +337,9 @@ type MasterServer interface {
 	RevokeLease(context.Context, *LeaseRequest) (*ChunkReply, error)
 	// ChunkInfo is a linearizable lookup of a chunk by handle.
 	ChunkInfo(context.Context, *LeaseRequest) (*ChunkReply, error)
+	// Seal is sent by a primary in strict mode when it has padded a chunk on all
+	// replicas.
+	Seal(context.Context, *SealRequest) (*MutationReply, error)
 	// Heartbeat is sent by chunkservers to every master replica; only the leader
 	// answers with commands.
 	Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatReply, error)
@@ -254,6 +347,9 @@ type MasterServer interface {
 	// extend it. The lease runs from the moment the *primary sent* the request.
 	ClaimLease(context.Context, *ClaimRequest) (*ClaimReply, error)
 	Status(context.Context, *StatusRequest) (*StatusReply, error)
+	// Health describes chunkservers and replication as this master knows them;
+	// only a leader's answer is complete.
+	Health(context.Context, *StatusRequest) (*HealthReply, error)
 	mustEmbedUnimplementedMasterServer()
 }
 
@@ -270,11 +366,20 @@ func (UnimplementedMasterServer) Create(context.Context, *PathRequest) (*Mutatio
 func (UnimplementedMasterServer) Mkdir(context.Context, *PathRequest) (*MutationReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Mkdir not implemented")
 }
-func (UnimplementedMasterServer) Delete(context.Context, *PathRequest) (*MutationReply, error) {
+func (UnimplementedMasterServer) Delete(context.Context, *DeleteRequest) (*MutationReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
+}
+func (UnimplementedMasterServer) Undelete(context.Context, *UndeleteRequest) (*MutationReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Undelete not implemented")
 }
 func (UnimplementedMasterServer) Rename(context.Context, *RenameRequest) (*MutationReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Rename not implemented")
+}
+func (UnimplementedMasterServer) Snapshot(context.Context, *SnapshotTreeRequest) (*MutationReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Snapshot not implemented")
+}
+func (UnimplementedMasterServer) SetAttributes(context.Context, *SetAttributesRequest) (*MutationReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetAttributes not implemented")
 }
 func (UnimplementedMasterServer) AllocateChunk(context.Context, *AllocateRequest) (*MutationReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method AllocateChunk not implemented")
@@ -282,8 +387,11 @@ func (UnimplementedMasterServer) AllocateChunk(context.Context, *AllocateRequest
 func (UnimplementedMasterServer) Stat(context.Context, *ReadRequest) (*StatReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stat not implemented")
 }
-func (UnimplementedMasterServer) List(context.Context, *ReadRequest) (*ListReply, error) {
+func (UnimplementedMasterServer) List(context.Context, *ListRequest) (*ListReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedMasterServer) Usage(context.Context, *ReadRequest) (*UsageReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Usage not implemented")
 }
 func (UnimplementedMasterServer) FindLocation(context.Context, *LocationRequest) (*ChunkReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method FindLocation not implemented")
@@ -297,6 +405,9 @@ func (UnimplementedMasterServer) RevokeLease(context.Context, *LeaseRequest) (*C
 func (UnimplementedMasterServer) ChunkInfo(context.Context, *LeaseRequest) (*ChunkReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method ChunkInfo not implemented")
 }
+func (UnimplementedMasterServer) Seal(context.Context, *SealRequest) (*MutationReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Seal not implemented")
+}
 func (UnimplementedMasterServer) Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Heartbeat not implemented")
 }
@@ -305,6 +416,9 @@ func (UnimplementedMasterServer) ClaimLease(context.Context, *ClaimRequest) (*Cl
 }
 func (UnimplementedMasterServer) Status(context.Context, *StatusRequest) (*StatusReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedMasterServer) Health(context.Context, *StatusRequest) (*HealthReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Health not implemented")
 }
 func (UnimplementedMasterServer) mustEmbedUnimplementedMasterServer() {}
 func (UnimplementedMasterServer) testEmbeddedByValue()                {}
@@ -364,7 +478,7 @@ func _Master_Mkdir_Handler(srv interface{}, ctx context.Context, dec func(interf
 }
 
 func _Master_Delete_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(PathRequest)
+	in := new(DeleteRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
@@ -376,7 +490,25 @@ func _Master_Delete_Handler(srv interface{}, ctx context.Context, dec func(inter
 		FullMethod: Master_Delete_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(MasterServer).Delete(ctx, req.(*PathRequest))
+		return srv.(MasterServer).Delete(ctx, req.(*DeleteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Master_Undelete_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UndeleteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MasterServer).Undelete(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Master_Undelete_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MasterServer).Undelete(ctx, req.(*UndeleteRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -395,6 +527,42 @@ func _Master_Rename_Handler(srv interface{}, ctx context.Context, dec func(inter
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(MasterServer).Rename(ctx, req.(*RenameRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Master_Snapshot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SnapshotTreeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MasterServer).Snapshot(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Master_Snapshot_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MasterServer).Snapshot(ctx, req.(*SnapshotTreeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Master_SetAttributes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetAttributesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MasterServer).SetAttributes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Master_SetAttributes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MasterServer).SetAttributes(ctx, req.(*SetAttributesRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -436,7 +604,7 @@ func _Master_Stat_Handler(srv interface{}, ctx context.Context, dec func(interfa
 }
 
 func _Master_List_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ReadRequest)
+	in := new(ListRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
@@ -448,7 +616,25 @@ func _Master_List_Handler(srv interface{}, ctx context.Context, dec func(interfa
 		FullMethod: Master_List_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(MasterServer).List(ctx, req.(*ReadRequest))
+		return srv.(MasterServer).List(ctx, req.(*ListRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Master_Usage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MasterServer).Usage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Master_Usage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MasterServer).Usage(ctx, req.(*ReadRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -525,6 +711,24 @@ func _Master_ChunkInfo_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Master_Seal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SealRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MasterServer).Seal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Master_Seal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MasterServer).Seal(ctx, req.(*SealRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Master_Heartbeat_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(HeartbeatRequest)
 	if err := dec(in); err != nil {
@@ -579,6 +783,24 @@ func _Master_Status_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Master_Health_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MasterServer).Health(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Master_Health_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MasterServer).Health(ctx, req.(*StatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Master_ServiceDesc is the grpc.ServiceDesc for Master service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -599,8 +821,20 @@ var Master_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Master_Delete_Handler,
 		},
 		{
+			MethodName: "Undelete",
+			Handler:    _Master_Undelete_Handler,
+		},
+		{
 			MethodName: "Rename",
 			Handler:    _Master_Rename_Handler,
+		},
+		{
+			MethodName: "Snapshot",
+			Handler:    _Master_Snapshot_Handler,
+		},
+		{
+			MethodName: "SetAttributes",
+			Handler:    _Master_SetAttributes_Handler,
 		},
 		{
 			MethodName: "AllocateChunk",
@@ -613,6 +847,10 @@ var Master_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "List",
 			Handler:    _Master_List_Handler,
+		},
+		{
+			MethodName: "Usage",
+			Handler:    _Master_Usage_Handler,
 		},
 		{
 			MethodName: "FindLocation",
@@ -631,6 +869,10 @@ var Master_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Master_ChunkInfo_Handler,
 		},
 		{
+			MethodName: "Seal",
+			Handler:    _Master_Seal_Handler,
+		},
+		{
 			MethodName: "Heartbeat",
 			Handler:    _Master_Heartbeat_Handler,
 		},
@@ -642,6 +884,10 @@ var Master_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Status",
 			Handler:    _Master_Status_Handler,
 		},
+		{
+			MethodName: "Health",
+			Handler:    _Master_Health_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "gfs.proto",
@@ -652,9 +898,14 @@ const (
 	Chunkserver_ActivateGrant_FullMethodName = "/gfslab.v1.Chunkserver/ActivateGrant"
 	Chunkserver_EndLease_FullMethodName      = "/gfslab.v1.Chunkserver/EndLease"
 	Chunkserver_PushData_FullMethodName      = "/gfslab.v1.Chunkserver/PushData"
+	Chunkserver_PushStream_FullMethodName    = "/gfslab.v1.Chunkserver/PushStream"
 	Chunkserver_RecordAppend_FullMethodName  = "/gfslab.v1.Chunkserver/RecordAppend"
+	Chunkserver_Write_FullMethodName         = "/gfslab.v1.Chunkserver/Write"
 	Chunkserver_Mutate_FullMethodName        = "/gfslab.v1.Chunkserver/Mutate"
 	Chunkserver_ReadChunk_FullMethodName     = "/gfslab.v1.Chunkserver/ReadChunk"
+	Chunkserver_Clone_FullMethodName         = "/gfslab.v1.Chunkserver/Clone"
+	Chunkserver_CopyChunk_FullMethodName     = "/gfslab.v1.Chunkserver/CopyChunk"
+	Chunkserver_ChecksumChunk_FullMethodName = "/gfslab.v1.Chunkserver/ChecksumChunk"
 )
 
 // ChunkserverClient is the client API for Chunkserver service.
@@ -672,11 +923,23 @@ type ChunkserverClient interface {
 	// PushData puts a client's bytes into the LRU buffer and forwards them along
 	// the chain.
 	PushData(ctx context.Context, in *PushRequest, opts ...grpc.CallOption) (*PushReply, error)
+	// PushStream is PushData in pieces: each is forwarded while the next arrives.
+	// The first piece has all fields but data set; the sum is checked at the end.
+	PushStream(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PushPiece, PushReply], error)
 	// RecordAppend is sent to the primary.
 	RecordAppend(ctx context.Context, in *AppendRequest, opts ...grpc.CallOption) (*AppendReply, error)
+	// Write is sent to the primary: pushed data at an offset of the client's choice.
+	Write(ctx context.Context, in *WriteRequest, opts ...grpc.CallOption) (*AppendReply, error)
 	// Mutate is sent by the primary to each secondary, in serial order.
 	Mutate(ctx context.Context, in *MutateRequest, opts ...grpc.CallOption) (*MutateReply, error)
 	ReadChunk(ctx context.Context, in *ReadChunkRequest, opts ...grpc.CallOption) (*ReadChunkReply, error)
+	// Clone makes this chunkserver fetch a whole replica from another one; it
+	// answers when all is verified and durable. No lease may be live meanwhile.
+	Clone(ctx context.Context, in *CloneRequest, opts ...grpc.CallOption) (*CloneReply, error)
+	// CopyChunk copies a chunk to a new handle on the same disk (copy on write).
+	CopyChunk(ctx context.Context, in *CopyChunkRequest, opts ...grpc.CallOption) (*CloneReply, error)
+	// ChecksumChunk sums the durable bytes [0, end), verified.
+	ChecksumChunk(ctx context.Context, in *ChecksumRequest, opts ...grpc.CallOption) (*ChecksumReply, error)
 }
 
 type chunkserverClient struct {
@@ -727,10 +990,33 @@ func (c *chunkserverClient) PushData(ctx context.Context, in *PushRequest, opts 
 	return out, nil
 }
 
+func (c *chunkserverClient) PushStream(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PushPiece, PushReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Chunkserver_ServiceDesc.Streams[0], Chunkserver_PushStream_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PushPiece, PushReply]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Chunkserver_PushStreamClient = grpc.ClientStreamingClient[PushPiece, PushReply]
+
 func (c *chunkserverClient) RecordAppend(ctx context.Context, in *AppendRequest, opts ...grpc.CallOption) (*AppendReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AppendReply)
 	err := c.cc.Invoke(ctx, Chunkserver_RecordAppend_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *chunkserverClient) Write(ctx context.Context, in *WriteRequest, opts ...grpc.CallOption) (*AppendReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AppendReply)
+	err := c.cc.Invoke(ctx, Chunkserver_Write_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -757,6 +1043,36 @@ func (c *chunkserverClient) ReadChunk(ctx context.Context, in *ReadChunkRequest,
 	return out, nil
 }
 
+func (c *chunkserverClient) Clone(ctx context.Context, in *CloneRequest, opts ...grpc.CallOption) (*CloneReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloneReply)
+	err := c.cc.Invoke(ctx, Chunkserver_Clone_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *chunkserverClient) CopyChunk(ctx context.Context, in *CopyChunkRequest, opts ...grpc.CallOption) (*CloneReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloneReply)
+	err := c.cc.Invoke(ctx, Chunkserver_CopyChunk_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *chunkserverClient) ChecksumChunk(ctx context.Context, in *ChecksumRequest, opts ...grpc.CallOption) (*ChecksumReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChecksumReply)
+	err := c.cc.Invoke(ctx, Chunkserver_ChecksumChunk_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ChunkserverServer is the server API for Chunkserver service.
 // All implementations must embed UnimplementedChunkserverServer
 // for forward compatibility.
@@ -772,11 +1088,23 @@ type ChunkserverServer interface {
 	// PushData puts a client's bytes into the LRU buffer and forwards them along
 	// the chain.
 	PushData(context.Context, *PushRequest) (*PushReply, error)
+	// PushStream is PushData in pieces: each is forwarded while the next arrives.
+	// The first piece has all fields but data set; the sum is checked at the end.
+	PushStream(grpc.ClientStreamingServer[PushPiece, PushReply]) error
 	// RecordAppend is sent to the primary.
 	RecordAppend(context.Context, *AppendRequest) (*AppendReply, error)
+	// Write is sent to the primary: pushed data at an offset of the client's choice.
+	Write(context.Context, *WriteRequest) (*AppendReply, error)
 	// Mutate is sent by the primary to each secondary, in serial order.
 	Mutate(context.Context, *MutateRequest) (*MutateReply, error)
 	ReadChunk(context.Context, *ReadChunkRequest) (*ReadChunkReply, error)
+	// Clone makes this chunkserver fetch a whole replica from another one; it
+	// answers when all is verified and durable. No lease may be live meanwhile.
+	Clone(context.Context, *CloneRequest) (*CloneReply, error)
+	// CopyChunk copies a chunk to a new handle on the same disk (copy on write).
+	CopyChunk(context.Context, *CopyChunkRequest) (*CloneReply, error)
+	// ChecksumChunk sums the durable bytes [0, end), verified.
+	ChecksumChunk(context.Context, *ChecksumRequest) (*ChecksumReply, error)
 	mustEmbedUnimplementedChunkserverServer()
 }
 
@@ -799,14 +1127,29 @@ func (UnimplementedChunkserverServer) EndLease(context.Context, *GrantRequest) (
 func (UnimplementedChunkserverServer) PushData(context.Context, *PushRequest) (*PushReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method PushData not implemented")
 }
+func (UnimplementedChunkserverServer) PushStream(grpc.ClientStreamingServer[PushPiece, PushReply]) error {
+	return status.Error(codes.Unimplemented, "method PushStream not implemented")
+}
 func (UnimplementedChunkserverServer) RecordAppend(context.Context, *AppendRequest) (*AppendReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method RecordAppend not implemented")
+}
+func (UnimplementedChunkserverServer) Write(context.Context, *WriteRequest) (*AppendReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Write not implemented")
 }
 func (UnimplementedChunkserverServer) Mutate(context.Context, *MutateRequest) (*MutateReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Mutate not implemented")
 }
 func (UnimplementedChunkserverServer) ReadChunk(context.Context, *ReadChunkRequest) (*ReadChunkReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadChunk not implemented")
+}
+func (UnimplementedChunkserverServer) Clone(context.Context, *CloneRequest) (*CloneReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Clone not implemented")
+}
+func (UnimplementedChunkserverServer) CopyChunk(context.Context, *CopyChunkRequest) (*CloneReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method CopyChunk not implemented")
+}
+func (UnimplementedChunkserverServer) ChecksumChunk(context.Context, *ChecksumRequest) (*ChecksumReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChecksumChunk not implemented")
 }
 func (UnimplementedChunkserverServer) mustEmbedUnimplementedChunkserverServer() {}
 func (UnimplementedChunkserverServer) testEmbeddedByValue()                     {}
@@ -901,6 +1244,13 @@ func _Chunkserver_PushData_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Chunkserver_PushStream_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ChunkserverServer).PushStream(&grpc.GenericServerStream[PushPiece, PushReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Chunkserver_PushStreamServer = grpc.ClientStreamingServer[PushPiece, PushReply]
+
 func _Chunkserver_RecordAppend_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AppendRequest)
 	if err := dec(in); err != nil {
@@ -915,6 +1265,24 @@ func _Chunkserver_RecordAppend_Handler(srv interface{}, ctx context.Context, dec
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ChunkserverServer).RecordAppend(ctx, req.(*AppendRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Chunkserver_Write_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WriteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkserverServer).Write(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Chunkserver_Write_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkserverServer).Write(ctx, req.(*WriteRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -955,6 +1323,60 @@ func _Chunkserver_ReadChunk_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Chunkserver_Clone_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloneRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkserverServer).Clone(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Chunkserver_Clone_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkserverServer).Clone(ctx, req.(*CloneRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Chunkserver_CopyChunk_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CopyChunkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkserverServer).CopyChunk(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Chunkserver_CopyChunk_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkserverServer).CopyChunk(ctx, req.(*CopyChunkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Chunkserver_ChecksumChunk_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChecksumRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkserverServer).ChecksumChunk(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Chunkserver_ChecksumChunk_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkserverServer).ChecksumChunk(ctx, req.(*ChecksumRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Chunkserver_ServiceDesc is the grpc.ServiceDesc for Chunkserver service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -983,6 +1405,10 @@ var Chunkserver_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Chunkserver_RecordAppend_Handler,
 		},
 		{
+			MethodName: "Write",
+			Handler:    _Chunkserver_Write_Handler,
+		},
+		{
 			MethodName: "Mutate",
 			Handler:    _Chunkserver_Mutate_Handler,
 		},
@@ -990,7 +1416,25 @@ var Chunkserver_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ReadChunk",
 			Handler:    _Chunkserver_ReadChunk_Handler,
 		},
+		{
+			MethodName: "Clone",
+			Handler:    _Chunkserver_Clone_Handler,
+		},
+		{
+			MethodName: "CopyChunk",
+			Handler:    _Chunkserver_CopyChunk_Handler,
+		},
+		{
+			MethodName: "ChecksumChunk",
+			Handler:    _Chunkserver_ChecksumChunk_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "PushStream",
+			Handler:       _Chunkserver_PushStream_Handler,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "gfs.proto",
 }

@@ -41,7 +41,7 @@ func (c *Client) Mkdir(ctx context.Context, path string, options ...CallOption) 
 func (c *Client) Delete(ctx context.Context, path string, options ...CallOption) Result[*api.MutationReply] {
 	delete(c.files, path)
 	return c.mutate(ctx, options, func(ctx context.Context, m api.MasterClient, s *api.Session) (*api.MutationReply, error) {
-		return m.Delete(ctx, &api.PathRequest{Session: s, Path: path})
+		return m.Delete(ctx, &api.DeleteRequest{Session: s, Path: path})
 	})
 }
 
@@ -72,7 +72,7 @@ func (c *Client) Stat(ctx context.Context, path string, options ...CallOption) R
 // List names what is in a directory.
 func (c *Client) List(ctx context.Context, path string, options ...CallOption) Result[*api.ListReply] {
 	return run(ctx, c, true, gather(options).first, c.o.AttemptTimeout, func(ctx context.Context, m api.MasterClient) (*api.ListReply, error) {
-		return m.List(ctx, &api.ReadRequest{Path: path})
+		return m.List(ctx, &api.ListRequest{Path: path})
 	})
 }
 

@@ -352,7 +352,7 @@ func TestSweeper(t *testing.T) {
 	bubble(t, 1, three, func(t *testing.T, c *fakeCell) {
 		m, handle := c.masters[0], c.newChunk("/f")
 		grant := c.find(m, handle)
-		if r, err := m.Delete(t.Context(), &api.PathRequest{Session: c.session(), Path: "/f"}); err != nil || r.Code != api.Code_OK {
+		if r, err := m.Delete(t.Context(), &api.DeleteRequest{Session: c.session(), Path: "/f"}); err != nil || r.Code != api.Code_OK {
 			t.Fatal(r, err)
 		}
 		if r, err := m.FindLeaseHolder(t.Context(), &api.LeaseRequest{Handle: handle}); err != nil || r.Code != api.Code_NO_CHUNK {

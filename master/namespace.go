@@ -24,8 +24,8 @@ func (m *Master) Mkdir(ctx context.Context, r *api.PathRequest) (*api.MutationRe
 }
 
 // Delete removes a file or an empty directory.
-func (m *Master) Delete(ctx context.Context, r *api.PathRequest) (*api.MutationReply, error) {
-	op := &metapb.Command_Delete{Delete: &metapb.PathOp{Path: r.Path}}
+func (m *Master) Delete(ctx context.Context, r *api.DeleteRequest) (*api.MutationReply, error) {
+	op := &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: r.Path, Recursive: r.Recursive, Id: r.Id}}
 	return m.mutate(ctx, r.Session, meta.ValidPath(r.Path) && r.Path != "/", &metapb.Command{Op: op})
 }
 
@@ -75,7 +75,7 @@ func (m *Master) Stat(ctx context.Context, r *api.ReadRequest) (*api.StatReply, 
 }
 
 // List names what is in a directory.
-func (m *Master) List(ctx context.Context, r *api.ReadRequest) (*api.ListReply, error) {
+func (m *Master) List(ctx context.Context, r *api.ListRequest) (*api.ListReply, error) {
 	term, err := m.barrier(ctx)
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func TestNamespace(t *testing.T) {
 	if err != nil || stat.Code != api.Code_OK || stat.Directory || len(stat.Chunks) != 1 || stat.Id != meta.FileID(2, 0) || stat.At.Index != 5 || stat.At.Offset != 1 {
 		t.Fatalf("stat: %v, %v", stat, err)
 	}
-	list, err := m.List(ctx, &api.ReadRequest{Path: "/"})
+	list, err := m.List(ctx, &api.ListRequest{Path: "/"})
 	if err != nil || len(list.Names) != 2 || list.Names[0] != "d/" || list.Names[1] != "g" {
 		t.Fatalf("list: %v, %v", list, err)
 	}

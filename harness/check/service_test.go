@@ -105,7 +105,7 @@ func randomCommand(rng *rand.Rand, state *meta.State, sessions map[string]uint64
 	case k < 9:
 		cmd.Op = &metapb.Command_Mkdir{Mkdir: &metapb.PathOp{Path: path()}}
 	case k < 11:
-		cmd.Op = &metapb.Command_Delete{Delete: &metapb.PathOp{Path: path()}}
+		cmd.Op = &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: path()}}
 	case k < 13:
 		cmd.Op = &metapb.Command_Rename{Rename: &metapb.RenameOp{From: path(), To: path()}}
 	case k < 16:

@@ -273,7 +273,7 @@ func commandOf(op *rundir.Op) *metapb.Command {
 	case rundir.KindMkdir:
 		c.Op = &metapb.Command_Mkdir{Mkdir: &metapb.PathOp{Path: op.Path}}
 	case rundir.KindDelete:
-		c.Op = &metapb.Command_Delete{Delete: &metapb.PathOp{Path: op.Path}}
+		c.Op = &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: op.Path}}
 	case rundir.KindRename:
 		c.Op = &metapb.Command_Rename{Rename: &metapb.RenameOp{From: op.Path, To: op.Path2}}
 	case rundir.KindAllocate:

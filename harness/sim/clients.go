@@ -204,7 +204,7 @@ func (c *client) compose() []byte {
 	case p < 35:
 		cmd.Op = &metapb.Command_Mkdir{Mkdir: &metapb.PathOp{Path: c.directory()}}
 	case p < 45:
-		cmd.Op = &metapb.Command_Delete{Delete: &metapb.PathOp{Path: c.file()}}
+		cmd.Op = &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: c.file()}}
 	case p < 58:
 		op := &metapb.RenameOp{From: c.file(), To: c.file()}
 		if r.intn(5) == 0 {

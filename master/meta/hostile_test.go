@@ -88,7 +88,7 @@ func restoreHostile(t *testing.T, raw []byte) {
 		s.Stat(p)
 		s.ChunkAt(p, 0)
 	}
-	s.Apply(s.index+1, [][]byte{encode(t, &metapb.Command{Client: "c", Seq: 9, Op: &metapb.Command_Delete{Delete: &metapb.PathOp{Path: "/d/f"}}})})
+	s.Apply(s.index+1, [][]byte{encode(t, &metapb.Command{Client: "c", Seq: 9, Op: &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: "/d/f"}}})})
 }
 
 // FuzzApply: no bytes can make Apply panic; bytes that are no command change

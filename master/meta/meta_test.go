@@ -87,7 +87,7 @@ func genCommand(rt *rapid.T, s *State, index uint64) *metapb.Command {
 	case 1, 2:
 		cmd.Op = &metapb.Command_Mkdir{Mkdir: &metapb.PathOp{Path: p("path")}}
 	case 3:
-		cmd.Op = &metapb.Command_Delete{Delete: &metapb.PathOp{Path: p("path")}}
+		cmd.Op = &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: p("path")}}
 	case 4:
 		cmd.Op = &metapb.Command_Rename{Rename: &metapb.RenameOp{From: p("from"), To: p("to")}}
 	case 5, 6:

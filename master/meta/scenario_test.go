@@ -95,7 +95,7 @@ func TestDeleteUnderLease(t *testing.T) {
 	w, h := newChunk(t)
 	intent := w.do(intentOf(h, 0, "a"), OK)
 	grant := w.do(activeOf(h, intent.Index, "a"), OK)
-	w.do(&metapb.Command{Op: &metapb.Command_Delete{Delete: &metapb.PathOp{Path: "/f"}}}, OK)
+	w.do(&metapb.Command{Op: &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: "/f"}}}, OK)
 	if c, code := w.s.Chunk(h); code != NoChunk || c.Epoch != grant.Epoch || !c.Deleted {
 		t.Fatalf("chunk %+v, code %d", c, code)
 	}
@@ -116,7 +116,7 @@ func TestExactlyOnce(t *testing.T) {
 	w := &world{t: t, s: New()}
 	create := &metapb.Command{Client: "c", Seq: 7, Op: &metapb.Command_Create{Create: &metapb.PathOp{Path: "/f"}}}
 	first := w.do(create, OK)
-	w.do(&metapb.Command{Client: "d", Seq: 1, Op: &metapb.Command_Delete{Delete: &metapb.PathOp{Path: "/f"}}}, OK)
+	w.do(&metapb.Command{Client: "d", Seq: 1, Op: &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: "/f"}}}, OK)
 	before := w.s.Hash()
 	again := w.do(create, OK)
 	first.Replayed = true
@@ -283,7 +283,7 @@ func TestManyChunks(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(restored)
-	w.do(&metapb.Command{Op: &metapb.Command_Delete{Delete: &metapb.PathOp{Path: "/b"}}}, OK)
+	w.do(&metapb.Command{Op: &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: "/b"}}}, OK)
 	if _, chunks, _ := w.s.Sizes(); chunks != 3 || w.s.extents.Len() != 2 {
 		t.Fatalf("%d chunks and %d extents are left, want 3 and 2", chunks, w.s.extents.Len())
 	}

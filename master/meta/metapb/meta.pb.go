@@ -44,6 +44,15 @@ type Command struct {
 	//	*Command_GrantIntent
 	//	*Command_GrantActive
 	//	*Command_LeaseEnd
+	//	*Command_Undelete
+	//	*Command_Purge
+	//	*Command_Snapshot
+	//	*Command_SetAttributes
+	//	*Command_Seal
+	//	*Command_CopyBegin
+	//	*Command_CopyCommit
+	//	*Command_AddMember
+	//	*Command_RemoveMember
 	Op            isCommand_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -125,7 +134,7 @@ func (x *Command) GetMkdir() *PathOp {
 	return nil
 }
 
-func (x *Command) GetDelete() *PathOp {
+func (x *Command) GetDelete() *DeleteOp {
 	if x != nil {
 		if x, ok := x.Op.(*Command_Delete); ok {
 			return x.Delete
@@ -179,6 +188,87 @@ func (x *Command) GetLeaseEnd() *LeaseEndOp {
 	return nil
 }
 
+func (x *Command) GetUndelete() *UndeleteOp {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Undelete); ok {
+			return x.Undelete
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPurge() *PurgeOp {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Purge); ok {
+			return x.Purge
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSnapshot() *RenameOp {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Snapshot); ok {
+			return x.Snapshot
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetAttributes() *SetAttributesOp {
+	if x != nil {
+		if x, ok := x.Op.(*Command_SetAttributes); ok {
+			return x.SetAttributes
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSeal() *SealOp {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Seal); ok {
+			return x.Seal
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCopyBegin() *CopyBeginOp {
+	if x != nil {
+		if x, ok := x.Op.(*Command_CopyBegin); ok {
+			return x.CopyBegin
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCopyCommit() *CopyCommitOp {
+	if x != nil {
+		if x, ok := x.Op.(*Command_CopyCommit); ok {
+			return x.CopyCommit
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAddMember() *AddMemberOp {
+	if x != nil {
+		if x, ok := x.Op.(*Command_AddMember); ok {
+			return x.AddMember
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveMember() *RemoveMemberOp {
+	if x != nil {
+		if x, ok := x.Op.(*Command_RemoveMember); ok {
+			return x.RemoveMember
+		}
+	}
+	return nil
+}
+
 type isCommand_Op interface {
 	isCommand_Op()
 }
@@ -192,7 +282,7 @@ type Command_Mkdir struct {
 }
 
 type Command_Delete struct {
-	Delete *PathOp `protobuf:"bytes,12,opt,name=delete,proto3,oneof"`
+	Delete *DeleteOp `protobuf:"bytes,12,opt,name=delete,proto3,oneof"`
 }
 
 type Command_Rename struct {
@@ -215,6 +305,42 @@ type Command_LeaseEnd struct {
 	LeaseEnd *LeaseEndOp `protobuf:"bytes,17,opt,name=lease_end,json=leaseEnd,proto3,oneof"`
 }
 
+type Command_Undelete struct {
+	Undelete *UndeleteOp `protobuf:"bytes,18,opt,name=undelete,proto3,oneof"`
+}
+
+type Command_Purge struct {
+	Purge *PurgeOp `protobuf:"bytes,19,opt,name=purge,proto3,oneof"`
+}
+
+type Command_Snapshot struct {
+	Snapshot *RenameOp `protobuf:"bytes,20,opt,name=snapshot,proto3,oneof"`
+}
+
+type Command_SetAttributes struct {
+	SetAttributes *SetAttributesOp `protobuf:"bytes,21,opt,name=set_attributes,json=setAttributes,proto3,oneof"`
+}
+
+type Command_Seal struct {
+	Seal *SealOp `protobuf:"bytes,22,opt,name=seal,proto3,oneof"`
+}
+
+type Command_CopyBegin struct {
+	CopyBegin *CopyBeginOp `protobuf:"bytes,23,opt,name=copy_begin,json=copyBegin,proto3,oneof"`
+}
+
+type Command_CopyCommit struct {
+	CopyCommit *CopyCommitOp `protobuf:"bytes,24,opt,name=copy_commit,json=copyCommit,proto3,oneof"`
+}
+
+type Command_AddMember struct {
+	AddMember *AddMemberOp `protobuf:"bytes,25,opt,name=add_member,json=addMember,proto3,oneof"`
+}
+
+type Command_RemoveMember struct {
+	RemoveMember *RemoveMemberOp `protobuf:"bytes,26,opt,name=remove_member,json=removeMember,proto3,oneof"`
+}
+
 func (*Command_Create) isCommand_Op() {}
 
 func (*Command_Mkdir) isCommand_Op() {}
@@ -230,6 +356,24 @@ func (*Command_GrantIntent) isCommand_Op() {}
 func (*Command_GrantActive) isCommand_Op() {}
 
 func (*Command_LeaseEnd) isCommand_Op() {}
+
+func (*Command_Undelete) isCommand_Op() {}
+
+func (*Command_Purge) isCommand_Op() {}
+
+func (*Command_Snapshot) isCommand_Op() {}
+
+func (*Command_SetAttributes) isCommand_Op() {}
+
+func (*Command_Seal) isCommand_Op() {}
+
+func (*Command_CopyBegin) isCommand_Op() {}
+
+func (*Command_CopyCommit) isCommand_Op() {}
+
+func (*Command_AddMember) isCommand_Op() {}
+
+func (*Command_RemoveMember) isCommand_Op() {}
 
 type PathOp struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -328,9 +472,14 @@ func (x *RenameOp) GetTo() string {
 }
 
 type AllocateOp struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	ChunkIndex    uint32                 `protobuf:"varint,2,opt,name=chunk_index,json=chunkIndex,proto3" json:"chunk_index,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Path       string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	ChunkIndex uint32                 `protobuf:"varint,2,opt,name=chunk_index,json=chunkIndex,proto3" json:"chunk_index,omitempty"`
+	// kind has the values of api.ChunkKind.
+	Kind int32 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// strict refuses (NOT_SEALED) while the file's last chunk of records is not
+	// sealed.
+	Strict        bool `protobuf:"varint,4,opt,name=strict,proto3" json:"strict,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +528,607 @@ func (x *AllocateOp) GetChunkIndex() uint32 {
 	return 0
 }
 
+func (x *AllocateOp) GetKind() int32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *AllocateOp) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
+// DeleteOp hides path, or removes what is hidden there under id now.
+type DeleteOp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Recursive     bool                   `protobuf:"varint,2,opt,name=recursive,proto3" json:"recursive,omitempty"`
+	Id            uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteOp) Reset() {
+	*x = DeleteOp{}
+	mi := &file_meta_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOp) ProtoMessage() {}
+
+func (x *DeleteOp) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOp.ProtoReflect.Descriptor instead.
+func (*DeleteOp) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DeleteOp) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *DeleteOp) GetRecursive() bool {
+	if x != nil {
+		return x.Recursive
+	}
+	return false
+}
+
+func (x *DeleteOp) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+type UndeleteOp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Id            uint64                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndeleteOp) Reset() {
+	*x = UndeleteOp{}
+	mi := &file_meta_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndeleteOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndeleteOp) ProtoMessage() {}
+
+func (x *UndeleteOp) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndeleteOp.ProtoReflect.Descriptor instead.
+func (*UndeleteOp) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UndeleteOp) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *UndeleteOp) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// PurgeOp removes what is hidden and whose retention is over by the state's
+// time, up to limit entries. Its reply counts them.
+type PurgeOp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         uint32                 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeOp) Reset() {
+	*x = PurgeOp{}
+	mi := &file_meta_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeOp) ProtoMessage() {}
+
+func (x *PurgeOp) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeOp.ProtoReflect.Descriptor instead.
+func (*PurgeOp) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PurgeOp) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type SetAttributesOp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	RetentionNs   *int64                 `protobuf:"varint,2,opt,name=retention_ns,json=retentionNs,proto3,oneof" json:"retention_ns,omitempty"`
+	Replicas      *uint32                `protobuf:"varint,3,opt,name=replicas,proto3,oneof" json:"replicas,omitempty"`
+	MaxFiles      *uint64                `protobuf:"varint,4,opt,name=max_files,json=maxFiles,proto3,oneof" json:"max_files,omitempty"`
+	MaxChunks     *uint64                `protobuf:"varint,5,opt,name=max_chunks,json=maxChunks,proto3,oneof" json:"max_chunks,omitempty"`
+	Clear         []string               `protobuf:"bytes,6,rep,name=clear,proto3" json:"clear,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetAttributesOp) Reset() {
+	*x = SetAttributesOp{}
+	mi := &file_meta_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetAttributesOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetAttributesOp) ProtoMessage() {}
+
+func (x *SetAttributesOp) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetAttributesOp.ProtoReflect.Descriptor instead.
+func (*SetAttributesOp) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SetAttributesOp) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *SetAttributesOp) GetRetentionNs() int64 {
+	if x != nil && x.RetentionNs != nil {
+		return *x.RetentionNs
+	}
+	return 0
+}
+
+func (x *SetAttributesOp) GetReplicas() uint32 {
+	if x != nil && x.Replicas != nil {
+		return *x.Replicas
+	}
+	return 0
+}
+
+func (x *SetAttributesOp) GetMaxFiles() uint64 {
+	if x != nil && x.MaxFiles != nil {
+		return *x.MaxFiles
+	}
+	return 0
+}
+
+func (x *SetAttributesOp) GetMaxChunks() uint64 {
+	if x != nil && x.MaxChunks != nil {
+		return *x.MaxChunks
+	}
+	return 0
+}
+
+func (x *SetAttributesOp) GetClear() []string {
+	if x != nil {
+		return x.Clear
+	}
+	return nil
+}
+
+// SealOp fixes a chunk's length. It is refused (STALE) unless version and epoch
+// are those of the active lease.
+type SealOp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Length        uint64                 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealOp) Reset() {
+	*x = SealOp{}
+	mi := &file_meta_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealOp) ProtoMessage() {}
+
+func (x *SealOp) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealOp.ProtoReflect.Descriptor instead.
+func (*SealOp) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SealOp) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *SealOp) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SealOp) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SealOp) GetLength() uint64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+// CopyBeginOp takes a new handle for a private copy of the shared chunk that is
+// at (file, slot). Nothing else changes: a copy that is never committed leaves
+// an unused handle.
+type CopyBeginOp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          uint64                 `protobuf:"varint,1,opt,name=file,proto3" json:"file,omitempty"`
+	Slot          uint32                 `protobuf:"varint,2,opt,name=slot,proto3" json:"slot,omitempty"`
+	Handle        uint64                 `protobuf:"varint,3,opt,name=handle,proto3" json:"handle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CopyBeginOp) Reset() {
+	*x = CopyBeginOp{}
+	mi := &file_meta_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CopyBeginOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CopyBeginOp) ProtoMessage() {}
+
+func (x *CopyBeginOp) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CopyBeginOp.ProtoReflect.Descriptor instead.
+func (*CopyBeginOp) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CopyBeginOp) GetFile() uint64 {
+	if x != nil {
+		return x.File
+	}
+	return 0
+}
+
+func (x *CopyBeginOp) GetSlot() uint32 {
+	if x != nil {
+		return x.Slot
+	}
+	return 0
+}
+
+func (x *CopyBeginOp) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+// CopyCommitOp puts the copy into the file in place of the shared chunk, with the
+// chunkservers that made it as members, at the given version. It is refused
+// (STALE) unless handle still is at (file, slot), is still shared, still has that
+// version, and copy was taken for it and never used.
+type CopyCommitOp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          uint64                 `protobuf:"varint,1,opt,name=file,proto3" json:"file,omitempty"`
+	Slot          uint32                 `protobuf:"varint,2,opt,name=slot,proto3" json:"slot,omitempty"`
+	Handle        uint64                 `protobuf:"varint,3,opt,name=handle,proto3" json:"handle,omitempty"`
+	Copy          uint64                 `protobuf:"varint,4,opt,name=copy,proto3" json:"copy,omitempty"`
+	Version       uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	Members       []string               `protobuf:"bytes,6,rep,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CopyCommitOp) Reset() {
+	*x = CopyCommitOp{}
+	mi := &file_meta_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CopyCommitOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CopyCommitOp) ProtoMessage() {}
+
+func (x *CopyCommitOp) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CopyCommitOp.ProtoReflect.Descriptor instead.
+func (*CopyCommitOp) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CopyCommitOp) GetFile() uint64 {
+	if x != nil {
+		return x.File
+	}
+	return 0
+}
+
+func (x *CopyCommitOp) GetSlot() uint32 {
+	if x != nil {
+		return x.Slot
+	}
+	return 0
+}
+
+func (x *CopyCommitOp) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *CopyCommitOp) GetCopy() uint64 {
+	if x != nil {
+		return x.Copy
+	}
+	return 0
+}
+
+func (x *CopyCommitOp) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CopyCommitOp) GetMembers() []string {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+// AddMemberOp makes a clone a member. It is refused (STALE) unless the chunk has
+// that version, no lease and no pending intent.
+type AddMemberOp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Server        string                 `protobuf:"bytes,3,opt,name=server,proto3" json:"server,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddMemberOp) Reset() {
+	*x = AddMemberOp{}
+	mi := &file_meta_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddMemberOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddMemberOp) ProtoMessage() {}
+
+func (x *AddMemberOp) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddMemberOp.ProtoReflect.Descriptor instead.
+func (*AddMemberOp) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AddMemberOp) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *AddMemberOp) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AddMemberOp) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+// RemoveMemberOp is refused (INVALID) for the last member.
+type RemoveMemberOp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Server        string                 `protobuf:"bytes,3,opt,name=server,proto3" json:"server,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveMemberOp) Reset() {
+	*x = RemoveMemberOp{}
+	mi := &file_meta_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveMemberOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveMemberOp) ProtoMessage() {}
+
+func (x *RemoveMemberOp) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveMemberOp.ProtoReflect.Descriptor instead.
+func (*RemoveMemberOp) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RemoveMemberOp) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *RemoveMemberOp) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *RemoveMemberOp) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
 // GrantIntentOp reserves version+1 of a chunk for a set of replicas. It is
 // refused (STALE) unless expect_version is the chunk's committed version and no
 // lease is active. Its reply carries the new version.
@@ -393,7 +1143,7 @@ type GrantIntentOp struct {
 
 func (x *GrantIntentOp) Reset() {
 	*x = GrantIntentOp{}
-	mi := &file_meta_proto_msgTypes[4]
+	mi := &file_meta_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -405,7 +1155,7 @@ func (x *GrantIntentOp) String() string {
 func (*GrantIntentOp) ProtoMessage() {}
 
 func (x *GrantIntentOp) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[4]
+	mi := &file_meta_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -418,7 +1168,7 @@ func (x *GrantIntentOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantIntentOp.ProtoReflect.Descriptor instead.
 func (*GrantIntentOp) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{4}
+	return file_meta_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GrantIntentOp) GetHandle() uint64 {
@@ -456,7 +1206,7 @@ type GrantActiveOp struct {
 
 func (x *GrantActiveOp) Reset() {
 	*x = GrantActiveOp{}
-	mi := &file_meta_proto_msgTypes[5]
+	mi := &file_meta_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +1218,7 @@ func (x *GrantActiveOp) String() string {
 func (*GrantActiveOp) ProtoMessage() {}
 
 func (x *GrantActiveOp) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[5]
+	mi := &file_meta_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +1231,7 @@ func (x *GrantActiveOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantActiveOp.ProtoReflect.Descriptor instead.
 func (*GrantActiveOp) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{5}
+	return file_meta_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GrantActiveOp) GetHandle() uint64 {
@@ -523,7 +1273,7 @@ type LeaseEndOp struct {
 
 func (x *LeaseEndOp) Reset() {
 	*x = LeaseEndOp{}
-	mi := &file_meta_proto_msgTypes[6]
+	mi := &file_meta_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +1285,7 @@ func (x *LeaseEndOp) String() string {
 func (*LeaseEndOp) ProtoMessage() {}
 
 func (x *LeaseEndOp) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[6]
+	mi := &file_meta_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +1298,7 @@ func (x *LeaseEndOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseEndOp.ProtoReflect.Descriptor instead.
 func (*LeaseEndOp) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{6}
+	return file_meta_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LeaseEndOp) GetHandle() uint64 {
@@ -575,16 +1325,18 @@ type Reply struct {
 	Id      uint64 `protobuf:"varint,4,opt,name=id,proto3" json:"id,omitempty"`
 	Epoch   uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// index and offset of the command that produced the reply first.
-	Index         uint64 `protobuf:"varint,6,opt,name=index,proto3" json:"index,omitempty"`
-	Offset        uint32 `protobuf:"varint,7,opt,name=offset,proto3" json:"offset,omitempty"`
-	Replayed      bool   `protobuf:"varint,8,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	Index    uint64 `protobuf:"varint,6,opt,name=index,proto3" json:"index,omitempty"`
+	Offset   uint32 `protobuf:"varint,7,opt,name=offset,proto3" json:"offset,omitempty"`
+	Replayed bool   `protobuf:"varint,8,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// count of entries removed (purge) or copied (snapshot).
+	Count         uint64 `protobuf:"varint,9,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_meta_proto_msgTypes[7]
+	mi := &file_meta_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +1348,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[7]
+	mi := &file_meta_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +1361,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{7}
+	return file_meta_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Reply) GetCode() int32 {
@@ -668,36 +1420,104 @@ func (x *Reply) GetReplayed() bool {
 	return false
 }
 
+func (x *Reply) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 var File_meta_proto protoreflect.FileDescriptor
 
 const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"meta.proto\x12\x0egfslab.meta.v1\"\x99\x04\n" +
+	"meta.proto\x12\x0egfslab.meta.v1\"\xba\b\n" +
 	"\aCommand\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x19\n" +
 	"\bstamp_ns\x18\x03 \x01(\x03R\astampNs\x120\n" +
 	"\x06create\x18\n" +
 	" \x01(\v2\x16.gfslab.meta.v1.PathOpH\x00R\x06create\x12.\n" +
-	"\x05mkdir\x18\v \x01(\v2\x16.gfslab.meta.v1.PathOpH\x00R\x05mkdir\x120\n" +
-	"\x06delete\x18\f \x01(\v2\x16.gfslab.meta.v1.PathOpH\x00R\x06delete\x122\n" +
+	"\x05mkdir\x18\v \x01(\v2\x16.gfslab.meta.v1.PathOpH\x00R\x05mkdir\x122\n" +
+	"\x06delete\x18\f \x01(\v2\x18.gfslab.meta.v1.DeleteOpH\x00R\x06delete\x122\n" +
 	"\x06rename\x18\r \x01(\v2\x18.gfslab.meta.v1.RenameOpH\x00R\x06rename\x128\n" +
 	"\ballocate\x18\x0e \x01(\v2\x1a.gfslab.meta.v1.AllocateOpH\x00R\ballocate\x12B\n" +
 	"\fgrant_intent\x18\x0f \x01(\v2\x1d.gfslab.meta.v1.GrantIntentOpH\x00R\vgrantIntent\x12B\n" +
 	"\fgrant_active\x18\x10 \x01(\v2\x1d.gfslab.meta.v1.GrantActiveOpH\x00R\vgrantActive\x129\n" +
-	"\tlease_end\x18\x11 \x01(\v2\x1a.gfslab.meta.v1.LeaseEndOpH\x00R\bleaseEndB\x04\n" +
+	"\tlease_end\x18\x11 \x01(\v2\x1a.gfslab.meta.v1.LeaseEndOpH\x00R\bleaseEnd\x128\n" +
+	"\bundelete\x18\x12 \x01(\v2\x1a.gfslab.meta.v1.UndeleteOpH\x00R\bundelete\x12/\n" +
+	"\x05purge\x18\x13 \x01(\v2\x17.gfslab.meta.v1.PurgeOpH\x00R\x05purge\x126\n" +
+	"\bsnapshot\x18\x14 \x01(\v2\x18.gfslab.meta.v1.RenameOpH\x00R\bsnapshot\x12H\n" +
+	"\x0eset_attributes\x18\x15 \x01(\v2\x1f.gfslab.meta.v1.SetAttributesOpH\x00R\rsetAttributes\x12,\n" +
+	"\x04seal\x18\x16 \x01(\v2\x16.gfslab.meta.v1.SealOpH\x00R\x04seal\x12<\n" +
+	"\n" +
+	"copy_begin\x18\x17 \x01(\v2\x1b.gfslab.meta.v1.CopyBeginOpH\x00R\tcopyBegin\x12?\n" +
+	"\vcopy_commit\x18\x18 \x01(\v2\x1c.gfslab.meta.v1.CopyCommitOpH\x00R\n" +
+	"copyCommit\x12<\n" +
+	"\n" +
+	"add_member\x18\x19 \x01(\v2\x1b.gfslab.meta.v1.AddMemberOpH\x00R\taddMember\x12E\n" +
+	"\rremove_member\x18\x1a \x01(\v2\x1e.gfslab.meta.v1.RemoveMemberOpH\x00R\fremoveMemberB\x04\n" +
 	"\x02op\"\x1c\n" +
 	"\x06PathOp\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\".\n" +
 	"\bRenameOp\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\tR\x02to\"A\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"m\n" +
 	"\n" +
 	"AllocateOp\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1f\n" +
 	"\vchunk_index\x18\x02 \x01(\rR\n" +
-	"chunkIndex\"j\n" +
+	"chunkIndex\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\x05R\x04kind\x12\x16\n" +
+	"\x06strict\x18\x04 \x01(\bR\x06strict\"L\n" +
+	"\bDeleteOp\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1c\n" +
+	"\trecursive\x18\x02 \x01(\bR\trecursive\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\x04R\x02id\"0\n" +
+	"\n" +
+	"UndeleteOp\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\"\x1f\n" +
+	"\aPurgeOp\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\"\x85\x02\n" +
+	"\x0fSetAttributesOp\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12&\n" +
+	"\fretention_ns\x18\x02 \x01(\x03H\x00R\vretentionNs\x88\x01\x01\x12\x1f\n" +
+	"\breplicas\x18\x03 \x01(\rH\x01R\breplicas\x88\x01\x01\x12 \n" +
+	"\tmax_files\x18\x04 \x01(\x04H\x02R\bmaxFiles\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"max_chunks\x18\x05 \x01(\x04H\x03R\tmaxChunks\x88\x01\x01\x12\x14\n" +
+	"\x05clear\x18\x06 \x03(\tR\x05clearB\x0f\n" +
+	"\r_retention_nsB\v\n" +
+	"\t_replicasB\f\n" +
+	"\n" +
+	"_max_filesB\r\n" +
+	"\v_max_chunks\"h\n" +
+	"\x06SealOp\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06length\x18\x04 \x01(\x04R\x06length\"M\n" +
+	"\vCopyBeginOp\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\x04R\x04file\x12\x12\n" +
+	"\x04slot\x18\x02 \x01(\rR\x04slot\x12\x16\n" +
+	"\x06handle\x18\x03 \x01(\x04R\x06handle\"\x96\x01\n" +
+	"\fCopyCommitOp\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\x04R\x04file\x12\x12\n" +
+	"\x04slot\x18\x02 \x01(\rR\x04slot\x12\x16\n" +
+	"\x06handle\x18\x03 \x01(\x04R\x06handle\x12\x12\n" +
+	"\x04copy\x18\x04 \x01(\x04R\x04copy\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x18\n" +
+	"\amembers\x18\x06 \x03(\tR\amembers\"W\n" +
+	"\vAddMemberOp\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
+	"\x06server\x18\x03 \x01(\tR\x06server\"Z\n" +
+	"\x0eRemoveMemberOp\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
+	"\x06server\x18\x03 \x01(\tR\x06server\"j\n" +
 	"\rGrantIntentOp\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12%\n" +
 	"\x0eexpect_version\x18\x02 \x01(\x04R\rexpectVersion\x12\x1a\n" +
@@ -710,7 +1530,7 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"LeaseEndOp\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\xbd\x01\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\xd3\x01\n" +
 	"\x05Reply\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
@@ -719,7 +1539,8 @@ const file_meta_proto_rawDesc = "" +
 	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05index\x18\x06 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06offset\x18\a \x01(\rR\x06offset\x12\x1a\n" +
-	"\breplayed\x18\b \x01(\bR\breplayedB\"Z gfslab/master/meta/metapb;metapbb\x06proto3"
+	"\breplayed\x18\b \x01(\bR\breplayed\x12\x14\n" +
+	"\x05count\x18\t \x01(\x04R\x05countB\"Z gfslab/master/meta/metapb;metapbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once
@@ -733,31 +1554,49 @@ func file_meta_proto_rawDescGZIP() []byte {
 	return file_meta_proto_rawDescData
 }
 
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_meta_proto_goTypes = []any{
-	(*Command)(nil),       // 0: gfslab.meta.v1.Command
-	(*PathOp)(nil),        // 1: gfslab.meta.v1.PathOp
-	(*RenameOp)(nil),      // 2: gfslab.meta.v1.RenameOp
-	(*AllocateOp)(nil),    // 3: gfslab.meta.v1.AllocateOp
-	(*GrantIntentOp)(nil), // 4: gfslab.meta.v1.GrantIntentOp
-	(*GrantActiveOp)(nil), // 5: gfslab.meta.v1.GrantActiveOp
-	(*LeaseEndOp)(nil),    // 6: gfslab.meta.v1.LeaseEndOp
-	(*Reply)(nil),         // 7: gfslab.meta.v1.Reply
+	(*Command)(nil),         // 0: gfslab.meta.v1.Command
+	(*PathOp)(nil),          // 1: gfslab.meta.v1.PathOp
+	(*RenameOp)(nil),        // 2: gfslab.meta.v1.RenameOp
+	(*AllocateOp)(nil),      // 3: gfslab.meta.v1.AllocateOp
+	(*DeleteOp)(nil),        // 4: gfslab.meta.v1.DeleteOp
+	(*UndeleteOp)(nil),      // 5: gfslab.meta.v1.UndeleteOp
+	(*PurgeOp)(nil),         // 6: gfslab.meta.v1.PurgeOp
+	(*SetAttributesOp)(nil), // 7: gfslab.meta.v1.SetAttributesOp
+	(*SealOp)(nil),          // 8: gfslab.meta.v1.SealOp
+	(*CopyBeginOp)(nil),     // 9: gfslab.meta.v1.CopyBeginOp
+	(*CopyCommitOp)(nil),    // 10: gfslab.meta.v1.CopyCommitOp
+	(*AddMemberOp)(nil),     // 11: gfslab.meta.v1.AddMemberOp
+	(*RemoveMemberOp)(nil),  // 12: gfslab.meta.v1.RemoveMemberOp
+	(*GrantIntentOp)(nil),   // 13: gfslab.meta.v1.GrantIntentOp
+	(*GrantActiveOp)(nil),   // 14: gfslab.meta.v1.GrantActiveOp
+	(*LeaseEndOp)(nil),      // 15: gfslab.meta.v1.LeaseEndOp
+	(*Reply)(nil),           // 16: gfslab.meta.v1.Reply
 }
 var file_meta_proto_depIdxs = []int32{
-	1, // 0: gfslab.meta.v1.Command.create:type_name -> gfslab.meta.v1.PathOp
-	1, // 1: gfslab.meta.v1.Command.mkdir:type_name -> gfslab.meta.v1.PathOp
-	1, // 2: gfslab.meta.v1.Command.delete:type_name -> gfslab.meta.v1.PathOp
-	2, // 3: gfslab.meta.v1.Command.rename:type_name -> gfslab.meta.v1.RenameOp
-	3, // 4: gfslab.meta.v1.Command.allocate:type_name -> gfslab.meta.v1.AllocateOp
-	4, // 5: gfslab.meta.v1.Command.grant_intent:type_name -> gfslab.meta.v1.GrantIntentOp
-	5, // 6: gfslab.meta.v1.Command.grant_active:type_name -> gfslab.meta.v1.GrantActiveOp
-	6, // 7: gfslab.meta.v1.Command.lease_end:type_name -> gfslab.meta.v1.LeaseEndOp
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	1,  // 0: gfslab.meta.v1.Command.create:type_name -> gfslab.meta.v1.PathOp
+	1,  // 1: gfslab.meta.v1.Command.mkdir:type_name -> gfslab.meta.v1.PathOp
+	4,  // 2: gfslab.meta.v1.Command.delete:type_name -> gfslab.meta.v1.DeleteOp
+	2,  // 3: gfslab.meta.v1.Command.rename:type_name -> gfslab.meta.v1.RenameOp
+	3,  // 4: gfslab.meta.v1.Command.allocate:type_name -> gfslab.meta.v1.AllocateOp
+	13, // 5: gfslab.meta.v1.Command.grant_intent:type_name -> gfslab.meta.v1.GrantIntentOp
+	14, // 6: gfslab.meta.v1.Command.grant_active:type_name -> gfslab.meta.v1.GrantActiveOp
+	15, // 7: gfslab.meta.v1.Command.lease_end:type_name -> gfslab.meta.v1.LeaseEndOp
+	5,  // 8: gfslab.meta.v1.Command.undelete:type_name -> gfslab.meta.v1.UndeleteOp
+	6,  // 9: gfslab.meta.v1.Command.purge:type_name -> gfslab.meta.v1.PurgeOp
+	2,  // 10: gfslab.meta.v1.Command.snapshot:type_name -> gfslab.meta.v1.RenameOp
+	7,  // 11: gfslab.meta.v1.Command.set_attributes:type_name -> gfslab.meta.v1.SetAttributesOp
+	8,  // 12: gfslab.meta.v1.Command.seal:type_name -> gfslab.meta.v1.SealOp
+	9,  // 13: gfslab.meta.v1.Command.copy_begin:type_name -> gfslab.meta.v1.CopyBeginOp
+	10, // 14: gfslab.meta.v1.Command.copy_commit:type_name -> gfslab.meta.v1.CopyCommitOp
+	11, // 15: gfslab.meta.v1.Command.add_member:type_name -> gfslab.meta.v1.AddMemberOp
+	12, // 16: gfslab.meta.v1.Command.remove_member:type_name -> gfslab.meta.v1.RemoveMemberOp
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -774,14 +1613,24 @@ func file_meta_proto_init() {
 		(*Command_GrantIntent)(nil),
 		(*Command_GrantActive)(nil),
 		(*Command_LeaseEnd)(nil),
+		(*Command_Undelete)(nil),
+		(*Command_Purge)(nil),
+		(*Command_Snapshot)(nil),
+		(*Command_SetAttributes)(nil),
+		(*Command_Seal)(nil),
+		(*Command_CopyBegin)(nil),
+		(*Command_CopyCommit)(nil),
+		(*Command_AddMember)(nil),
+		(*Command_RemoveMember)(nil),
 	}
+	file_meta_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
