@@ -65,7 +65,7 @@ func TestNamespace(t *testing.T) {
 			t.Fatalf("chunk: %v, %v", chunk, err)
 		}
 	}
-	r, err = m.Delete(ctx, &api.PathRequest{Session: c.session(), Path: "/g"})
+	r, err = m.Delete(ctx, &api.DeleteRequest{Session: c.session(), Path: "/g"})
 	check(r, err, api.Code_OK, 6)
 	if chunk, err := m.ChunkInfo(ctx, &api.LeaseRequest{Handle: handle}); err != nil || chunk.Code != api.Code_NO_CHUNK {
 		t.Fatalf("chunk of a deleted file: %v, %v", chunk, err)
