@@ -2105,7 +2105,10 @@ type HeartbeatRequest struct {
 	UsedBytes     uint64 `protobuf:"varint,10,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
 	CapacityBytes uint64 `protobuf:"varint,11,opt,name=capacity_bytes,json=capacityBytes,proto3" json:"capacity_bytes,omitempty"`
 	// claims extend leases, as ClaimLease does; from the send of this heartbeat.
-	Claims        []*ClaimRequest `protobuf:"bytes,12,rep,name=claims,proto3" json:"claims,omitempty"`
+	Claims []*ClaimRequest `protobuf:"bytes,12,rep,name=claims,proto3" json:"claims,omitempty"`
+	// cluster names the cell that the chunkserver belongs to, "" if it does not say;
+	// masters of another one refuse the report.
+	Cluster       string `protobuf:"bytes,13,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2222,6 +2225,13 @@ func (x *HeartbeatRequest) GetClaims() []*ClaimRequest {
 		return x.Claims
 	}
 	return nil
+}
+
+func (x *HeartbeatRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
 }
 
 type ChunkReport struct {
@@ -4351,7 +4361,7 @@ const file_gfs_proto_rawDesc = "" +
 	"chunkIndex\x1a<\n" +
 	"\x0eAddressesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x86\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa0\x03\n" +
 	"\x10HeartbeatRequest\x12 \n" +
 	"\vchunkserver\x18\x01 \x01(\tR\vchunkserver\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -4366,7 +4376,8 @@ const file_gfs_proto_rawDesc = "" +
 	"used_bytes\x18\n" +
 	" \x01(\x04R\tusedBytes\x12%\n" +
 	"\x0ecapacity_bytes\x18\v \x01(\x04R\rcapacityBytes\x12/\n" +
-	"\x06claims\x18\f \x03(\v2\x17.gfslab.v1.ClaimRequestR\x06claims\"\x9b\x01\n" +
+	"\x06claims\x18\f \x03(\v2\x17.gfslab.v1.ClaimRequestR\x06claims\x12\x18\n" +
+	"\acluster\x18\r \x01(\tR\acluster\"\x9b\x01\n" +
 	"\vChunkReport\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +

@@ -35,7 +35,7 @@ func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Dura
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	reply, err := api.NewMasterClient(conn).Heartbeat(ctx, &api.HeartbeatRequest{
-		Chunkserver: s.opts.Name, Address: s.opts.Address, Boot: s.Boot(), Chunks: s.report(), MembersIndex: s.membersIndex(),
+		Cluster: s.opts.Cluster, Chunkserver: s.opts.Name, Address: s.opts.Address, Boot: s.Boot(), Chunks: s.report(), MembersIndex: s.membersIndex(),
 	})
 	if err == nil && reply.MembersIndex != 0 {
 		s.follow(reply.MembersIndex, reply.Members)

@@ -8,6 +8,8 @@ import (
 	"net"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"gfslab/internal/disk"
 )
 
@@ -47,6 +49,13 @@ type Options struct {
 	Now func() time.Time
 	// Logger gets warnings (default: none).
 	Logger *slog.Logger
+	// Cluster names the cell; masters of another one refuse the reports. Empty: not
+	// said, and not checked.
+	Cluster string
+	// ServerOptions are those of the gRPC server besides its message sizes, and
+	// Register, which may be nil, adds services beside the chunkserver's.
+	ServerOptions []grpc.ServerOption
+	Register      func(*grpc.Server)
 	// OnEvent sees every event of a lease's life. It is called from many
 	// goroutines, at times with a chunk's lock held: it must neither block nor
 	// call back.

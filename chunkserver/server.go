@@ -75,8 +75,13 @@ func start(o Options) (*Server, error) {
 		s.closeFiles()
 		return nil, err
 	}
-	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.WaitForHandlers(true))
+	s.grpc = grpc.NewServer(append([]grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.WaitForHandlers(true),
+	}, o.ServerOptions...)...)
 	api.RegisterChunkserverServer(s.grpc, s)
+	if o.Register != nil {
+		o.Register(s.grpc)
+	}
 	s.background.Go(func() {
 		if err := s.grpc.Serve(o.Listener); err != nil {
 			s.log.Warn("serving ended", "chunkserver", o.Name, "err", err)
