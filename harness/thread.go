@@ -3,7 +3,6 @@ package harness
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -149,16 +148,7 @@ func (t *thread) fill(s client.Session, size int) (crc uint32) {
 		t.payload = make([]byte, size)
 	}
 	t.payload = t.payload[:size]
-	x := s.Seq
-	for _, b := range []byte(s.Client) {
-		x = x*1099511628211 + uint64(b)
-	}
-	var word [8]byte
-	for i := 0; i < size; i += 8 {
-		x = x*6364136223846793005 + 1442695040888963407
-		binary.LittleEndian.PutUint64(word[:], x)
-		copy(t.payload[i:], word[:])
-	}
+	workloads.Payload(t.payload, s.Client, s.Seq)
 	return checksum(t.payload)
 }
 

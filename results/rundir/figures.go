@@ -13,9 +13,9 @@ func (o Op) Mutates() bool {
 		return false
 	}
 	switch o.Kind {
-	case KindAppend:
+	case KindAppend, KindWrite:
 		return o.Reply.Code == "OK"
-	case KindCreate, KindMkdir, KindDelete, KindRename, KindAllocate, KindRevoke, KindPut, KindRemove, KindSwap:
+	case KindCreate, KindMkdir, KindDelete, KindUndelete, KindRename, KindSnapshot, KindSetAttributes, KindAllocate, KindRevoke, KindPut, KindRemove, KindSwap:
 		return o.Reply.Index != 0
 	case KindFindLease:
 		return o.Reply.Granted

@@ -10,11 +10,13 @@ import (
 var (
 	kinds = []string{
 		KindCreate, KindMkdir, KindDelete, KindRename, KindStat, KindList, KindAllocate, KindFindLease, KindRevoke, KindChunkInfo, KindAppend, KindReadRecord,
+		KindUndelete, KindSnapshot, KindSetAttributes, KindUsage, KindWrite, KindReadBytes, KindReadRecords,
 		KindGet, KindGetStale, KindPut, KindRemove, KindSwap,
 	}
 	phases     = []string{PhasePreload, PhaseWarmUp, PhaseRun, PhaseFinal}
-	leaseKinds = []string{LeasePrepare, LeaseActivate, LeaseClaim, LeaseAccept, LeaseMutate, LeaseStop, LeaseRefuse}
-	chunkKinds = []string{ChunkRecord, ChunkPad, ChunkFragment}
+	leaseKinds = []string{LeasePrepare, LeaseActivate, LeaseClaim, LeaseAccept, LeaseMutate, LeaseStop, LeaseRefuse,
+		LeaseServe, LeaseClone, LeaseCopy, LeaseDelete, LeaseCorrupt}
+	chunkKinds = []string{ChunkRecord, ChunkPad, ChunkFragment, ChunkBlock}
 )
 
 // checkNodeRecords refuses records of the nodes that no recorder can have

@@ -10,7 +10,7 @@ const FormatVersion = 1
 // JSON ("1.5s").
 type Plan struct {
 	Backend  string `toml:"backend" json:"backend"`   // multipaxos, etcdraft, hashiraft, unreplicated
-	Workload string `toml:"workload" json:"workload"` // create, append, lease-churn, register
+	Workload string `toml:"workload" json:"workload"` // create, append, gfs-x, ...; see package workloads
 	Fault    string `toml:"fault" json:"fault"`       // none, isolate-leader, crash-leader, ...
 	Setting  string `toml:"setting" json:"setting"`   // matched-2, matched-3, native
 	Tier     string `toml:"tier" json:"tier"`         // local, virtual
@@ -38,8 +38,24 @@ type Plan struct {
 	// LeaseTerm is D of the chunk leases; ChunkBytes the size of a chunk.
 	LeaseTerm  Duration `toml:"lease_term" json:"lease_term"`
 	ChunkBytes int64    `toml:"chunk_bytes" json:"chunk_bytes"`
-	// RecordBytes is the payload of one appended record.
-	RecordBytes int `toml:"record_bytes" json:"record_bytes"`
+	// RecordBytes is the payload of one appended record. RecordSizes, if not "",
+	// draws sizes from a table instead: gfs-x, gfs-y (scaled with the chunk size).
+	RecordBytes int    `toml:"record_bytes" json:"record_bytes"`
+	RecordSizes string `toml:"record_sizes" json:"record_sizes,omitempty"`
+	// Files is how many files a profile spreads its clients over; 0 leaves it to
+	// the profile.
+	Files int `toml:"files" json:"files,omitempty"`
+	// Replication is the goal of every chunk; 0 is 3, or as many as there are
+	// chunkservers if these are fewer. Racks spreads the chunkservers over so many.
+	Replication int `toml:"replication" json:"replication,omitempty"`
+	Racks       int `toml:"racks" json:"racks,omitempty"`
+	// LeaseWait has the masters wait until a dead primary's lease has surely run
+	// out; else the new grant fences the old one at once.
+	LeaseWait bool `toml:"lease_wait" json:"lease_wait,omitempty"`
+	// Strict seals a chunk at the master before the next one is used.
+	Strict bool `toml:"strict" json:"strict,omitempty"`
+	// Retention, if above 0, is set on the root: how long what was deleted stays.
+	Retention Duration `toml:"retention" json:"retention,omitzero"`
 	// CheckTimeout bounds each checker.
 	CheckTimeout Duration `toml:"check_timeout" json:"check_timeout"`
 	// Replace is how many masters are replaced by new ones under load, one every
@@ -86,61 +102,6 @@ type Host struct {
 	PacerLagP99  float64 `json:"pacer_lag_p99_us"`
 }
 
-// Op is one client operation: invocation and completion. Times are nanoseconds
-// since the start of the run, on one monotonic clock.
-type Op struct {
-	ID     int64  `json:"id"`
-	Client string `json:"client"` // changes after an unknown outcome
-	Seq    uint64 `json:"seq"`    // session sequence number; 0 for reads
-	Thread int    `json:"thread"` // the client thread, stable
-	Kind   string `json:"kind"`   // see the Kind constants
-	Path   string `json:"path,omitempty"`
-	Path2  string `json:"path2,omitempty"` // rename's destination
-	Handle uint64 `json:"handle,omitempty"`
-	Chunk  uint32 `json:"chunk,omitempty"` // chunk index within the file
-	CRC    uint32 `json:"crc,omitempty"`   // append: crc32c of the payload
-	Length uint32 `json:"length,omitempty"`
-	// Of the key-value store, whose keys are in Path: the new value, the expected
-	// one (or that there be none), and the index that a stale read must have seen.
-	Value   string `json:"value,omitempty"`
-	Expect  string `json:"expect,omitempty"`
-	Absent  bool   `json:"absent,omitempty"`
-	AtLeast uint64 `json:"at_least,omitempty"`
-
-	Due   int64 `json:"due"`
-	Start int64 `json:"start"`
-	// End is -1 while the outcome is unknown: the operation never completed.
-	End      int64     `json:"end"`
-	Outcome  string    `json:"outcome"` // ok, fail, unknown
-	Error    string    `json:"error,omitempty"`
-	Attempts []Attempt `json:"attempts,omitempty"`
-	Phase    string    `json:"phase"` // preload, warmup, run, final
-	Reply    *Reply    `json:"reply,omitempty"`
-}
-
-// The kinds of operations.
-const (
-	KindCreate     = "create"
-	KindMkdir      = "mkdir"
-	KindDelete     = "delete"
-	KindRename     = "rename"
-	KindStat       = "stat"
-	KindList       = "list"
-	KindAllocate   = "allocate"
-	KindFindLease  = "find-lease"
-	KindRevoke     = "revoke"
-	KindChunkInfo  = "chunk-info"
-	KindAppend     = "append"
-	KindReadRecord = "read-record"
-
-	// Of the key-value store. A stale read shows a prefix of the log.
-	KindGet      = "get"
-	KindGetStale = "get-stale"
-	KindPut      = "put"
-	KindRemove   = "remove"
-	KindSwap     = "cas"
-)
-
 // The outcomes of an operation. Fail means that it surely had no effect; an
 // answer such as NOT_FOUND is an ok operation with that code.
 const (
@@ -160,7 +121,7 @@ const (
 // The kinds of lease events. Mutate: a mutation is durable on this node, primary
 // or secondary. Accept: the primary acknowledges one, durable on all replicas.
 // Claim: a claim or an extension was granted, until Until. Stop: the primary
-// stops acting.
+// stops acting. [LeaseEvent] tells of all.
 const (
 	LeasePrepare  = "prepare"
 	LeaseActivate = "activate"
@@ -169,6 +130,11 @@ const (
 	LeaseMutate   = "mutate"
 	LeaseStop     = "stop"
 	LeaseRefuse   = "refuse"
+	LeaseServe    = "serve"
+	LeaseClone    = "clone"
+	LeaseCopy     = "copy"
+	LeaseDelete   = "delete"
+	LeaseCorrupt  = "corrupt"
 )
 
 // The kinds of what is found in a chunk file.
@@ -176,49 +142,18 @@ const (
 	ChunkRecord   = "record"
 	ChunkPad      = "pad"
 	ChunkFragment = "fragment"
+	ChunkBlock    = "block"
 )
-
-// Attempt is one RPC of an operation to one node.
-type Attempt struct {
-	Node  string `json:"node"`
-	Start int64  `json:"start"`
-	End   int64  `json:"end"`
-	Error string `json:"error,omitempty"` // empty: answered
-}
-
-// Reply is what the client saw. Code is the name of an api.Code.
-type Reply struct {
-	Code      string   `json:"code"`
-	Index     uint64   `json:"index"`
-	Offset    uint32   `json:"offset"`
-	Term      uint64   `json:"term,omitempty"`
-	Node      string   `json:"node"`
-	Directory bool     `json:"directory,omitempty"`
-	FileID    uint64   `json:"file_id,omitempty"`
-	Handle    uint64   `json:"handle,omitempty"`
-	Version   uint64   `json:"version,omitempty"`
-	Epoch     uint64   `json:"epoch,omitempty"`
-	Primary   string   `json:"primary,omitempty"`
-	Replicas  []string `json:"replicas,omitempty"`
-	Granted   bool     `json:"granted,omitempty"`
-	Chunks    []uint64 `json:"chunks,omitempty"`
-	Names     []string `json:"names,omitempty"`
-	// ChunkOffset is the offset that a record append was given.
-	ChunkOffset uint64 `json:"chunk_offset,omitempty"`
-	// CRC is the crc32c of the bytes that a read returned.
-	CRC uint32 `json:"crc,omitempty"`
-	// Value and Revision are a key's.
-	Value    string `json:"value,omitempty"`
-	Revision uint64 `json:"revision,omitempty"`
-}
 
 // Fault is one fault as it was injected, observed and healed.
 type Fault struct {
-	Name   string            `json:"name"`
-	Args   map[string]string `json:"args,omitempty"`
-	Node   string            `json:"node"` // the victim
-	Due    int64             `json:"due"`
-	Inject int64             `json:"inject"`
+	Name string            `json:"name"`
+	Args map[string]string `json:"args,omitempty"`
+	Node string            `json:"node"` // the victim
+	// Nodes are all victims where there are several.
+	Nodes  []string `json:"nodes,omitempty"`
+	Due    int64    `json:"due"`
+	Inject int64    `json:"inject"`
 	// InForce is when the injection was complete; times count from Inject, but
 	// what began before InForce may have escaped the fault. 0: not recorded.
 	InForce int64 `json:"in_force,omitempty"`
@@ -291,7 +226,8 @@ type Applied struct {
 	Restored bool `json:"restored,omitempty"`
 }
 
-// Chunk is one record, pad or fragment found in a chunk file after the run.
+// Chunk is one record, pad or fragment found in a chunk file of records after the
+// run, or one block of a file of bytes: 64 KiB, the last one shorter.
 type Chunk struct {
 	Handle  uint64 `json:"handle"`
 	Version uint64 `json:"version"`
@@ -300,7 +236,9 @@ type Chunk struct {
 	CRC     uint32 `json:"crc"`    // crc32c of the payload as found on disk
 	Client  string `json:"client,omitempty"`
 	Seq     uint64 `json:"seq,omitempty"`
-	Kind    string `json:"kind"` // record, pad, fragment
+	Kind    string `json:"kind"` // record, pad, fragment, block
+	// Corrupt: the bytes do not match the block checksums beside them.
+	Corrupt bool `json:"corrupt,omitempty"`
 }
 
 // LeaseEvent is one event of a lease's life as a chunkserver or master saw it.
@@ -313,18 +251,27 @@ type Chunk struct {
 // acknowledges the mutation to the client: all replicas have it and the lease
 // was live at At (At < Until holds in a correct build). "stop": the primary
 // acts no longer on epoch (ended, expired, refused or replaced). "refuse": a
-// request was refused for its version, term or lease.
+// request was refused for its version, term or lease. "serve": bytes of Version
+// were read out to one who asked for at least Wanted. "clone": a whole replica of
+// Version, fetched from Source, is durable here. "copy": a copy of chunk Source
+// is durable here under Handle. "delete": the replica is gone from here, on the
+// order of a master of Term. "corrupt": bytes at Offset did not match their
+// checksum.
 type LeaseEvent struct {
 	At      int64  `json:"at"`
 	Node    string `json:"node"`
-	Kind    string `json:"kind"` // prepare, activate, claim, accept, mutate, stop, refuse
+	Kind    string `json:"kind"` // see the Lease constants
 	Handle  uint64 `json:"handle"`
 	Version uint64 `json:"version"`
 	Epoch   uint64 `json:"epoch,omitempty"`
 	Term    uint64 `json:"term,omitempty"`
 	Serial  uint64 `json:"serial,omitempty"`
 	Offset  uint64 `json:"offset,omitempty"`
-	Until   int64  `json:"until,omitempty"` // claim: end of the lease
+	Until   int64  `json:"until,omitempty"`  // claim: end of the lease
+	Length  uint64 `json:"length,omitempty"` // mutate, serve: payload bytes
+	Wanted  uint64 `json:"wanted,omitempty"`
+	// Source is a chunkserver's address (clone) or a handle (copy).
+	Source string `json:"source,omitempty"`
 }
 
 // The verdicts, best first. Void means that the run does not count (the fault
