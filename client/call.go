@@ -14,9 +14,14 @@ import (
 type CallOption func(*callOptions)
 
 type callOptions struct {
-	session *Session
-	first   uint64
-	replica string
+	session   *Session
+	first     uint64
+	replica   string
+	stale     bool
+	staleNode uint64
+	recursive bool
+	deleted   uint64
+	kind      api.ChunkKind
 }
 
 // WithSession performs a mutation or append as this session. The caller keeps
@@ -31,6 +36,22 @@ func WithFirst(node uint64) CallOption { return func(o *callOptions) { o.first =
 // WithReplica reads from the named chunkserver first.
 func WithReplica(name string) CallOption { return func(o *callOptions) { o.replica = name } }
 
+// WithStale lets a lookup see a prefix of the log, as the replica with this node
+// id has applied it (one attempt; 0: any that answers), but nothing older than the
+// client has already seen. The reply's Position says how far behind it is.
+func WithStale(node uint64) CallOption {
+	return func(o *callOptions) { o.stale, o.staleNode = true, node }
+}
+
+// WithRecursive lets Delete take a directory with all that is below it.
+func WithRecursive() CallOption { return func(o *callOptions) { o.recursive = true } }
+
+// WithDeleted names what is hidden under the path by its id.
+func WithDeleted(id uint64) CallOption { return func(o *callOptions) { o.deleted = id } }
+
+// WithKind is the kind of the chunk that AllocateChunk makes.
+func WithKind(k api.ChunkKind) CallOption { return func(o *callOptions) { o.kind = k } }
+
 func gather(options []CallOption) callOptions {
 	var o callOptions
 	for _, set := range options {
@@ -42,24 +63,36 @@ func gather(options []CallOption) callOptions {
 // op is one operation while it runs.
 type op struct {
 	*call.Op
-	c *Client
+	c   *Client
+	ctx context.Context
 }
 
 func (c *Client) start(ctx context.Context) (*op, context.CancelFunc) {
 	o, end := c.Start(ctx)
-	return &op{Op: o, c: c}, end
+	return &op{Op: o, c: c, ctx: o.Context()}, end
 }
 
 // ask calls masters until one gives a definite reply.
 func ask[T any](o *op, first uint64, timeout time.Duration, do func(context.Context, api.MasterClient) (T, error)) (reply T, node uint64, ok bool) {
-	return call.Ask(o.Op, first, timeout, func(ctx context.Context, cc *grpc.ClientConn) (T, error) {
+	reply, node, ok = call.Ask(o.Op, first, timeout, func(ctx context.Context, cc *grpc.ClientConn) (T, error) {
 		return do(ctx, api.NewMasterClient(cc))
 	})
+	o.c.note(reply, ok)
+	return reply, node, ok
+}
+
+// note remembers the log index that a reply has shown.
+func (c *Client) note(reply any, ok bool) {
+	if p, placed := reply.(positioned); ok && placed {
+		c.See(p.GetAt().GetIndex())
+	}
 }
 
 // run makes a whole operation of one kind of call.
 func run[T any](ctx context.Context, c *Client, read bool, first uint64, timeout time.Duration, do func(context.Context, api.MasterClient) (T, error)) Result[T] {
-	return call.Run(ctx, c.Caller, read, first, timeout, func(ctx context.Context, cc *grpc.ClientConn) (T, error) {
+	r := call.Run(ctx, c.Caller, read, first, timeout, func(ctx context.Context, cc *grpc.ClientConn) (T, error) {
 		return do(ctx, api.NewMasterClient(cc))
 	})
+	c.note(r.Reply, r.Outcome == OK)
+	return r
 }

@@ -53,10 +53,13 @@ type Options struct {
 	// AttemptTimeout bounds one call to a master, so that an isolated leader does
 	// not eat the operation (default 250 ms); LeaseTimeout one that may have to
 	// wait for a lease (default 500 ms), DataTimeout one to a chunkserver
-	// (default 750 ms, above the primary's own limit).
+	// (default 750 ms, above the primary's own limit), and 100 ms more for each MiB.
 	AttemptTimeout time.Duration
 	LeaseTimeout   time.Duration
 	DataTimeout    time.Duration
+	// LocationTimeout is how long the client trusts in where a chunk's replicas are
+	// (default 60 s).
+	LocationTimeout time.Duration
 	// BackoffMin and BackoffMax bound the pause before a retry, which doubles and
 	// carries jitter (default 3 ms and 60 ms).
 	BackoffMin time.Duration
@@ -75,14 +78,25 @@ func (o *Options) setDefaults() error {
 	defaultDuration(&o.AttemptTimeout, 250*time.Millisecond)
 	defaultDuration(&o.LeaseTimeout, 500*time.Millisecond)
 	defaultDuration(&o.DataTimeout, 750*time.Millisecond)
+	defaultDuration(&o.LocationTimeout, time.Minute)
 	return nil
 }
+
+// dataTimeout bounds a call that moves this many bytes.
+func (o *Options) dataTimeout(bytes int) time.Duration {
+	return o.DataTimeout + time.Duration(bytes>>20)*100*time.Millisecond
+}
+
+// sumTimeout bounds a call that reads a whole chunk from a disk.
+func (o *Options) sumTimeout() time.Duration { return 8 * o.DataTimeout }
 
 func defaultDuration(d *time.Duration, v time.Duration) {
 	if *d <= 0 {
 		*d = v
 	}
 }
+
+var errNoSuchMaster = errors.New("client: no master with that node id")
 
 // Client performs operations, one at a time.
 type Client struct {
@@ -91,7 +105,9 @@ type Client struct {
 	session call.Sessions
 	allocs  call.Sessions // of chunk allocations that appends make
 	files   map[string]*tail
-	chunks  map[uint64]*api.ChunkReply // locations of chunks by handle
+	leases  leases
+	chunks  map[uint64]location // by handle
+	seen    uint64              // the highest log index that a reply has shown
 }
 
 // New returns a client.
@@ -108,6 +124,6 @@ func New(o Options) (*Client, error) {
 	}
 	return &Client{
 		Caller: caller, o: o, session: call.NewSessions(o.Name), allocs: call.NewSessions(o.Name + "/a"),
-		files: make(map[string]*tail), chunks: make(map[uint64]*api.ChunkReply),
+		files: make(map[string]*tail), leases: make(leases), chunks: make(map[uint64]location),
 	}, nil
 }

@@ -87,22 +87,32 @@ func (c *Client) ReadRecord(ctx context.Context, handle, offset uint64, options 
 // locate returns the chunk's replicas, from the cache if they are known. The
 // code is the master's if it is not OK; nil means that the context ended.
 func (c *Client) locate(o *op, handle, first uint64) (*api.ChunkReply, api.Code) {
-	if loc := c.chunks[handle]; loc != nil {
-		return loc, api.Code_OK
+	for {
+		if loc := c.known(handle); loc != nil {
+			return loc, api.Code_OK
+		}
+		reply, _, ok := ask(o, first, c.o.AttemptTimeout, func(ctx context.Context, m api.MasterClient) (*api.ChunkReply, error) {
+			return m.ChunkInfo(ctx, &api.LeaseRequest{Handle: handle})
+		})
+		switch {
+		case !ok:
+			return nil, api.Code_OK
+		case reply.Code == api.Code_WARMING_UP:
+			o.Last = fmt.Errorf("chunk %d: the master has not heard yet where it is", handle)
+		case reply.Code != api.Code_OK:
+			return nil, reply.Code
+		case len(reply.Replicas) > 0:
+			c.learn(reply)
+			return reply, api.Code_OK
+		case reply.Version == 0:
+			return nil, api.Code_NO_CHUNK // allocated, never granted: holds nothing
+		default:
+			o.Last = fmt.Errorf("chunk %d: none of its replicas is alive", handle)
+		}
+		if !o.Pause() {
+			return nil, api.Code_OK
+		}
 	}
-	reply, _, ok := ask(o, first, c.o.AttemptTimeout, func(ctx context.Context, m api.MasterClient) (*api.ChunkReply, error) {
-		return m.ChunkInfo(ctx, &api.LeaseRequest{Handle: handle})
-	})
-	switch {
-	case !ok:
-		return nil, api.Code_OK
-	case reply.Code != api.Code_OK:
-		return nil, reply.Code
-	case len(reply.Replicas) == 0:
-		return nil, api.Code_NO_CHUNK // allocated, never granted: holds nothing
-	}
-	c.chunks[handle] = reply
-	return reply, api.Code_OK
 }
 
 // readOrder is the replicas in random order, the wanted one first.
@@ -149,86 +159,4 @@ func parseRecord(b []byte, handle, offset uint64) (Record, error) {
 
 func toRecord(f api.Frame) Record {
 	return Record{Handle: f.Handle, Offset: f.Offset, Version: f.Version, Client: f.Client, Seq: f.Seq, CRC: f.CRC, Payload: f.Payload}
-}
-
-// ReadAll returns the file's records in chunk order, without pads, fragments and
-// duplicates: of several copies of a (client, seq) the first is kept. Records
-// that were never acknowledged may be among them.
-func (c *Client) ReadAll(ctx context.Context, path string) ([]Record, error) {
-	st := c.Stat(ctx, path)
-	switch {
-	case st.Outcome != OK:
-		return nil, fmt.Errorf("read %s: %w", path, st.Err)
-	case st.Reply.Code != api.Code_OK:
-		return nil, fmt.Errorf("read %s: %v", path, st.Reply.Code)
-	}
-	var all []Record
-	seen := make(map[Session]bool)
-	for _, handle := range st.Reply.Chunks {
-		records, err := c.readChunk(ctx, handle)
-		if err != nil {
-			return nil, fmt.Errorf("read %s, chunk %d: %w", path, handle, err)
-		}
-		for _, r := range records {
-			if s := (Session{Client: r.Client, Seq: r.Seq}); !seen[s] {
-				seen[s] = true
-				all = append(all, r)
-			}
-		}
-	}
-	return all, nil
-}
-
-// readChunk returns all records that one replica has.
-func (c *Client) readChunk(ctx context.Context, handle uint64) ([]Record, error) {
-	o, end := c.start(ctx)
-	defer end()
-	for o.Live() {
-		loc, code := c.locate(o, handle, 0)
-		if code == api.Code_NO_CHUNK {
-			return nil, nil
-		}
-		if code != api.Code_OK {
-			return nil, fmt.Errorf("the master answers %v", code)
-		}
-		if loc == nil {
-			break
-		}
-		for _, name := range c.readOrder(loc, "") {
-			data, err := o.readBytes(loc, name)
-			if err != nil {
-				continue
-			}
-			var records []Record
-			api.WalkFrames(data, handle, func(f api.Frame) {
-				if f.Kind == api.FrameRecord {
-					records = append(records, toRecord(f))
-				}
-			}, func(int, int) {})
-			return records, nil
-		}
-		delete(c.chunks, handle)
-		if !o.Pause() {
-			break
-		}
-	}
-	return nil, o.Err()
-}
-
-// readStep is the length of one ranged read.
-const readStep = 1 << 20
-
-// readBytes returns all of one replica's bytes.
-func (o *op) readBytes(loc *api.ChunkReply, name string) ([]byte, error) {
-	var data []byte
-	for {
-		reply, err := o.read(loc, name, &api.ReadChunkRequest{Handle: loc.Handle, Version: loc.Version, Offset: uint64(len(data)), Length: readStep})
-		if err != nil {
-			return nil, err
-		}
-		data = append(data, reply.Data...)
-		if reply.Code != api.Code_OK || len(reply.Data) == 0 || uint64(len(data)) >= reply.End {
-			return data, nil
-		}
-	}
 }

@@ -135,6 +135,9 @@ func (c *Caller) Start(ctx context.Context) (*Op, context.CancelFunc) {
 	return &Op{c: c, ctx: ctx}, cancel
 }
 
+// Context is the operation's: it ends with it.
+func (o *Op) Context() context.Context { return o.ctx }
+
 // Live is false once the operation's context has ended.
 func (o *Op) Live() bool { return o.ctx.Err() == nil }
 
