@@ -77,7 +77,7 @@ func (b *chunkbook) intend(at position, op *metapb.GrantIntentOp, version uint64
 	if c == nil {
 		return answer{codes: codes{"NO_CHUNK"}}, ""
 	}
-	if c.epoch != 0 || op.GetExpectVersion() != c.version || c.intentIndex == at.index ||
+	if c.epoch != 0 && c.epoch != op.GetFences() || op.GetExpectVersion() != c.version || c.intentIndex == at.index ||
 		len(c.members) > 0 && !subsetOf(op.GetReplicas(), c.members) {
 		return answer{codes: codes{"STALE", "LEASE_HELD"}}, ""
 	}

@@ -7,13 +7,14 @@ import (
 )
 
 // grantIntent reserves the next version for a set of replicas. It replaces a
-// pending intent, whose version is thereby lost for good.
+// pending intent, whose version is thereby lost for good. A lease that it fences
+// stays active until grantActive, so that nobody takes the chunk for quiet.
 func (s *State) grantIntent(at position, op *metapb.GrantIntentOp) reply {
 	c, found := s.loadChunk(op.Handle)
 	switch {
 	case !found || c.deleted:
 		return reply{code: NoChunk, handle: op.Handle}
-	case c.lease.epoch != 0, op.ExpectVersion != c.version,
+	case c.lease.epoch != 0 && c.lease.epoch != op.Fences, op.ExpectVersion != c.version,
 		// GrantActive names an intent by its index alone, so a chunk has at most
 		// one intent in an entry.
 		c.intent.index == at.index,

@@ -275,7 +275,7 @@ func (t *twin) grantIntent(index uint64, g *metapb.GrantIntentOp) *metapb.Reply 
 		return &metapb.Reply{Code: int32(NoChunk), Handle: g.Handle}
 	}
 	foreign := slices.ContainsFunc(g.Replicas, func(r string) bool { return !slices.Contains(c.members, r) })
-	if c.epoch != 0 || g.ExpectVersion != c.version || c.intentIndex == index || c.version > 0 && foreign {
+	if c.epoch != 0 && c.epoch != g.Fences || g.ExpectVersion != c.version || c.intentIndex == index || c.version > 0 && foreign {
 		return &metapb.Reply{Code: int32(Stale), Handle: c.handle, Version: c.version, Epoch: c.epoch}
 	}
 	c.reserved++

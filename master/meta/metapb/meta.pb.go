@@ -1137,6 +1137,9 @@ type GrantIntentOp struct {
 	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
 	ExpectVersion uint64                 `protobuf:"varint,2,opt,name=expect_version,json=expectVersion,proto3" json:"expect_version,omitempty"`
 	Replicas      []string               `protobuf:"bytes,3,rep,name=replicas,proto3" json:"replicas,omitempty"`
+	// fences, if not 0, is the epoch of a lease that may still be active: it stays
+	// so until the grant takes its place. Versions fence its primary.
+	Fences        uint64 `protobuf:"varint,4,opt,name=fences,proto3" json:"fences,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1190,6 +1193,13 @@ func (x *GrantIntentOp) GetReplicas() []string {
 		return x.Replicas
 	}
 	return nil
+}
+
+func (x *GrantIntentOp) GetFences() uint64 {
+	if x != nil {
+		return x.Fences
+	}
+	return 0
 }
 
 // GrantActiveOp makes the intent at intent_index a grant held by primary with
@@ -1517,11 +1527,12 @@ const file_meta_proto_rawDesc = "" +
 	"\x0eRemoveMemberOp\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06server\x18\x03 \x01(\tR\x06server\"j\n" +
+	"\x06server\x18\x03 \x01(\tR\x06server\"\x82\x01\n" +
 	"\rGrantIntentOp\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12%\n" +
 	"\x0eexpect_version\x18\x02 \x01(\x04R\rexpectVersion\x12\x1a\n" +
-	"\breplicas\x18\x03 \x03(\tR\breplicas\"z\n" +
+	"\breplicas\x18\x03 \x03(\tR\breplicas\x12\x16\n" +
+	"\x06fences\x18\x04 \x01(\x04R\x06fences\"z\n" +
 	"\rGrantActiveOp\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12!\n" +
 	"\fintent_index\x18\x02 \x01(\x04R\vintentIndex\x12\x18\n" +
