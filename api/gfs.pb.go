@@ -1237,11 +1237,13 @@ func (x *LocationRequest) GetDeletedId() uint64 {
 // LeaseRequest names the chunk by handle, or by path and index if path is set;
 // then a shared chunk is copied first and the reply has the new handle.
 type LeaseRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
-	Handle        uint64                 `protobuf:"varint,2,opt,name=handle,proto3" json:"handle,omitempty"`
-	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
-	ChunkIndex    uint32                 `protobuf:"varint,4,opt,name=chunk_index,json=chunkIndex,proto3" json:"chunk_index,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Session    *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Handle     uint64                 `protobuf:"varint,2,opt,name=handle,proto3" json:"handle,omitempty"`
+	Path       string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	ChunkIndex uint32                 `protobuf:"varint,4,opt,name=chunk_index,json=chunkIndex,proto3" json:"chunk_index,omitempty"`
+	// epoch, if not 0: RevokeLease ends this grant's lease and no other one.
+	Epoch         uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1300,6 +1302,13 @@ func (x *LeaseRequest) GetPath() string {
 func (x *LeaseRequest) GetChunkIndex() uint32 {
 	if x != nil {
 		return x.ChunkIndex
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
 	}
 	return 0
 }
@@ -2923,7 +2932,10 @@ type GrantRequest struct {
 	Addresses map[string]string `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Kind      ChunkKind         `protobuf:"varint,8,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
 	// strict: a full chunk is sealed at the master before CHUNK_FULL is answered.
-	Strict        bool `protobuf:"varint,9,opt,name=strict,proto3" json:"strict,omitempty"`
+	Strict bool `protobuf:"varint,9,opt,name=strict,proto3" json:"strict,omitempty"`
+	// existing: the chunk has members already, so a chunkserver that has no
+	// replica of it refuses instead of making an empty one.
+	Existing      bool `protobuf:"varint,10,opt,name=existing,proto3" json:"existing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3017,6 +3029,13 @@ func (x *GrantRequest) GetKind() ChunkKind {
 func (x *GrantRequest) GetStrict() bool {
 	if x != nil {
 		return x.Strict
+	}
+	return false
+}
+
+func (x *GrantRequest) GetExisting() bool {
+	if x != nil {
+		return x.Existing
 	}
 	return false
 }
@@ -4110,8 +4129,10 @@ type ReadChunkReply struct {
 	// end is the length of the durable part of this replica.
 	End uint64 `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`
 	// crc32c is of data.
-	Crc32C        uint32    `protobuf:"varint,5,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
-	Kind          ChunkKind `protobuf:"varint,6,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
+	Crc32C uint32    `protobuf:"varint,5,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	Kind   ChunkKind `protobuf:"varint,6,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
+	// full: the replica was padded, nothing is appended to it any more.
+	Full          bool `protobuf:"varint,7,opt,name=full,proto3" json:"full,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4186,6 +4207,13 @@ func (x *ReadChunkReply) GetKind() ChunkKind {
 		return x.Kind
 	}
 	return ChunkKind_RECORDS
+}
+
+func (x *ReadChunkReply) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
 }
 
 var File_gfs_proto protoreflect.FileDescriptor
@@ -4277,13 +4305,14 @@ const file_gfs_proto_rawDesc = "" +
 	"\x05stale\x18\x03 \x01(\bR\x05stale\x12\x19\n" +
 	"\bat_least\x18\x04 \x01(\x04R\aatLeast\x12\x1d\n" +
 	"\n" +
-	"deleted_id\x18\x05 \x01(\x04R\tdeletedId\"\x89\x01\n" +
+	"deleted_id\x18\x05 \x01(\x04R\tdeletedId\"\x9f\x01\n" +
 	"\fLeaseRequest\x12,\n" +
 	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x1f\n" +
 	"\vchunk_index\x18\x04 \x01(\rR\n" +
-	"chunkIndex\"\x8f\x01\n" +
+	"chunkIndex\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\"\x8f\x01\n" +
 	"\vSealRequest\x12 \n" +
 	"\vchunkserver\x18\x01 \x01(\tR\vchunkserver\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
@@ -4438,7 +4467,7 @@ const file_gfs_proto_rawDesc = "" +
 	"\n" +
 	"used_bytes\x18\x06 \x01(\x04R\tusedBytes\x12%\n" +
 	"\x0ecapacity_bytes\x18\a \x01(\x04R\rcapacityBytes\x12\x1b\n" +
-	"\tsilent_ns\x18\b \x01(\x03R\bsilentNs\"\xe6\x02\n" +
+	"\tsilent_ns\x18\b \x01(\x03R\bsilentNs\"\x82\x03\n" +
 	"\fGrantRequest\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x14\n" +
@@ -4448,7 +4477,9 @@ const file_gfs_proto_rawDesc = "" +
 	"\breplicas\x18\x06 \x03(\tR\breplicas\x12D\n" +
 	"\taddresses\x18\a \x03(\v2&.gfslab.v1.GrantRequest.AddressesEntryR\taddresses\x12(\n" +
 	"\x04kind\x18\b \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind\x12\x16\n" +
-	"\x06strict\x18\t \x01(\bR\x06strict\x1a<\n" +
+	"\x06strict\x18\t \x01(\bR\x06strict\x12\x1a\n" +
+	"\bexisting\x18\n" +
+	" \x01(\bR\bexisting\x1a<\n" +
 	"\x0eAddressesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"b\n" +
@@ -4531,14 +4562,15 @@ const file_gfs_proto_rawDesc = "" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x16\n" +
-	"\x06length\x18\x04 \x01(\rR\x06length\"\xb7\x01\n" +
+	"\x06length\x18\x04 \x01(\rR\x06length\"\xcb\x01\n" +
 	"\x0eReadChunkReply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x10\n" +
 	"\x03end\x18\x04 \x01(\x04R\x03end\x12\x16\n" +
 	"\x06crc32c\x18\x05 \x01(\rR\x06crc32c\x12(\n" +
-	"\x04kind\x18\x06 \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind*\xa6\x02\n" +
+	"\x04kind\x18\x06 \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind\x12\x12\n" +
+	"\x04full\x18\a \x01(\bR\x04full*\xa6\x02\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\r\n" +
 	"\tNOT_FOUND\x10\x01\x12\n" +
