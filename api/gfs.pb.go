@@ -3681,10 +3681,12 @@ func (x *ChecksumRequest) GetVersion() uint64 {
 }
 
 type ChecksumReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Code          Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
-	Crc32C        uint32                 `protobuf:"varint,2,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
-	End           uint64                 `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Code   Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=gfslab.v1.Code" json:"code,omitempty"`
+	Crc32C uint32                 `protobuf:"varint,2,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	End    uint64                 `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
+	// chunk_bytes is the size S of this chunkserver's chunks, whatever the code.
+	ChunkBytes    uint64 `protobuf:"varint,4,opt,name=chunk_bytes,json=chunkBytes,proto3" json:"chunk_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3736,6 +3738,13 @@ func (x *ChecksumReply) GetCrc32C() uint32 {
 func (x *ChecksumReply) GetEnd() uint64 {
 	if x != nil {
 		return x.End
+	}
+	return 0
+}
+
+func (x *ChecksumReply) GetChunkBytes() uint64 {
+	if x != nil {
+		return x.ChunkBytes
 	}
 	return 0
 }
@@ -4528,11 +4537,13 @@ const file_gfs_proto_rawDesc = "" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"C\n" +
 	"\x0fChecksumRequest\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversion\"^\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\"\x7f\n" +
 	"\rChecksumReply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gfslab.v1.CodeR\x04code\x12\x16\n" +
 	"\x06crc32c\x18\x02 \x01(\rR\x06crc32c\x12\x10\n" +
-	"\x03end\x18\x03 \x01(\x04R\x03end\"d\n" +
+	"\x03end\x18\x03 \x01(\x04R\x03end\x12\x1f\n" +
+	"\vchunk_bytes\x18\x04 \x01(\x04R\n" +
+	"chunkBytes\"d\n" +
 	"\rAppendRequest\x12!\n" +
 	"\x02id\x18\x01 \x01(\v2\x11.gfslab.v1.DataIdR\x02id\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +

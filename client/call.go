@@ -22,6 +22,7 @@ type callOptions struct {
 	recursive bool
 	deleted   uint64
 	kind      api.ChunkKind
+	turn      <-chan struct{}
 }
 
 // WithSession performs a mutation or append as this session. The caller keeps
@@ -51,6 +52,10 @@ func WithDeleted(id uint64) CallOption { return func(o *callOptions) { o.deleted
 
 // WithKind is the kind of the chunk that AllocateChunk makes.
 func WithKind(k api.ChunkKind) CallOption { return func(o *callOptions) { o.kind = k } }
+
+// WithTurn makes Write push its data at once and order the mutation only when turn
+// is closed: several clients then push side by side what has to be written in order.
+func WithTurn(turn <-chan struct{}) CallOption { return func(o *callOptions) { o.turn = turn } }
 
 func gather(options []CallOption) callOptions {
 	var o callOptions

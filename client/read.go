@@ -49,6 +49,10 @@ func (c *Client) ReadRecord(ctx context.Context, handle, offset uint64, options 
 		if loc == nil {
 			break
 		}
+		if loc.Version == 0 {
+			res.Outcome, res.Code = OK, api.Code_NO_CHUNK
+			break
+		}
 		absent := 0
 		for _, name := range c.readOrder(loc, co.replica) {
 			reply, err := o.read(loc, name, &api.ReadChunkRequest{Handle: handle, Version: loc.Version, Offset: offset})
@@ -84,8 +88,9 @@ func (c *Client) ReadRecord(ctx context.Context, handle, offset uint64, options 
 	return res
 }
 
-// locate returns the chunk's replicas, from the cache if they are known. The
-// code is the master's if it is not OK; nil means that the context ended.
+// locate returns the chunk's replicas, from the cache if they are known; there are
+// none, and no version, if nothing was ever written. The code is the master's if it
+// is not OK; nil means that the context ended.
 func (c *Client) locate(o *op, handle, first uint64) (*api.ChunkReply, api.Code) {
 	for {
 		if loc := c.known(handle); loc != nil {
@@ -105,7 +110,7 @@ func (c *Client) locate(o *op, handle, first uint64) (*api.ChunkReply, api.Code)
 			c.learn(reply)
 			return reply, api.Code_OK
 		case reply.Version == 0:
-			return nil, api.Code_NO_CHUNK // allocated, never granted: holds nothing
+			return reply, api.Code_OK // allocated, never granted
 		default:
 			o.Last = fmt.Errorf("chunk %d: none of its replicas is alive", handle)
 		}

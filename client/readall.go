@@ -14,8 +14,8 @@ import (
 // MaxRead is the most bytes that one ranged read returns.
 const MaxRead = 1 << 20
 
-// BytesResult is how a ranged read ended. Code is OK or the master's refusal;
-// NO_CHUNK is a chunk that holds nothing yet.
+// BytesResult is how a ranged read ended. Code is OK or the master's refusal. A
+// chunk that nothing was ever written to is read as empty, without a Replica.
 type BytesResult struct {
 	Outcome Outcome // OK or Fail: a read has no effect
 	Err     error
@@ -46,6 +46,10 @@ func (c *Client) ReadBytes(ctx context.Context, handle, offset uint64, length in
 			break
 		}
 		if loc == nil {
+			break
+		}
+		if loc.Version == 0 {
+			res.Outcome, res.Kind = OK, loc.Kind
 			break
 		}
 		for _, name := range c.readOrder(loc, co.replica) {
@@ -90,12 +94,14 @@ type ReplicaSum struct {
 	Replica string
 	CRC     uint32 // crc32c of [0, End), verified
 	End     uint64
-	Err     error // set: nothing is known of this replica
+	Err     error // set: nothing is known of this replica's bytes
+	// ChunkBytes is the size of the chunkserver's chunks, 0 if it did not say.
+	ChunkBytes uint64
 }
 
 // Sums asks every replica of a chunk for the checksum of its bytes. The error or
-// the code says why there is no replica to ask; NO_CHUNK is a chunk that holds
-// nothing yet.
+// the code says why none could be asked. There are none if nothing was ever
+// written to the chunk.
 func (c *Client) Sums(ctx context.Context, handle uint64) ([]ReplicaSum, api.Code, error) {
 	o, end := c.start(ctx)
 	defer end()
@@ -116,7 +122,7 @@ func (c *Client) Sums(ctx context.Context, handle uint64) ([]ReplicaSum, api.Cod
 				if err == nil && reply.Code != api.Code_OK {
 					err = status.Errorf(codes.FailedPrecondition, "the replica answers %v", reply.Code)
 				}
-				sum.CRC, sum.End = reply.GetCrc32C(), reply.GetEnd()
+				sum.CRC, sum.End, sum.ChunkBytes = reply.GetCrc32C(), reply.GetEnd(), reply.GetChunkBytes()
 				return err
 			})
 		}
@@ -161,14 +167,14 @@ func (c *Client) readChunk(ctx context.Context, handle uint64) ([]Record, error)
 	defer end()
 	for o.Live() {
 		loc, code := c.locate(o, handle, 0)
-		if code == api.Code_NO_CHUNK {
-			return nil, nil
-		}
 		if code != api.Code_OK {
 			return nil, fmt.Errorf("the master answers %v", code)
 		}
 		if loc == nil {
 			break
+		}
+		if loc.Version == 0 {
+			return nil, nil
 		}
 		for _, name := range c.readOrder(loc, "") {
 			data, err := o.readBytes(loc, name)

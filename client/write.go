@@ -15,11 +15,11 @@ type WriteResult = AppendResult
 // NOT_FOUND: there is no such chunk or file; CHUNK_FULL: the data would leave the
 // chunk; WRONG_KIND, SEALED, INVALID. The data must not change until the call returns.
 func (c *Client) Write(ctx context.Context, path string, index uint32, offset uint64, data []byte, options ...CallOption) WriteResult {
-	return c.mutation(ctx, path, data, options, func(m *mutator) bool { return m.writeRound(index, offset) })
+	return c.mutation(ctx, path, data, options, func(m *mutator) bool { return m.writeRound(index, offset, gather(options).turn) })
 }
 
 // writeRound goes once through all steps; done means that a further one is of no use.
-func (m *mutator) writeRound(index uint32, offset uint64) (done bool) {
+func (m *mutator) writeRound(index uint32, offset uint64, turn <-chan struct{}) (done bool) {
 	l, code := m.findLease(index, 0)
 	switch code {
 	case api.Code_OK:
@@ -36,6 +36,13 @@ func (m *mutator) writeRound(index uint32, offset uint64) (done bool) {
 	if !m.push(l) {
 		m.c.leases.drop(m.path, index)
 		return false
+	}
+	if turn != nil {
+		select {
+		case <-turn:
+		case <-m.ctx.Done():
+			return true
+		}
 	}
 	var reply *api.AppendReply
 	left, err := m.Attempt(l.Primary, l.Addresses[l.Primary], m.c.o.dataTimeout(len(m.data)), func(ctx context.Context, cc *conn) (err error) {
