@@ -1,27 +1,24 @@
 package master
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
 
 	"gfslab/api"
 )
 
 // chunkservers is what a master heard from chunkservers. It is soft state:
 // heartbeats fill it at every master replica, nothing of it is in the log, and
-// it says who is alive and where, never whose data is current.
+// it says who is alive, where, and what it has, never whose data is current:
+// that is membership, which is in the log.
 type chunkservers struct {
 	o       Options
 	started time.Time
@@ -34,11 +31,23 @@ type chunkservers struct {
 }
 
 type chunkserver struct {
-	name, addr, boot string
-	heard            time.Time
-	chunks           []*api.ChunkReport
-	placed           int // new chunks placed here since the last report
-	conn             *grpc.ClientConn
+	name, addr, boot, rack string
+	heard                  time.Time
+	conn                   *grpc.ClientConn
+
+	// replicas are as reported by the present boot, sequence is its last report.
+	// Until complete, what is not reported may be there all the same.
+	replicas *replicaSet
+	complete bool
+	sequence uint64
+	// used and capacity in bytes as reported; 0: not said.
+	used, capacity uint64
+
+	recent   decaying             // chunks placed here lately
+	busy     int                  // clones that read from it or write to it
+	suspects map[uint64]time.Time // replicas that may be too many, and since when
+	removing map[uint64]time.Time // replicas that it was told to remove, and when last
+	removed  []uint64             // of suspects, what is to be named in a reply
 }
 
 // errNoAddress: no heartbeat of the chunkserver was heard since the start.
@@ -51,82 +60,9 @@ func newChunkservers(o Options) *chunkservers {
 	}
 }
 
-// Heartbeat notes that a chunkserver is alive, where, and what it stores.
-func (m *Master) Heartbeat(_ context.Context, r *api.HeartbeatRequest) (*api.HeartbeatReply, error) {
-	if r.Chunkserver == "" || r.Address == "" {
-		return nil, status.Error(codes.InvalidArgument, "a heartbeat without chunkserver or address")
-	}
-	if old := m.servers.note(r); old != nil {
-		if err := old.Close(); err != nil {
-			m.o.Logger.Warn("closing the connection to an old chunkserver address", "chunkserver", r.Chunkserver, "error", err)
-		}
-	}
-	st := m.replica.Status()
-	members, index := m.o.Directory.Newer(r.MembersIndex)
-	return &api.HeartbeatReply{Term: st.Term, Leader: isLeader(st), Members: members, MembersIndex: index}, nil
-}
-
-// note returns the connection to the chunkserver's last incarnation, if it has
-// to be closed.
-func (t *chunkservers) note(r *api.HeartbeatRequest) (old *grpc.ClientConn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c := t.byName[r.Chunkserver]
-	if c == nil {
-		c = &chunkserver{name: r.Chunkserver}
-		t.byName[r.Chunkserver] = c
-		close(t.heard)
-		t.heard = make(chan struct{})
-	}
-	if c.addr != r.Address || c.boot != r.Boot {
-		old, c.conn = c.conn, nil
-		c.addr, c.boot = r.Address, r.Boot
-	}
-	c.heard, c.chunks, c.placed = t.o.Now(), r.Chunks, 0
-	return old
-}
-
 // alive reports whether the chunkserver was heard of lately. Call with mu held.
 func (t *chunkservers) alive(c *chunkserver, now time.Time) bool {
 	return now.Sub(c.heard) <= t.o.DeadAfter
-}
-
-// place chooses chunkservers for a new chunk: alive ones with the fewest chunks,
-// in random order among equals.
-func (t *chunkservers) place(ctx context.Context, want int) ([]string, error) {
-	enough := func() bool {
-		n, now := 0, t.o.Now()
-		for _, c := range t.byName {
-			if t.alive(c, now) {
-				n++
-			}
-		}
-		return n >= want
-	}
-	if err := t.warmUp(ctx, enough); err != nil {
-		return nil, err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.o.Now()
-	live := make([]*chunkserver, 0, len(t.byName))
-	for _, c := range t.byName {
-		if t.alive(c, now) {
-			live = append(live, c)
-		}
-	}
-	// Sorted by name first, so that the seed alone decides the shuffle.
-	slices.SortFunc(live, func(a, b *chunkserver) int { return cmp.Compare(a.name, b.name) })
-	t.rng.Shuffle(len(live), func(i, j int) { live[i], live[j] = live[j], live[i] })
-	slices.SortStableFunc(live, func(a, b *chunkserver) int {
-		return cmp.Compare(len(a.chunks)+a.placed, len(b.chunks)+b.placed)
-	})
-	names := make([]string, 0, want)
-	for _, c := range live[:min(want, len(live))] {
-		c.placed++
-		names = append(names, c.name)
-	}
-	return names, nil
 }
 
 // living returns the members that are alive.

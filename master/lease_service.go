@@ -88,6 +88,12 @@ func (m *Master) ClaimLease(ctx context.Context, r *api.ClaimRequest) (*api.Clai
 	if err != nil {
 		return nil, err
 	}
+	return m.confirm(term, r), nil
+}
+
+// confirm answers a claim in the name of a term whose authority was proven since
+// the claim came.
+func (m *Master) confirm(term uint64, r *api.ClaimRequest) *api.ClaimReply {
 	var claimed meta.Chunk
 	until, ok := m.leases.claim(term, func() (meta.Chunk, bool) {
 		c, code, _ := m.machine.chunk(r.Handle)
@@ -95,10 +101,10 @@ func (m *Master) ClaimLease(ctx context.Context, r *api.ClaimRequest) (*api.Clai
 		return c, code == meta.OK && r.Epoch != 0 && c.Epoch == r.Epoch && c.Primary == r.Chunkserver && c.Version == r.Version
 	})
 	if !ok {
-		return &api.ClaimReply{Term: term}, nil
+		return &api.ClaimReply{Term: term}
 	}
 	m.observe("claim", term, r.Handle, claimed.Version, claimed.Epoch, claimed.Primary, until)
-	return &api.ClaimReply{Granted: true, Term: term, DurationNs: int64(m.o.LeaseTerm)}, nil
+	return &api.ClaimReply{Granted: true, Term: term, DurationNs: int64(m.o.LeaseTerm)}
 }
 
 // authority proves that this replica leads and returns its term; everything
