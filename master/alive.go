@@ -14,3 +14,15 @@ func (m *Master) AliveChunkservers() int {
 	}
 	return n
 }
+
+// silent reports whether nothing was heard of the chunkserver for so long that it
+// counts as dead; one that was never heard of gets as long from our own start.
+func (t *chunkservers) silent(name string) bool {
+	now := t.o.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.byName[name]; c != nil {
+		return !t.alive(c, now)
+	}
+	return now.Sub(t.started) > t.o.DeadAfter
+}

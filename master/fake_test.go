@@ -273,7 +273,7 @@ func newCell(t testing.TB, masters int, chunkservers ...string) *fakeCell {
 func newCellWith(t testing.TB, change func(*Options), masters int, chunkservers ...string) *fakeCell {
 	c := &fakeCell{
 		t: t, group: &fakeGroup{}, servers: make(map[string]*fakeChunkserver), listeners: make(map[string]*bufconn.Listener),
-		o: Options{LeaseTerm: leaseTerm, Rho: leaseRho, DeadAfter: 300 * time.Millisecond, CallTimeout: 100 * time.Millisecond, Seed: 1},
+		o: Options{LeaseTerm: leaseTerm, Rho: leaseRho, LeaseWait: true, DeadAfter: 300 * time.Millisecond, CallTimeout: 100 * time.Millisecond, Seed: 1},
 	}
 	c.o.Open = c.group.open
 	c.o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {

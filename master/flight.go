@@ -6,9 +6,10 @@ import (
 	"gfslab/api"
 )
 
-// flight is one grant or revocation in progress. A chunk has at most one; other
-// callers wait for it. It runs in its own goroutine, because it outlives the
-// caller that began it: others wait for the same result.
+// flight is one grant, revocation or copy in progress. A chunk has at most one;
+// other callers wait for it. It runs in its own goroutine, because it outlives the
+// caller that began it: others wait for the same result. A flight of kind holding
+// has no goroutine: whoever holds the chunk ends it.
 type flight struct {
 	kind flightKind
 	done chan struct{}
@@ -23,11 +24,23 @@ type flightKind uint8
 const (
 	granting flightKind = iota + 1
 	revoking
+	copying // takes a file's chunk out of a snapshot's hands
+	holding // keeps the chunk without a lease; see hold
 )
 
 // join returns the chunk's flight, and starts one of the given kind if there is
 // none. mine is true if this call started it. It is nil when the master closes.
 func (m *Master) join(term, handle uint64, kind flightKind) (f *flight, mine bool) {
+	return m.begin(handle, kind, func(ctx context.Context) (*api.ChunkReply, error) {
+		if kind == granting {
+			return m.grant(ctx, term, handle)
+		}
+		return m.revoke(ctx, term, handle, m.o.LeaseWait)
+	})
+}
+
+// begin is join for any work.
+func (m *Master) begin(handle uint64, kind flightKind, work func(context.Context) (*api.ChunkReply, error)) (f *flight, mine bool) {
 	m.leases.mu.Lock()
 	defer m.leases.mu.Unlock()
 	if f := m.leases.flights[handle]; f != nil {
@@ -41,25 +54,86 @@ func (m *Master) join(term, handle uint64, kind flightKind) (f *flight, mine boo
 	m.wg.Add(1)
 	go func() {
 		defer m.wg.Done()
-		m.fly(f, term, handle)
+		// Enough for a lease to run out and for a few rounds of calls.
+		limit := 2*m.leases.term1 + 10*m.o.CallTimeout
+		ctx, cancel := context.WithTimeout(m.closing, limit)
+		defer cancel()
+		f.reply, f.err = work(ctx)
+		m.leases.land(handle, f)
 	}()
 	return f, true
 }
 
-func (m *Master) fly(f *flight, term, handle uint64) {
-	// Enough for a lease to run out and for a few rounds of calls.
-	limit := 2*m.leases.term1 + 10*m.o.CallTimeout
-	ctx, cancel := context.WithTimeout(m.closing, limit)
-	defer cancel()
-	if f.kind == granting {
-		f.reply, f.err = m.grant(ctx, term, handle)
-	} else {
-		f.reply, f.err = m.revoke(ctx, term, handle)
-	}
-	m.leases.mu.Lock()
-	delete(m.leases.flights, handle)
-	m.leases.mu.Unlock()
+// land takes a flight off the list and wakes who waits for it.
+func (l *leases) land(handle uint64, f *flight) {
+	l.mu.Lock()
+	delete(l.flights, handle)
+	l.mu.Unlock()
 	close(f.done)
+}
+
+// hold ends the chunk's lease, be it on the primary's word or by waiting until it
+// has surely run out, and keeps the chunk from being granted, revoked, copied or
+// held by others until release is called: once, whatever happens. The chunk need
+// not exist. What was logged by an earlier flight is applied when hold returns.
+//
+// It is for who must find a chunk quiet: snapshots and clones. It never fences.
+func (m *Master) hold(ctx context.Context, term, handle uint64) (release func(), err error) {
+	for {
+		f, mine := m.leases.take(handle)
+		if mine {
+			release = func() { m.leases.land(handle, f) }
+			break
+		}
+		if err := m.await(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(m.closing, cancel)()
+	if _, err := m.revoke(ctx, term, handle, true); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// take puts a flight of kind holding onto the list, unless there is one: then it
+// returns that. It is nil when the master closes.
+func (l *leases) take(handle uint64) (f *flight, mine bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f := l.flights[handle]; f != nil {
+		return f, false
+	}
+	if l.closed {
+		return nil, false
+	}
+	f = &flight{kind: holding, done: make(chan struct{})}
+	l.flights[handle] = f
+	return f, true
+}
+
+// inHand reports whether this master works with the chunk right now: a grant may
+// be creating it on chunkservers, or a copy, which the state does not show yet.
+func (l *leases) inHand(handle uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.flights[handle] != nil || l.copies[handle]
+}
+
+// copyBegins and copyEnds bracket a copy whose handle was taken.
+func (l *leases) copyBegins(handle uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.copies[handle] = true
+}
+
+func (l *leases) copyEnds(handle uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.copies, handle)
 }
 
 // close lets no further flight begin.

@@ -38,15 +38,21 @@ func (m *Master) grant(ctx context.Context, term, handle uint64) (*api.ChunkRepl
 			if !m.leases.known(term, c) {
 				m.reactivate(ctx, term, c)
 			}
-			if m.leases.live(term, c) {
+			if m.holds(term, c) {
 				return nil, nil
 			}
-			if err := m.endWhenOver(ctx, term, c); err != nil {
-				return fail(err)
-			}
-			visible = true
-			if c, code, _ = m.machine.chunk(handle); code != meta.OK || c.Epoch != 0 {
-				continue
+			if !m.o.LeaseWait {
+				if !m.fence(term, c) {
+					return fail(&consensus.NotLeaderError{})
+				}
+			} else {
+				if err := m.endWhenOver(ctx, term, c); err != nil {
+					return fail(err)
+				}
+				visible = true
+				if c, code, _ = m.machine.chunk(handle); code != meta.OK || c.Epoch != 0 {
+					continue
+				}
 			}
 		}
 		try, err := m.grantOnce(ctx, term, c, silent)
@@ -56,43 +62,57 @@ func (m *Master) grant(ctx context.Context, term, handle uint64) (*api.ChunkRepl
 			return fail(err)
 		case try.reply != nil:
 			return try.reply, nil
-		case try.exhausted:
-			return m.noChunkserver(term, handle), nil
+		case try.refused != meta.OK:
+			return m.refusal(term, handle, try.refused), nil
 		case try.silent != "":
 			silent = append(silent, try.silent)
 		}
 	}
-	return m.noChunkserver(term, handle), nil
+	return m.refusal(term, handle, meta.NoChunkserver), nil
+}
+
+// fence stops claims of a lease that the next grant is to replace. It is false if
+// the term is over.
+func (m *Master) fence(term uint64, c meta.Chunk) bool {
+	over, ok := m.leases.end(term, c)
+	if ok {
+		m.observe("fence", term, c.Handle, c.Version, c.Epoch, c.Primary, over)
+	}
+	return ok
 }
 
 // attempt is how far one try of a grant came. With no field set, the state had
 // changed and the grant should be tried anew.
 type attempt struct {
-	reply     *api.ChunkReply // granted, and the primary knows
-	silent    string          // granted, but this primary did not answer
-	exhausted bool            // no chunkserver could be had
-	logged    bool            // a GrantActive is, or may be, in the log
+	reply   *api.ChunkReply // granted, and the primary knows
+	silent  string          // granted, but this primary did not answer
+	refused meta.Code       // no chunkserver could be had, or the chunk is not for granting
+	logged  bool            // a GrantActive is, or may be, in the log
 }
 
 // grantOnce runs intent, prepare, active, activate for a chunk without a lease.
 func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silent []string) (attempt, error) {
 	replicas, err := m.grantees(ctx, c)
 	if err != nil || len(replicas) == 0 {
-		return attempt{exhausted: true}, err
+		return attempt{refused: meta.NoChunkserver}, err
 	}
 	intent, err := m.propose(ctx, &metapb.Command{Op: &metapb.Command_GrantIntent{GrantIntent: &metapb.GrantIntentOp{
-		Handle: c.Handle, ExpectVersion: c.Version, Replicas: replicas,
+		Handle: c.Handle, ExpectVersion: c.Version, Replicas: replicas, Fences: c.Epoch,
 	}}})
-	if err != nil || meta.Code(intent.Code) != meta.OK {
+	if err != nil {
 		return attempt{}, err
+	}
+	if code := meta.Code(intent.Code); code != meta.OK {
+		return attempt{refused: final(code)}, nil
 	}
 	m.observe("intent", term, c.Handle, intent.Version, 0, "", time.Time{})
 	acked := m.prepare(ctx, &api.GrantRequest{
 		Handle: c.Handle, Version: intent.Version, Term: term, Replicas: replicas, Addresses: m.servers.addresses(replicas),
+		Strict: m.o.Strict,
 	})
 	primary := m.choosePrimary(acked, silent)
 	if primary == "" {
-		return attempt{exhausted: true}, ctx.Err()
+		return attempt{refused: meta.NoChunkserver}, ctx.Err()
 	}
 	active, err := m.propose(ctx, &metapb.Command{Op: &metapb.Command_GrantActive{GrantActive: &metapb.GrantActiveOp{
 		Handle: c.Handle, IntentIndex: intent.Index, Primary: primary, Acked: acked,
@@ -113,11 +133,20 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 	return attempt{reply: reply, logged: true}, nil
 }
 
-// noChunkserver says that no lease could be granted, as of now.
-func (m *Master) noChunkserver(term, handle uint64) *api.ChunkReply {
+// final returns the code if no further try of a grant can help, else OK.
+func final(code meta.Code) meta.Code {
+	switch api.Code(code) {
+	case api.Code_SHARED, api.Code_SEALED:
+		return code
+	}
+	return meta.OK
+}
+
+// refusal says why no lease could be granted, as of now.
+func (m *Master) refusal(term, handle uint64, why meta.Code) *api.ChunkReply {
 	c, code, at := m.machine.chunk(handle)
 	if code == meta.OK {
-		code = meta.NoChunkserver
+		code = why
 	}
 	return m.chunkReply(c, code, m.place(at, term))
 }
@@ -185,6 +214,7 @@ func (m *Master) request(term uint64, c meta.Chunk) *api.GrantRequest {
 	return &api.GrantRequest{
 		Handle: c.Handle, Version: c.Version, Epoch: c.Epoch, Term: term,
 		Primary: c.Primary, Replicas: c.Members, Addresses: m.servers.addresses(c.Members),
+		Strict: m.o.Strict,
 	}
 }
 
@@ -202,9 +232,11 @@ func (m *Master) endWhenOver(ctx context.Context, term uint64, c meta.Chunk) err
 	return err
 }
 
-// revoke ends an active lease before its time: on the primary's word, or when it
-// has run out. The reply is nil if there was none to end.
-func (m *Master) revoke(ctx context.Context, term, handle uint64) (*api.ChunkReply, error) {
+// revoke ends an active lease before its time, on the primary's word, or when it
+// has run out. If wait is not set it does not wait for that: then the reply says
+// LEASE_HELD, no claim is granted any more, and the next grant fences the lease.
+// The reply is nil if there was none to end.
+func (m *Master) revoke(ctx context.Context, term, handle uint64, wait bool) (*api.ChunkReply, error) {
 	c, _, _ := m.machine.chunk(handle) // also of a deleted file
 	if c.Epoch == 0 {
 		return nil, nil
@@ -218,6 +250,9 @@ func (m *Master) revoke(ctx context.Context, term, handle uint64) (*api.ChunkRep
 	case over.IsZero():
 	case m.call(ctx, c.Primary, m.request(term, c), api.ChunkserverClient.EndLease):
 		m.leases.acknowledged(term, c)
+		m.observe("revoke", term, c.Handle, c.Version, c.Epoch, c.Primary, time.Time{})
+	case !wait && m.o.Now().Before(over):
+		return m.refusal(term, handle, meta.Code(api.Code_LEASE_HELD)), nil
 	default:
 		if err := m.waitUntil(ctx, over); err != nil {
 			return nil, err

@@ -7,66 +7,120 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"gfslab/api"
 	"gfslab/consensus"
 	"gfslab/master/meta"
+	"gfslab/master/pathlock"
 )
 
-// FindLeaseHolder returns the chunk's primary, granting a lease if none is live.
+// FindLeaseHolder returns the chunk's primary, granting a lease if none is live. A
+// chunk that is named by path and index is taken out of a snapshot's hands first.
 func (m *Master) FindLeaseHolder(ctx context.Context, r *api.LeaseRequest) (*api.ChunkReply, error) {
 	for {
-		term, err := m.authority(ctx)
-		if err != nil {
-			return nil, err
+		term, found, f, mine, err := m.seekHolder(ctx, r)
+		if err != nil || found != nil {
+			return found, err
 		}
-		if reply := m.liveHolder(term, r.Handle); reply != nil {
-			return reply, nil
-		}
-		f, mine := m.join(term, r.Handle, granting)
 		if err := m.await(ctx, f); err != nil {
 			return nil, err
 		}
 		switch {
-		case f.kind != granting:
+		case f.kind != granting && f.kind != copying:
 			continue
 		case f.err != nil:
 			return nil, m.o.Directory.ProposeError(f.err)
+		case f.kind == copying:
+			if f.reply != nil && r.Path != "" {
+				return f.reply, nil // no copy could be made
+			}
+			continue
 		case f.reply != nil && mine:
-			return f.reply, nil
+			return indexed(f.reply, r), nil
 		case f.reply != nil && f.reply.Code != api.Code_OK:
-			return m.noChunkserver(term, r.Handle), nil
+			return m.refusal(term, f.reply.Handle, meta.Code(f.reply.Code)), nil
 		}
 		// Another caller's grant, or none was needed: look again, because the
 		// flight may have passed its log entry before this call began.
-		if reply := m.liveHolder(term, r.Handle); reply != nil {
+		if _, reply := m.liveHolder(term, r); reply != nil {
 			return reply, nil
 		}
 	}
 }
 
-// liveHolder answers from the applied state, without waiting: nil if a grant has
-// to be made first.
-func (m *Master) liveHolder(term, handle uint64) *api.ChunkReply {
-	c, code, at := m.machine.chunk(handle)
-	if code == meta.OK && (c.Epoch == 0 || !m.leases.live(term, c)) {
-		return nil
+// seekHolder answers from the applied state if that says enough; else it returns
+// the flight to wait for. A path is locked meanwhile, but not while anybody waits
+// for a flight: a snapshot whose revocations have begun lets no new one begin.
+func (m *Master) seekHolder(ctx context.Context, r *api.LeaseRequest) (term uint64, found *api.ChunkReply, f *flight, mine bool, err error) {
+	if r.Path != "" && meta.ValidPath(r.Path) {
+		held, err := m.paths.Acquire(ctx, pathlock.Read(r.Path))
+		if err != nil {
+			return 0, nil, nil, false, status.FromContextError(err).Err()
+		}
+		defer held.Release()
 	}
-	return m.chunkReply(c, code, m.place(at, term))
+	if term, err = m.authority(ctx); err != nil {
+		return 0, nil, nil, false, err
+	}
+	c, found := m.liveHolder(term, r)
+	if found != nil {
+		return term, found, nil, false, nil
+	}
+	f, mine = m.join(term, c.Handle, granting)
+	return term, nil, f, mine, nil
 }
 
-// RevokeLease ends the chunk's lease before its time.
+// target looks up the chunk that the request names.
+func (m *Master) target(r *api.LeaseRequest) (c meta.Chunk, code meta.Code, at seen) {
+	if r.Path == "" {
+		return m.machine.chunk(r.Handle)
+	}
+	m.machine.view(func(s *meta.State) {
+		c, code = s.ChunkAt(r.Path, r.ChunkIndex)
+		at = seenBy(s)
+	})
+	return c, code, at
+}
+
+// holds reports whether clients are sent to the primary of the chunk's lease: it
+// may act, nobody is ending that, and, where versions fence, it is not dead.
+func (m *Master) holds(term uint64, c meta.Chunk) bool {
+	return m.leases.live(term, c) && (m.o.LeaseWait || !m.servers.silent(c.Primary))
+}
+
+// liveHolder answers from the applied state, without waiting: nil if a grant of
+// the chunk has to be made first.
+func (m *Master) liveHolder(term uint64, r *api.LeaseRequest) (meta.Chunk, *api.ChunkReply) {
+	c, code, at := m.target(r)
+	if code == meta.OK && (c.Epoch == 0 || !m.holds(term, c)) {
+		return c, nil
+	}
+	return c, indexed(m.chunkReply(c, code, m.place(at, term)), r)
+}
+
+// indexed notes the index that a chunk was asked for by.
+func indexed(reply *api.ChunkReply, r *api.LeaseRequest) *api.ChunkReply {
+	if r.Path != "" {
+		reply.ChunkIndex = r.ChunkIndex
+	}
+	return reply
+}
+
+// RevokeLease ends the chunk's lease before its time. Where versions fence, it
+// does not wait for a primary that does not answer: LEASE_HELD says that the next
+// FindLeaseHolder takes the lease away.
 func (m *Master) RevokeLease(ctx context.Context, r *api.LeaseRequest) (*api.ChunkReply, error) {
 	for {
 		term, err := m.authority(ctx)
 		if err != nil {
 			return nil, err
 		}
-		c, code, at := m.machine.chunk(r.Handle)
+		c, code, at := m.target(r)
 		if code != meta.OK || c.Epoch == 0 {
-			return m.chunkReply(c, code, m.place(at, term)), nil
+			return indexed(m.chunkReply(c, code, m.place(at, term)), r), nil
 		}
-		f, _ := m.join(term, r.Handle, revoking)
+		f, _ := m.join(term, c.Handle, revoking)
 		if err := m.await(ctx, f); err != nil {
 			return nil, err
 		}
@@ -76,7 +130,7 @@ func (m *Master) RevokeLease(ctx context.Context, r *api.LeaseRequest) (*api.Chu
 		case f.err != nil:
 			return nil, m.o.Directory.ProposeError(f.err)
 		case f.reply != nil: // the end is the flight's last step: valid for all who waited
-			return f.reply, nil
+			return indexed(proto.CloneOf(f.reply), r), nil
 		}
 	}
 }

@@ -30,6 +30,7 @@ type leases struct {
 	since   time.Time // when the first barrier of the term had returned
 	held    map[uint64]*held
 	flights map[uint64]*flight
+	copies  map[uint64]bool // handles that a copy in progress was given
 	closed  bool
 }
 
@@ -49,7 +50,7 @@ type held struct {
 func newLeases(o Options) *leases {
 	return &leases{
 		term0: scaled(o.LeaseTerm, 1-o.Rho), term1: scaled(o.LeaseTerm, 1+o.Rho), now: o.Now,
-		held: make(map[uint64]*held), flights: make(map[uint64]*flight),
+		held: make(map[uint64]*held), flights: make(map[uint64]*flight), copies: make(map[uint64]bool),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"gfslab/api"
 	"gfslab/consensus"
 	"gfslab/master/meta/metapb"
+	"gfslab/master/pathlock"
 )
 
 // Master is one replica of the GFS master. It implements api.MasterServer; all
@@ -23,6 +24,7 @@ type Master struct {
 	replica consensus.Replica
 	servers *chunkservers
 	leases  *leases
+	paths   pathlock.Table
 
 	closing   context.Context // done when Close begins
 	close     context.CancelFunc

@@ -32,6 +32,12 @@ type Options struct {
 	// stops at D(1-Rho), the master waits D(1+Rho).
 	LeaseTerm time.Duration
 	Rho       float64
+	// LeaseWait lets a lease whose primary is gone run out before the chunk is
+	// granted anew, as the paper has it. Else the new grant's version fences the
+	// old primary at once; see docs/adr/0007.
+	LeaseWait bool
+	// Strict seals a full chunk in the log before the next one is allocated.
+	Strict bool
 	// Replicas is how many chunkservers a new chunk is placed on, if that many
 	// are alive.
 	Replicas int
@@ -99,8 +105,11 @@ func (o Options) Validate() error {
 // LeaseEvent is one event of a lease's life as this master saw it. Observers
 // must not block.
 type LeaseEvent struct {
-	At      time.Time
-	Kind    string // intent, active, activate, claim, ending, end
+	At time.Time
+	// Kind is one of: intent, active, activate, claim: a grant's steps. ending: no
+	// claim is granted any more; revoke: the primary acknowledged that it stopped;
+	// fence: a new grant is to replace the lease; end: the end is logged.
+	Kind    string
 	Handle  uint64
 	Version uint64
 	Epoch   uint64

@@ -48,7 +48,7 @@ func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 		running, err = node.StartMaster(node.MasterConfig{
 			ReplicaConfig: base,
 			Master: master.Options{
-				Dial: network.Dial, LeaseTerm: time.Duration(p.LeaseTerm), Seed: p.Seed, OnApply: o.applied, OnRestore: o.restored,
+				Dial: network.Dial, LeaseTerm: time.Duration(p.LeaseTerm), LeaseWait: true, Seed: p.Seed, OnApply: o.applied, OnRestore: o.restored,
 				Replicas: min(3, max(1, p.Chunkservers)), Logger: c.cfg.Logger.With("node", m.name),
 			},
 		})
