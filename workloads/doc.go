@@ -2,11 +2,12 @@
 // drives a GFS cell with, and the schedules by which they arrive.
 //
 // A workload is pure: the same seed and client give the same operations on every
-// machine. It keeps no state between calls, so what an operation finds in the
-// cell is the cell's doing. To be worth judging, each one mixes in about 30 %
-// linearizable reads of what *other* clients change, and keeps all clients on a
-// hot set of paths or chunks, so that operations overlap where a checker can tell
-// right from wrong.
+// machine, whatever becomes of them. Those made for judging (create, append,
+// lease-churn, register) mix in about 30 % linearizable reads of what *other*
+// clients change, and keep all clients on a hot set of paths or chunks, so that
+// operations overlap where a checker can tell right from wrong. The profiles with
+// names from elsewhere (gfs-x, spotify, mdtest-easy ...) have exactly the shares of
+// their source; what a source leaves open is a named constant here.
 //
 // It is not a client (it sends nothing), not a clock (arrivals are offsets) and
 // not a recorder (harness/history is).

@@ -49,13 +49,16 @@ type Plan struct {
 	// chunkservers if these are fewer. Racks spreads the chunkservers over so many.
 	Replication int `toml:"replication" json:"replication,omitempty"`
 	Racks       int `toml:"racks" json:"racks,omitempty"`
-	// LeaseWait has the masters wait until a dead primary's lease has surely run
-	// out; else the new grant fences the old one at once.
-	LeaseWait bool `toml:"lease_wait" json:"lease_wait,omitempty"`
+	// Fencing has the masters give a new grant at once when a primary is dead: it
+	// fences the old one. Else they wait until the old lease has surely run out.
+	Fencing bool `toml:"fencing" json:"fencing,omitempty"`
 	// Strict seals a chunk at the master before the next one is used.
 	Strict bool `toml:"strict" json:"strict,omitempty"`
 	// Retention, if above 0, is set on the root: how long what was deleted stays.
 	Retention Duration `toml:"retention" json:"retention,omitzero"`
+	// Period is the pause of a profile's thread that acts by the clock (snap-append:
+	// a snapshot every 2 s); 0 leaves it to the profile.
+	Period Duration `toml:"period" json:"period,omitzero"`
 	// CheckTimeout bounds each checker.
 	CheckTimeout Duration `toml:"check_timeout" json:"check_timeout"`
 	// Replace is how many masters are replaced by new ones under load, one every
