@@ -6,6 +6,7 @@ import (
 
 	"gfslab/consensus"
 	"gfslab/results/rundir"
+	"gfslab/workloads"
 )
 
 // What a run must have had for its verdict to mean anything.
@@ -29,8 +30,12 @@ func checkAssumptions(_ context.Context, f *facts, out *findings) {
 		out.unknown("the run has no operations")
 		return
 	}
-	assumeReads(f, len(ops), out)
-	assumeOverlap(f, out)
+	promised, known := workloads.Find(f.run.Manifest.Plan.Workload)
+	if !known {
+		promised.Reads, promised.Meets = minReadPercent, true
+	}
+	assumeReads(f, len(ops), promised.Reads, out)
+	assumeOverlap(f, promised.Meets, out)
 	if plan := f.run.Manifest.Plan.Fault; plan != "" && plan != "none" && len(f.run.Faults) == 0 {
 		out.void("the plan asks for the fault %s, and none was injected", plan)
 	}
@@ -41,8 +46,9 @@ func checkAssumptions(_ context.Context, f *facts, out *findings) {
 }
 
 // assumeReads wants enough linearizable reads by clients other than those who
-// change what is read.
-func assumeReads(f *facts, total int, out *findings) {
+// change what is read: as many, in percent, as the workload promises. A profile of
+// nothing but writes has its power in the log and in the final reads.
+func assumeReads(f *facts, total, want int, out *findings) {
 	counted := map[int64]bool{}
 	for _, p := range f.partitions() {
 		for _, op := range p.ops {
@@ -60,8 +66,8 @@ func assumeReads(f *facts, total int, out *findings) {
 		}
 	}
 	out.stat("reads by others", len(counted))
-	if percent := 100 * float64(len(counted)) / float64(total); percent < minReadPercent {
-		out.unknown("%.1f %% of the operations are linearizable reads by other clients; at least %d %% are needed", percent, minReadPercent)
+	if percent := 100 * float64(len(counted)) / float64(total); percent < float64(want) {
+		out.unknown("%.1f %% of the operations are linearizable reads by other clients; at least %d %% are needed", percent, want)
 	}
 }
 
@@ -73,8 +79,9 @@ func (f *facts) telling(kind string) bool {
 	return looks(kind)
 }
 
-// assumeOverlap wants enough concurrency in one component.
-func assumeOverlap(f *facts, out *findings) {
+// assumeOverlap wants enough concurrency in one component, if the workload has its
+// clients meet there.
+func assumeOverlap(f *facts, meets bool, out *findings) {
 	best, key, sum := 0, "", 0
 	parts := f.partitions()
 	for i := range parts {
@@ -86,7 +93,7 @@ func assumeOverlap(f *facts, out *findings) {
 	}
 	out.stat("overlapping pairs", sum)
 	out.stat("overlapping pairs in the best component", best)
-	if best < minOverlaps {
+	if meets && best < minOverlaps {
 		out.unknown("at most %d pairs of operations overlapped in one component (%q); at least %d are needed", best, key, minOverlaps)
 	}
 }
@@ -131,7 +138,7 @@ func assumeFault(f *facts, fault *rundir.Fault, ops []*rundir.Op, out *findings)
 	}
 	if fault.Elected != 0 && !strings.HasPrefix(fault.Name, "crash") {
 		out.stat("reads tried at deposed leaders", atDeposed)
-		if atDeposed == 0 {
+		if w, known := workloads.Find(f.run.Manifest.Plan.Workload); atDeposed == 0 && (!known || w.Reads > 0) {
 			out.unknown("no read was tried at node %s after the fault %s had deposed it", fault.Node, fault.Name)
 		}
 	}
