@@ -38,16 +38,16 @@ func startKV(t *testing.T, backend string) (endpoints string) {
 		peers = append(peers, consensus.Peer{ID: consensus.NodeID(i + 1), Addr: addr})
 	}
 	for _, p := range peers {
-		startNode(t, node.KVDaemon{Backend: backend, Self: p.ID, Peers: peers, Dir: filepath.Join(dir, fmt.Sprint(p.ID))})
+		startNode(t, node.ReplicaDaemon{Backend: backend, Self: p.ID, Peers: peers, Dir: filepath.Join(dir, fmt.Sprint(p.ID))})
 	}
 	return "--endpoints=" + strings.Join(addresses, ",")
 }
 
 // startNode runs a node in this process until the test ends.
-func startNode(t *testing.T, d node.KVDaemon) {
+func startNode(t *testing.T, d node.ReplicaDaemon) {
 	t.Helper()
 	d.Cluster, d.Limits, d.Seed, d.Logger = "test", consensus.Matched3(), uint64(d.Self), slog.New(slog.DiscardHandler)
-	n, err := node.ServeKV(d)
+	n, err := node.ServeKV(node.KVDaemon{ReplicaDaemon: d})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestClusterCommands(t *testing.T) {
 				peers = append(peers, consensus.Peer{ID: consensus.NodeID(i + 1), Addr: addr})
 			}
 			fresh := peers[3].Addr
-			startNode(t, node.KVDaemon{Backend: backend, Self: 4, Peers: peers, Join: true, Dir: t.TempDir()})
+			startNode(t, node.ReplicaDaemon{Backend: backend, Self: 4, Peers: peers, Join: true, Dir: t.TempDir()})
 			for _, step := range []struct {
 				line, out string
 				code      int
@@ -106,7 +106,7 @@ func TestClusterReplace(t *testing.T) {
 			addresses := strings.Split(strings.TrimPrefix(endpoints, "--endpoints="), ",")
 			fresh := freeAddresses(t, 1)[0]
 			peers := []consensus.Peer{{ID: 2, Addr: addresses[1]}, {ID: 4, Addr: fresh}}
-			startNode(t, node.KVDaemon{Backend: backend, Self: 4, Peers: peers, Join: true, Dir: t.TempDir()})
+			startNode(t, node.ReplicaDaemon{Backend: backend, Self: 4, Peers: peers, Join: true, Dir: t.TempDir()})
 			for _, step := range []struct{ line, out string }{
 				{"kv put color green " + endpoints, "ok"},
 				{"cluster replace 1 4=" + fresh + " --timeout 30s --endpoints " + addresses[1], "4=" + fresh},

@@ -1,29 +1,20 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
-
-	"gfslab/client/admin"
-	"gfslab/client/call"
 )
 
 // newKVUp makes the command that starts a whole cluster on this machine.
 func newKVUp() *cobra.Command {
 	var (
-		f     kvServeFlags
+		f     = replicaFlags{replicaConfig: new(replicaConfig)}
 		data  string
 		nodes int
 		port  int
@@ -45,110 +36,63 @@ folder it goes on where it was. A node that dies is started again.`,
 			case port < 1 || port+nodes > 65535:
 				return usage(fmt.Errorf("--port %d: it must leave room for %d ports", port, nodes))
 			}
-			if _, err := resolveLimits(f.Setting, f.Limits, f.limits); err != nil {
+			if _, err := resolveLimits(f.Setting, f.replicaConfig.Limits, f.limits); err != nil {
 				return usage(err)
 			}
-			return runUp(c, f, data, nodes, port)
+			return runKVUp(c, f, data, nodes, port)
 		},
 	}
 	c.Flags().StringVar(&data, "data", "", "folder of all nodes")
 	c.Flags().IntVar(&nodes, "nodes", 3, "nodes")
 	c.Flags().IntVar(&port, "port", 7401, "port of the first node; the others follow")
-	f.cluster(c)
+	f.cluster(c, "gfslab-kv")
 	return c
 }
 
-func runUp(c *cobra.Command, f kvServeFlags, data string, nodes, port int) error {
+func runKVUp(c *cobra.Command, f replicaFlags, data string, nodes, port int) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	var peers, endpoints []string
-	for i := range nodes {
-		addr := fmt.Sprintf("127.0.0.1:%d", port+i)
-		endpoints = append(endpoints, addr)
-		peers = append(peers, fmt.Sprintf("%d=%s", i+1, addr))
-	}
-	common := []string{"kv", "serve", "--peers", strings.Join(peers, ","), "--backend", f.Backend, "--cluster-name", f.ClusterName, "--setting", f.Setting}
-	for _, l := range f.limits {
-		common = append(common, "--limit", l)
-	}
-	ctx, cancel := context.WithCancel(c.Context())
-	defer cancel()
-	out := &lines{w: c.ErrOrStderr()}
-	errs := make([]error, nodes)
-	var wg sync.WaitGroup
+	endpoints := local(port, nodes)
+	common := append([]string{"kv", "serve", "--peers", asPeers(endpoints), "--cluster-name", f.ClusterName}, f.protocolArgs()...)
+	var all []process
 	for i := range nodes {
 		args := append(common[:len(common):len(common)], "--id", fmt.Sprint(i+1), "--data", filepath.Join(data, fmt.Sprintf("node%d", i+1)))
-		wg.Go(func() {
-			if errs[i] = keepRunning(ctx, self, args, i+1, out); errs[i] != nil {
-				cancel()
-			}
-		})
+		all = append(all, process{fmt.Sprint(i + 1), args})
 	}
-	if err := awaitLeader(ctx, endpoints); err == nil {
-		fmt.Fprintf(c.OutOrStdout(), "ready: --endpoints %s\n", strings.Join(endpoints, ","))
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
-// awaitLeader waits until the cluster serves.
-func awaitLeader(ctx context.Context, endpoints []string) error {
-	conns := call.NewConns(nil, 0)
-	defer conns.Close()
-	a, err := admin.New(conns, endpoints)
-	if err != nil {
-		return err
-	}
-	_, err = a.Leader(ctx)
-	return err
-}
-
-// soonDead is a life too short to be worth another start.
-const soonDead = 2 * time.Second
-
-// keepRunning runs a node's process, and again when it dies, until ctx ends. A
-// process that ends at once is an error: it would do so again.
-func keepRunning(ctx context.Context, program string, args []string, id int, out *lines) error {
-	for {
-		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-		cmd.WaitDelay = 10 * time.Second
-		// Its own group: a Ctrl-C at the terminal reaches it once, through us.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-		r, w := io.Pipe()
-		cmd.Stdout, cmd.Stderr = w, w
-		var copying sync.WaitGroup
-		copying.Go(func() { out.copy(r, fmt.Sprintf("[%d] ", id)) })
-		begin := time.Now()
-		err := cmd.Run()
-		w.Close()
-		copying.Wait()
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case time.Since(begin) < soonDead:
-			return fmt.Errorf("node %d ended at once: %w", id, err)
+	return keepAll(c.Context(), self, all, &lines{w: c.ErrOrStderr()}, func(ctx context.Context) error {
+		if err := awaitLeader(ctx, endpoints); err != nil {
+			return err
 		}
-		out.print(fmt.Sprintf("[%d] ended (%v); it is started again\n", id, err))
+		_, err := fmt.Fprintf(c.OutOrStdout(), "ready: --endpoints %s\n", strings.Join(endpoints, ","))
+		return err
+	})
+}
+
+// local lists n addresses of this machine from a port on.
+func local(port, n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("127.0.0.1:%d", port+i))
 	}
+	return out
 }
 
-// lines writes whole lines from several goroutines.
-type lines struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lines) print(s string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	io.WriteString(l.w, s)
-}
-
-func (l *lines) copy(r io.Reader, prefix string) {
-	for s := bufio.NewScanner(r); s.Scan(); {
-		l.print(prefix + s.Text() + "\n")
+// asPeers names the addresses as nodes from 1 on, for --peers.
+func asPeers(addresses []string) string {
+	var out []string
+	for i, addr := range addresses {
+		out = append(out, fmt.Sprintf("%d=%s", i+1, addr))
 	}
+	return strings.Join(out, ",")
+}
+
+// protocolArgs are the flags of a node that say how its log is replicated.
+func (f *replicaFlags) protocolArgs() []string {
+	args := []string{"--backend", f.Backend, "--setting", f.Setting}
+	for _, l := range f.limits {
+		args = append(args, "--limit", l)
+	}
+	return args
 }

@@ -59,7 +59,8 @@ var units = []unit{
 		"internal/node", "client", "kv/client", "workloads", "internal/fault", "results/rundir",
 		"api", "master", "master/meta", "kv", "kv/store", "chunkserver", "consensus", "consensus/storage", "consensus/batch", "consensus/engine", "consensus/wire", "internal/disk", "paxos", "paxos/paxostest"}},
 	{path: "cmd", tree: true, may: []string{
-		"internal/node", "api", "client", "kv/client", "kv/bench", "harness", "results/report", "results/rundir", "paxos/paxostest", "workloads", "consensus"}},
+		"internal/node", "api", "client", "kv/client", "kv/bench", "harness", "results/report", "results/rundir", "paxos/paxostest", "workloads", "consensus",
+		"master", "chunkserver", "internal/disk"}}, // the options of the daemons
 	{path: "internal/house"},
 }
 
@@ -79,6 +80,7 @@ var outside = []struct {
 	{"go.etcd.io/raft", []string{"consensus/etcdraft"}, true},
 	{"github.com/hashicorp/raft", []string{"consensus/hashiraft"}, true},
 	{"github.com/spf13/cobra", []string{"cmd"}, true},
+	{"github.com/prometheus", []string{"internal/node"}, false},
 }
 
 // edge is one import: From imports To. Test marks an import of From's tests.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -43,6 +44,10 @@ func StartKV(c KVConfig) (*KV, error) {
 	})
 	return n, nil
 }
+
+// Retire hands the lead over, if it is this node's, takes no more calls, and lets
+// those in progress end until ctx does. Close is still to be called.
+func (n *KV) Retire(ctx context.Context) { n.server.retire(ctx) }
 
 // Close stops serving and closes the replica. Calls in progress end with errors.
 // It is idempotent.

@@ -1,8 +1,10 @@
 package node
 
 import (
+	"context"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -27,6 +29,9 @@ type ReplicaConfig struct {
 	// ClientAddress says where clients reach a member, "" if that is not known.
 	// Nil: at the address where its peers do.
 	ClientAddress func(consensus.Peer) string
+
+	// guard is set for daemons: nodes inside a process have no strangers.
+	guard *guard
 }
 
 // opener returns what opens the replica over a state machine, and the directory
@@ -47,18 +52,35 @@ func (c ReplicaConfig) opener() (func(consensus.StateMachine) (consensus.Replica
 
 // server serves a node's services until it is stopped.
 type server struct {
-	grpc  *grpc.Server
-	serve sync.WaitGroup
+	grpc    *grpc.Server
+	guard   *guard
+	replica consensus.Replica
+	service string
+	stopped context.Context // done when the node begins to stop
+	halt    context.CancelFunc
+	serve   sync.WaitGroup
 }
 
 // start serves the admin service, the health service and what register adds.
 func (c ReplicaConfig) start(replica consensus.Replica, d *serving.Directory, hash func() string, service string, register func(*grpc.Server)) *server {
-	s := &server{grpc: grpc.NewServer(grpc.WaitForHandlers(true))}
+	s := &server{guard: c.guard, replica: replica, service: service}
+	s.stopped, s.halt = context.WithCancel(context.Background())
+	options := []grpc.ServerOption{grpc.WaitForHandlers(true)}
+	if c.guard != nil {
+		options = append(options, grpc.MaxRecvMsgSize(c.guard.limits.MessageBytes))
+		options = append(options, c.guard.options()...)
+	}
+	s.grpc = grpc.NewServer(options...)
 	register(s.grpc)
 	api.RegisterAdminServer(s.grpc, &serving.Admin{Replica: replica, Directory: d, Cluster: c.Consensus.Cluster, Backend: c.Backend, Hash: hash})
-	status := health.NewServer()
-	status.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
-	healthpb.RegisterHealthServer(s.grpc, status)
+	if c.guard != nil {
+		c.guard.register(s.grpc, service)
+		s.serve.Go(s.watch)
+	} else {
+		status := health.NewServer()
+		status.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
+		healthpb.RegisterHealthServer(s.grpc, status)
+	}
 	s.serve.Go(func() {
 		// Serve ends when the server stops or the listener dies with its node;
 		// both are the end of this node, and the caller sees it by the RPCs.
@@ -67,8 +89,55 @@ func (c ReplicaConfig) start(replica consensus.Replica, d *serving.Directory, ha
 	return s
 }
 
+// watchEvery is how old the health of a replica may be.
+const watchEvery = 100 * time.Millisecond
+
+// watch keeps the health service true: a replica that knows no leader can neither
+// change nor look up anything.
+func (s *server) watch() {
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	for able := false; ; {
+		if now := s.replica.Status().Leader != 0; now != able {
+			able = now
+			s.guard.serving(able, s.service)
+		}
+		select {
+		case <-t.C:
+		case <-s.stopped.Done():
+			s.guard.health.Shutdown()
+			return
+		}
+	}
+}
+
+// retire hands the lead over, and lets calls in progress end until ctx does.
+func (s *server) retire(ctx context.Context) {
+	s.halt()
+	if t, ok := s.replica.(consensus.Transferrer); ok && s.replica.Status().Role == consensus.Leader {
+		// Best effort: without it the others elect a leader after a timeout.
+		_ = t.Transfer(ctx, 0)
+	}
+	drain(ctx, s.grpc, &s.serve)
+}
+
+// drain takes no more calls, and waits until those in progress have ended, or ctx
+// has: then what waits for them ends when the server is stopped, in wg.
+func drain(ctx context.Context, g *grpc.Server, wg *sync.WaitGroup) {
+	done := make(chan struct{})
+	wg.Go(func() {
+		defer close(done)
+		g.GracefulStop()
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
 // stop waits for handlers, which must be about to end.
 func (s *server) stop() {
+	s.halt()
 	s.grpc.Stop()
 	s.serve.Wait()
 }

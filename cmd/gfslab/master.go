@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gfslab/internal/node"
+	"gfslab/master"
+	"gfslab/results/rundir"
+)
+
+// masterConfig is a master's configuration file; flags win over it.
+type masterConfig struct {
+	replicaConfig
+	daemonConfig
+	masterPolicy
+}
+
+// masterPolicy is what all masters of a cell do alike.
+type masterPolicy struct {
+	Leases struct {
+		// Term is D; Rho bounds the relative error of any node's clock.
+		Term rundir.Duration `toml:"term"`
+		Rho  float64         `toml:"rho"`
+	} `toml:"leases"`
+	Replication struct {
+		Replicas    int             `toml:"replicas"`
+		DeadAfter   rundir.Duration `toml:"dead_after"`
+		CallTimeout rundir.Duration `toml:"call_timeout"`
+	} `toml:"replication"`
+}
+
+func (p *masterPolicy) register(c *cobra.Command) {
+	fs := c.Flags()
+	o := master.Options{}.WithDefaults()
+	fs.DurationVar((*time.Duration)(&p.Leases.Term), "lease-term", o.LeaseTerm, "how long a primary may act on one grant ([leases] term)")
+	fs.IntVar(&p.Replication.Replicas, "replicas", o.Replicas, "chunkservers that a chunk is placed on ([replication] replicas)")
+	fs.DurationVar((*time.Duration)(&p.Replication.DeadAfter), "dead-after", o.DeadAfter, "silence after which a chunkserver counts as dead ([replication] dead_after)")
+}
+
+// options checks the whole; what is zero keeps its default.
+func (p *masterPolicy) options() (master.Options, error) {
+	o := master.Options{
+		LeaseTerm: time.Duration(p.Leases.Term), Rho: p.Leases.Rho,
+		Replicas: p.Replication.Replicas, DeadAfter: time.Duration(p.Replication.DeadAfter), CallTimeout: time.Duration(p.Replication.CallTimeout),
+	}
+	var c checks
+	c.want(o.LeaseTerm >= 10*time.Millisecond, "[leases] term is %v; it must be at least 10ms, or leases end before they are known", o.LeaseTerm)
+	c.want(o.Rho >= 0 && o.Rho < 0.5, "[leases] rho is %v; it must be in [0, 0.5): 0.01 is one percent of drift", o.Rho)
+	c.want(o.Replicas >= 1 && o.Replicas <= 16, "[replication] replicas is %d; it must be 1 to 16", o.Replicas)
+	c.want(o.DeadAfter >= 100*time.Millisecond, "[replication] dead_after is %v; it must be at least 100ms, some heartbeats long", o.DeadAfter)
+	c.want(o.CallTimeout >= 0, "[replication] call_timeout is %v; it must not be negative", o.CallTimeout)
+	return o, c.err()
+}
+
+func newMaster() *cobra.Command {
+	var (
+		cfg  = new(masterConfig)
+		f    = replicaFlags{replicaConfig: &cfg.replicaConfig}
+		file string
+	)
+	c := &cobra.Command{
+		Use:   "master",
+		Short: "Run one master until it is interrupted",
+		Long: `Run one replica of the master until SIGINT or SIGTERM. Peers, chunkservers and
+clients use the same address. A master that was killed is started again with the
+same command: over its log it goes on where it was, and founds nothing.
+
+The file of --config has the flags' names as keys (cluster-name is cluster_name),
+[peers] with 1 = "host:port", [limits] with the keys that --limit takes, and
+[serving], [leases], [replication]: see docs/running.md.`,
+		Example: `  gfslab master --id 1 --peers 1=10.0.0.1:7501,2=10.0.0.2:7501,3=10.0.0.3:7501 --data /var/lib/gfslab
+  gfslab master --config master1.toml --metrics-addr :7701 --log-format json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := readConfig(c, file, cfg); err != nil {
+				return usage(err)
+			}
+			d, err := cfg.resolve(c, &f)
+			if err != nil {
+				return usage(err)
+			}
+			m, err := node.ServeMaster(d)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "ready: master %d of %s (%s) serves peers, chunkservers and clients\n", d.Self, d.Cluster, d.Backend)
+			return serveUntilDone(c.Context(), d.Logger, m)
+		},
+	}
+	c.Flags().StringVar(&file, "config", "", "configuration file (TOML)")
+	f.node(c)
+	f.cluster(c, "gfslab")
+	cfg.daemonConfig.register(c)
+	cfg.masterPolicy.register(c)
+	return c
+}
+
+// resolve checks the whole.
+func (cfg *masterConfig) resolve(c *cobra.Command, f *replicaFlags) (d node.MasterDaemon, err error) {
+	var bad checks
+	d.ReplicaDaemon, err = f.resolve()
+	bad.add(err)
+	d.Master, err = cfg.options()
+	bad.add(err)
+	d.Serving, err = cfg.serving()
+	bad.add(err)
+	log, err := cfg.logger(c.ErrOrStderr())
+	bad.add(err)
+	if bad.err() == nil {
+		d.Logger, d.MetricsAddr = log.With("node", d.Self), cfg.MetricsAddr
+	}
+	return d, bad.err()
+}
+
+// args are the flags that say the same to another process.
+func (p *masterPolicy) args() []string {
+	return []string{"--lease-term", p.Leases.Term.String(), "--replicas", fmt.Sprint(p.Replication.Replicas), "--dead-after", p.Replication.DeadAfter.String()}
+}
