@@ -25,6 +25,7 @@ type Master struct {
 	servers *chunkservers
 	leases  *leases
 	paths   pathlock.Table
+	contact contact
 
 	closing   context.Context // done when Close begins
 	close     context.CancelFunc
@@ -50,11 +51,10 @@ func New(o Options) (*Master, error) {
 	m.closing, m.close = context.WithCancel(context.Background())
 	m.servers = newChunkservers(o)
 	m.leases = newLeases(o)
-	m.wg.Add(1)
-	go func() {
-		defer m.wg.Done()
-		m.sweep()
-	}()
+	m.contact.last = o.Now()
+	for _, background := range []func(){m.sweep, m.watch} {
+		m.wg.Go(background)
+	}
 	return m, nil
 }
 

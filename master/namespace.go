@@ -9,45 +9,95 @@ import (
 	"gfslab/api"
 	"gfslab/master/meta"
 	"gfslab/master/meta/metapb"
+	"gfslab/master/pathlock"
 )
 
 // Create makes a file.
 func (m *Master) Create(ctx context.Context, r *api.PathRequest) (*api.MutationReply, error) {
 	op := &metapb.Command_Create{Create: &metapb.PathOp{Path: r.Path}}
-	return m.mutate(ctx, r.Session, meta.ValidPath(r.Path), &metapb.Command{Op: op})
+	return m.mutate(ctx, r.Session, &metapb.Command{Op: op}, pathlock.Write(r.Path))
 }
 
 // Mkdir makes a directory.
 func (m *Master) Mkdir(ctx context.Context, r *api.PathRequest) (*api.MutationReply, error) {
 	op := &metapb.Command_Mkdir{Mkdir: &metapb.PathOp{Path: r.Path}}
-	return m.mutate(ctx, r.Session, meta.ValidPath(r.Path), &metapb.Command{Op: op})
+	return m.mutate(ctx, r.Session, &metapb.Command{Op: op}, pathlock.Write(r.Path))
 }
 
-// Delete removes a file or an empty directory.
+// Delete hides a file or a directory, or removes now what is hidden.
 func (m *Master) Delete(ctx context.Context, r *api.DeleteRequest) (*api.MutationReply, error) {
 	op := &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: r.Path, Recursive: r.Recursive, Id: r.Id}}
-	return m.mutate(ctx, r.Session, meta.ValidPath(r.Path) && r.Path != "/", &metapb.Command{Op: op})
+	return m.mutate(ctx, r.Session, &metapb.Command{Op: op}, pathlock.Write(r.Path))
+}
+
+// Undelete brings back what is hidden.
+func (m *Master) Undelete(ctx context.Context, r *api.UndeleteRequest) (*api.MutationReply, error) {
+	op := &metapb.Command_Undelete{Undelete: &metapb.UndeleteOp{Path: r.Path, Id: r.Id}}
+	return m.mutate(ctx, r.Session, &metapb.Command{Op: op}, pathlock.Write(r.Path))
 }
 
 // Rename moves a file or a directory with all below it.
 func (m *Master) Rename(ctx context.Context, r *api.RenameRequest) (*api.MutationReply, error) {
 	op := &metapb.Command_Rename{Rename: &metapb.RenameOp{From: r.From, To: r.To}}
-	return m.mutate(ctx, r.Session, meta.ValidRename(r.From, r.To), &metapb.Command{Op: op})
+	return m.mutate(ctx, r.Session, &metapb.Command{Op: op}, pathlock.Write(r.From), pathlock.Write(r.To))
+}
+
+// SetAttributes sets and clears attributes of a file or directory.
+func (m *Master) SetAttributes(ctx context.Context, r *api.SetAttributesRequest) (*api.MutationReply, error) {
+	set := r.GetSet()
+	if set == nil {
+		set = new(api.Attributes)
+	}
+	op := &metapb.Command_SetAttributes{SetAttributes: &metapb.SetAttributesOp{
+		Path: r.Path, RetentionNs: set.RetentionNs, Replicas: set.Replicas, MaxFiles: set.MaxFiles, MaxChunks: set.MaxChunks, Clear: r.Clear,
+	}}
+	return m.mutate(ctx, r.Session, &metapb.Command{Op: op}, pathlock.Write(r.Path))
 }
 
 // AllocateChunk adds a chunk at the end of a file.
 func (m *Master) AllocateChunk(ctx context.Context, r *api.AllocateRequest) (*api.MutationReply, error) {
-	op := &metapb.Command_Allocate{Allocate: &metapb.AllocateOp{Path: r.Path, ChunkIndex: r.ChunkIndex}}
-	return m.mutate(ctx, r.Session, meta.ValidPath(r.Path), &metapb.Command{Op: op})
+	op := &metapb.Command_Allocate{Allocate: &metapb.AllocateOp{
+		Path: r.Path, ChunkIndex: r.ChunkIndex, Kind: int32(r.Kind), Strict: m.o.Strict,
+	}}
+	return m.mutate(ctx, r.Session, &metapb.Command{Op: op}, pathlock.Write(r.Path))
 }
 
-// mutate proposes a client's command. A malformed one is answered INVALID at
-// index 0 without going through the log: it is INVALID in every state.
-func (m *Master) mutate(ctx context.Context, session *api.Session, valid bool, cmd *metapb.Command) (*api.MutationReply, error) {
-	cmd.Client, cmd.Seq = session.GetClient(), session.GetSeq()
-	if !valid || (cmd.Client != "" && cmd.Seq == 0) {
-		return &api.MutationReply{Code: api.Code_INVALID, At: &api.Position{Term: m.term()}}, nil
+// Seal fixes the length of a chunk that its primary has padded.
+func (m *Master) Seal(ctx context.Context, r *api.SealRequest) (*api.MutationReply, error) {
+	op := &metapb.Command_Seal{Seal: &metapb.SealOp{Handle: r.Handle, Version: r.Version, Epoch: r.Epoch, Length: r.Length}}
+	return m.mutate(ctx, nil, &metapb.Command{Op: op})
+}
+
+// mutate proposes a client's command, with the paths locked. A malformed one is
+// answered INVALID at index 0 without going through the log: it is INVALID in
+// every state.
+func (m *Master) mutate(ctx context.Context, session *api.Session, cmd *metapb.Command, locks ...pathlock.Lock) (*api.MutationReply, error) {
+	if !m.identify(cmd, session) {
+		return m.malformed(), nil
 	}
+	if len(locks) > 0 {
+		held, err := m.lock(ctx, locks...)
+		if err != nil {
+			return nil, err
+		}
+		defer held.Release()
+	}
+	return m.commit(ctx, cmd)
+}
+
+// identify puts the session into the command and reports whether that is
+// well-formed now.
+func (m *Master) identify(cmd *metapb.Command, session *api.Session) bool {
+	cmd.Client, cmd.Seq = session.GetClient(), session.GetSeq()
+	return meta.WellFormed(cmd)
+}
+
+func (m *Master) malformed() *api.MutationReply {
+	return &api.MutationReply{Code: api.Code_INVALID, At: &api.Position{Term: m.term()}}
+}
+
+// commit proposes a command and answers with the reply that it left in the log.
+func (m *Master) commit(ctx context.Context, cmd *metapb.Command) (*api.MutationReply, error) {
 	reply, err := m.propose(ctx, cmd)
 	if err != nil {
 		return nil, m.o.Directory.ProposeError(err)
@@ -55,20 +105,20 @@ func (m *Master) mutate(ctx context.Context, session *api.Session, valid bool, c
 	return &api.MutationReply{
 		Code:   api.Code(reply.Code),
 		At:     &api.Position{Index: reply.Index, Offset: reply.Offset, Term: m.term(), Members: m.o.Directory.Index()},
-		Handle: reply.Handle, Version: reply.Version, Replayed: reply.Replayed,
+		Handle: reply.Handle, Version: reply.Version, Replayed: reply.Replayed, Id: reply.Id,
 	}, nil
 }
 
 // Stat describes a file or directory.
 func (m *Master) Stat(ctx context.Context, r *api.ReadRequest) (*api.StatReply, error) {
-	term, err := m.barrier(ctx)
+	v, err := m.fit(ctx, r.Stale, r.AtLeast)
 	if err != nil {
 		return nil, err
 	}
 	reply := new(api.StatReply)
 	m.machine.view(func(s *meta.State) {
 		info, code := s.Stat(r.Path)
-		reply.Code, reply.At = api.Code(code), m.place(seenBy(s), term)
+		reply.Code, reply.At = api.Code(code), m.position(seenBy(s), v)
 		reply.Id, reply.Directory, reply.Chunks = info.ID, info.Directory, info.Chunks
 	})
 	return reply, nil
@@ -76,33 +126,40 @@ func (m *Master) Stat(ctx context.Context, r *api.ReadRequest) (*api.StatReply, 
 
 // List names what is in a directory.
 func (m *Master) List(ctx context.Context, r *api.ListRequest) (*api.ListReply, error) {
-	term, err := m.barrier(ctx)
+	v, err := m.fit(ctx, r.Stale, r.AtLeast)
 	if err != nil {
 		return nil, err
 	}
 	reply := new(api.ListReply)
 	m.machine.view(func(s *meta.State) {
 		names, code := s.List(r.Path)
-		reply.Code, reply.At, reply.Names = api.Code(code), m.place(seenBy(s), term), names
+		reply.Code, reply.At, reply.Names = api.Code(code), m.position(seenBy(s), v), names
 	})
 	return reply, nil
 }
 
 // FindLocation looks a chunk up by path and index.
 func (m *Master) FindLocation(ctx context.Context, r *api.LocationRequest) (*api.ChunkReply, error) {
-	return m.readChunk(ctx, func(s *meta.State) (meta.Chunk, meta.Code) { return s.ChunkAt(r.Path, r.ChunkIndex) })
-}
-
-// ChunkInfo looks a chunk up by handle.
-func (m *Master) ChunkInfo(ctx context.Context, r *api.LeaseRequest) (*api.ChunkReply, error) {
-	return m.readChunk(ctx, func(s *meta.State) (meta.Chunk, meta.Code) { return s.Chunk(r.Handle) })
-}
-
-func (m *Master) readChunk(ctx context.Context, look func(*meta.State) (meta.Chunk, meta.Code)) (*api.ChunkReply, error) {
-	term, err := m.barrier(ctx)
+	v, err := m.fit(ctx, r.Stale, r.AtLeast)
 	if err != nil {
 		return nil, err
 	}
+	reply := m.readChunk(v, func(s *meta.State) (meta.Chunk, meta.Code) { return s.ChunkAt(r.Path, r.ChunkIndex) })
+	reply.ChunkIndex = r.ChunkIndex
+	return reply, nil
+}
+
+// ChunkInfo looks a chunk up by handle, or by path and index.
+func (m *Master) ChunkInfo(ctx context.Context, r *api.LeaseRequest) (*api.ChunkReply, error) {
+	v, err := m.fit(ctx, false, 0)
+	if err != nil {
+		return nil, err
+	}
+	c, code, at := m.target(r)
+	return indexed(m.chunkReply(c, code, m.position(at, v)), r), nil
+}
+
+func (m *Master) readChunk(v viewpoint, look func(*meta.State) (meta.Chunk, meta.Code)) *api.ChunkReply {
 	var c meta.Chunk
 	var code meta.Code
 	var at seen
@@ -110,7 +167,7 @@ func (m *Master) readChunk(ctx context.Context, look func(*meta.State) (meta.Chu
 		c, code = look(s)
 		at = seenBy(s)
 	})
-	return m.chunkReply(c, code, m.place(at, term)), nil
+	return m.chunkReply(c, code, m.position(at, v))
 }
 
 // chunkReply describes a chunk to a client.
@@ -122,15 +179,6 @@ func (m *Master) chunkReply(c meta.Chunk, code meta.Code, at *api.Position) *api
 	reply.Version, reply.Epoch, reply.Primary, reply.Replicas = c.Version, c.Epoch, c.Primary, c.Members
 	reply.Addresses = m.servers.addresses(c.Members)
 	return reply
-}
-
-// barrier makes the local state fit for a linearizable lookup and returns the
-// term for the reply.
-func (m *Master) barrier(ctx context.Context) (term uint64, err error) {
-	if _, err := m.replica.ReadBarrier(ctx); err != nil {
-		return 0, m.o.Directory.ReadError(err)
-	}
-	return m.term(), nil
 }
 
 // Status tells what this replica believes.
