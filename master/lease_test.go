@@ -352,8 +352,14 @@ func TestSweeper(t *testing.T) {
 	bubble(t, 1, three, func(t *testing.T, c *fakeCell) {
 		m, handle := c.masters[0], c.newChunk("/f")
 		grant := c.find(m, handle)
-		if r, err := m.Delete(t.Context(), &api.DeleteRequest{Session: c.session(), Path: "/f"}); err != nil || r.Code != api.Code_OK {
-			t.Fatal(r, err)
+		stat, err := m.Stat(t.Context(), &api.ReadRequest{Path: "/f"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []uint64{0, stat.Id} { // first it is hidden, then it is gone
+			if r, err := m.Delete(t.Context(), &api.DeleteRequest{Session: c.session(), Path: "/f", Id: id}); err != nil || r.Code != api.Code_OK {
+				t.Fatal(r, err)
+			}
 		}
 		if r, err := m.FindLeaseHolder(t.Context(), &api.LeaseRequest{Handle: handle}); err != nil || r.Code != api.Code_NO_CHUNK {
 			t.Fatalf("holder of a deleted chunk: %v, %v", r, err)

@@ -67,11 +67,13 @@ func TestNamespace(t *testing.T) {
 	}
 	r, err = m.Delete(ctx, &api.DeleteRequest{Session: c.session(), Path: "/g"})
 	check(r, err, api.Code_OK, 6)
+	r, err = m.Delete(ctx, &api.DeleteRequest{Session: c.session(), Path: "/g", Id: stat.Id}) // now it is gone, not only hidden
+	check(r, err, api.Code_OK, 7)
 	if chunk, err := m.ChunkInfo(ctx, &api.LeaseRequest{Handle: handle}); err != nil || chunk.Code != api.Code_NO_CHUNK {
 		t.Fatalf("chunk of a deleted file: %v, %v", chunk, err)
 	}
 	st, err := m.Status(ctx, &api.StatusRequest{})
-	if err != nil || st.Role != "leader" || st.Applied != 6 || st.StateHash != m.Machine().Hash() {
+	if err != nil || st.Role != "leader" || st.Applied != 7 || st.StateHash != m.Machine().Hash() {
 		t.Fatalf("status: %v, %v", st, err)
 	}
 }

@@ -60,7 +60,7 @@ func (s *State) execute(at position, cmd *metapb.Command) reply {
 	case *metapb.Command_Mkdir:
 		return s.create(at, op.Mkdir.Path, true)
 	case *metapb.Command_Delete:
-		return s.delete(op.Delete.Path)
+		return s.delete(at, op.Delete)
 	case *metapb.Command_Rename:
 		return s.rename(op.Rename.From, op.Rename.To)
 	case *metapb.Command_Allocate:
@@ -71,6 +71,24 @@ func (s *State) execute(at position, cmd *metapb.Command) reply {
 		return s.grantActive(at, op.GrantActive)
 	case *metapb.Command_LeaseEnd:
 		return s.leaseEnd(op.LeaseEnd)
+	case *metapb.Command_Undelete:
+		return s.undelete(op.Undelete)
+	case *metapb.Command_Purge:
+		return s.purge(op.Purge)
+	case *metapb.Command_Snapshot:
+		return s.snapshot(at, op.Snapshot.From, op.Snapshot.To)
+	case *metapb.Command_SetAttributes:
+		return s.setAttributes(op.SetAttributes)
+	case *metapb.Command_Seal:
+		return s.seal(op.Seal)
+	case *metapb.Command_CopyBegin:
+		return s.copyBegin(op.CopyBegin)
+	case *metapb.Command_CopyCommit:
+		return s.copyCommit(op.CopyCommit)
+	case *metapb.Command_AddMember:
+		return s.addMember(op.AddMember)
+	case *metapb.Command_RemoveMember:
+		return s.removeMember(op.RemoveMember)
 	}
 	panic("meta: a command passed wellFormed without an operation")
 }
@@ -90,8 +108,23 @@ func wellFormed(cmd *metapb.Command) bool {
 		return ValidPath(op.Delete.GetPath()) && op.Delete.Path != "/"
 	case *metapb.Command_Rename:
 		return ValidRename(op.Rename.GetFrom(), op.Rename.GetTo())
+	case *metapb.Command_Undelete:
+		return ValidPath(op.Undelete.GetPath()) && op.Undelete.Path != "/"
+	case *metapb.Command_Purge:
+		return op.Purge.GetLimit() > 0
+	case *metapb.Command_Snapshot:
+		return ValidRename(op.Snapshot.GetFrom(), op.Snapshot.GetTo())
+	case *metapb.Command_SetAttributes:
+		return ValidPath(op.SetAttributes.GetPath()) && validAttributes(op.SetAttributes)
 	case *metapb.Command_Allocate:
-		return ValidPath(op.Allocate.GetPath())
+		return ValidPath(op.Allocate.GetPath()) && (op.Allocate.Kind == int32(Records) || op.Allocate.Kind == int32(Bytes))
+	}
+	return wellFormedChunk(cmd)
+}
+
+// wellFormedChunk is wellFormed for what is done to one chunk.
+func wellFormedChunk(cmd *metapb.Command) bool {
+	switch op := cmd.Op.(type) {
 	case *metapb.Command_GrantIntent:
 		return validReplicas(op.GrantIntent.GetReplicas())
 	case *metapb.Command_GrantActive:
@@ -99,6 +132,17 @@ func wellFormed(cmd *metapb.Command) bool {
 		return validReplicas(acked) && contains(acked, op.GrantActive.GetPrimary())
 	case *metapb.Command_LeaseEnd:
 		return op.LeaseEnd.GetEpoch() != 0
+	case *metapb.Command_Seal:
+		return op.Seal.GetEpoch() != 0
+	case *metapb.Command_CopyBegin:
+		return op.CopyBegin.GetHandle() != 0
+	case *metapb.Command_CopyCommit:
+		members := op.CopyCommit.GetMembers()
+		return op.CopyCommit.GetHandle() != 0 && (len(members) == 0 && op.CopyCommit.Version == 0 || validReplicas(members))
+	case *metapb.Command_AddMember:
+		return validReplicas([]string{op.AddMember.GetServer()})
+	case *metapb.Command_RemoveMember:
+		return validReplicas([]string{op.RemoveMember.GetServer()})
 	}
 	return false
 }

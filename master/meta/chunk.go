@@ -3,15 +3,20 @@ package meta
 // chunk is one chunk of a file. Chunkservers are given by number.
 type chunk struct {
 	handle uint64
-	fileID uint64
-	slot   uint32 // its index within the file
+	kind   Kind
+	// refs is the number of slots of files that the chunk is in; 0 if deleted.
+	refs uint64
+	// goal is how many replicas it should have, 0 for the cell's default.
+	goal uint32
 	// version is committed by GrantActive; reserved is the highest one that any
 	// intent was given, so that no version is ever given twice.
 	version, reserved uint64
 	members           []uint32
 	lease             lease
 	intent            intent
-	deleted           bool // its file is gone; kept until the lease has ended
+	sealed            bool
+	length            uint64 // if sealed
+	deleted           bool   // no file has it; kept until the lease has ended
 
 	hash digest // of what the table holds, zero for nothing
 }
@@ -35,6 +40,10 @@ const (
 	chunkLeased
 	chunkIntended
 	chunkReserved // reserved is not version
+	chunkBytes
+	chunkSealed
+	chunkShared
+	chunkGoal
 )
 
 func (c *chunk) encode(b []byte) []byte {
@@ -51,7 +60,28 @@ func (c *chunk) encode(b []byte) []byte {
 	if c.reserved != c.version {
 		flags |= chunkReserved
 	}
-	b = appendUints(append(b, flags), c.fileID, uint64(c.slot), c.version)
+	if c.kind == Bytes {
+		flags |= chunkBytes
+	}
+	if c.sealed {
+		flags |= chunkSealed
+	}
+	if c.refs > 1 {
+		flags |= chunkShared
+	}
+	if c.goal != 0 {
+		flags |= chunkGoal
+	}
+	b = appendUints(append(b, flags), c.version)
+	if c.sealed {
+		b = appendUints(b, c.length)
+	}
+	if c.refs > 1 {
+		b = appendUints(b, c.refs)
+	}
+	if c.goal != 0 {
+		b = appendUints(b, uint64(c.goal))
+	}
 	if c.reserved != c.version {
 		b = appendUints(b, c.reserved)
 	}
@@ -71,7 +101,22 @@ func decodeChunk(handle uint64, value []byte) (c chunk, ok bool) {
 	}
 	flags := value[0]
 	d := decoder{b: value[1:]}
-	c = chunk{handle: handle, fileID: d.uint(), slot: uint32(d.uint()), version: d.uint(), deleted: flags&chunkDeleted != 0}
+	c = chunk{handle: handle, version: d.uint(), deleted: flags&chunkDeleted != 0, sealed: flags&chunkSealed != 0}
+	if flags&chunkBytes != 0 {
+		c.kind = Bytes
+	}
+	if c.sealed {
+		c.length = d.uint()
+	}
+	switch {
+	case flags&chunkShared != 0:
+		c.refs = d.uint()
+	case !c.deleted:
+		c.refs = 1
+	}
+	if flags&chunkGoal != 0 {
+		c.goal = uint32(d.uint())
+	}
 	c.reserved = c.version
 	if flags&chunkReserved != 0 {
 		c.reserved = d.uint()
@@ -83,7 +128,7 @@ func decodeChunk(handle uint64, value []byte) (c chunk, ok bool) {
 	if flags&chunkIntended != 0 {
 		c.intent = intent{index: d.uint(), replicas: d.numbers()}
 	}
-	return c, d.ok()
+	return c, d.ok() && (flags&chunkShared == 0 || c.refs > 1) && (flags&chunkGoal == 0 || c.goal > 0)
 }
 
 func appendNumbers(b []byte, numbers []uint32) []byte {
@@ -134,9 +179,14 @@ func (s *State) storeChunk(c *chunk) {
 	s.chunks.Set(key, s.scratch)
 }
 
-// dropChunk takes away a chunk whose file is deleted: at once, or when its lease
-// ends if one is active.
+// dropChunk takes a reference from a chunk, and with the last one the chunk: at
+// once, or when its lease ends if one is active.
 func (s *State) dropChunk(c *chunk) {
+	c.refs--
+	if c.refs > 0 {
+		s.storeChunk(c)
+		return
+	}
 	if c.lease.epoch == 0 {
 		s.removeChunk(c)
 		return

@@ -113,6 +113,30 @@ func (s *State) addSlot(fileID uint64, slot uint32, handle uint64) {
 	}
 	s.scratch = appendHandle(append(s.scratch[:0], value...), last, handle)
 	s.extents.Set(key, s.scratch)
+	s.sum.add(slotHash(fileID, slot, handle))
+}
+
+// replaceSlot puts another chunk in the place of one that a file has.
+func (s *State) replaceSlot(fileID uint64, slot uint32, old, handle uint64) {
+	var room [13]byte
+	var handlesRoom [groupSlots]uint64
+	handles := s.group(handlesRoom[:0], fileID, slot/groupSlots)
+	handles[slot%groupSlots] = handle
+	s.scratch = s.scratch[:0]
+	last := uint64(0)
+	for _, h := range handles {
+		s.scratch = appendHandle(s.scratch, last, h)
+		last = h
+	}
+	s.extents.Set(extentKey(room[:0], fileID, slot/groupSlots), s.scratch)
+	s.sum.remove(slotHash(fileID, slot, old))
+	s.sum.add(slotHash(fileID, slot, handle))
+}
+
+// slotHash is the hash of one slot of a file.
+func slotHash(fileID uint64, slot uint32, handle uint64) digest {
+	var key, value [binary.MaxVarintLen64 * 2]byte
+	return itemHash('x', appendUints(key[:0], fileID, uint64(slot)), appendUints(value[:0], handle))
 }
 
 // handlesOf returns the handles of a file's chunks, in order.
@@ -128,10 +152,11 @@ func (s *State) handlesOf(handles []uint64, fileID uint64) []uint64 {
 	return handles
 }
 
-// dropChunks takes away all chunks of a file that is deleted.
-func (s *State) dropChunks(fileID uint64) {
+// dropChunks takes away all chunks of a file that is removed, and counts them.
+func (s *State) dropChunks(fileID uint64) int64 {
 	s.handles = s.handlesOf(s.handles[:0], fileID)
 	for i, handle := range s.handles {
+		s.sum.remove(slotHash(fileID, uint32(i), handle))
 		if i%groupSlots == 0 {
 			var room [13]byte
 			s.extents.Delete(extentKey(room[:0], fileID, uint32(i/groupSlots)))
@@ -140,4 +165,5 @@ func (s *State) dropChunks(fileID uint64) {
 			s.dropChunk(&c)
 		}
 	}
+	return int64(len(s.handles))
 }

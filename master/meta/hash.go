@@ -40,7 +40,7 @@ func appendUints(b []byte, vs ...uint64) []byte {
 func (s *State) Hash() string {
 	d := s.sum
 	// Not in s.scratch: readers may ask for the hash beside one another.
-	d.add(itemHash('h', nil, appendUints(nil, uint64(s.time), s.nextHandle)))
+	d.add(itemHash('h', nil, appendUints(nil, uint64(s.time), s.nextHandle, s.nextCopy)))
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], d.a)
 	binary.BigEndian.PutUint64(b[8:], d.b)

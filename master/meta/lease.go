@@ -14,6 +14,10 @@ func (s *State) grantIntent(at position, op *metapb.GrantIntentOp) reply {
 	switch {
 	case !found || c.deleted:
 		return reply{code: NoChunk, handle: op.Handle}
+	case c.sealed:
+		return reply{code: Sealed, handle: c.handle, version: c.version}
+	case c.refs > 1:
+		return reply{code: Shared, handle: c.handle, version: c.version}
 	case c.lease.epoch != 0 && c.lease.epoch != op.Fences, op.ExpectVersion != c.version,
 		// GrantActive names an intent by its index alone, so a chunk has at most
 		// one intent in an entry.
@@ -34,6 +38,10 @@ func (s *State) grantActive(at position, op *metapb.GrantActiveOp) reply {
 	switch {
 	case !found || c.deleted:
 		return reply{code: NoChunk, handle: op.Handle}
+	case c.sealed:
+		return reply{code: Sealed, handle: c.handle, version: c.version}
+	case c.refs > 1:
+		return reply{code: Shared, handle: c.handle, version: c.version}
 	case c.intent.index == 0 || c.intent.index != op.IntentIndex,
 		// The intent is known only after its entry was applied. Together with
 		// one intent an entry this makes epochs unique for each chunk.
@@ -50,12 +58,17 @@ func (s *State) grantActive(at position, op *metapb.GrantActiveOp) reply {
 	return reply{handle: c.handle, version: c.version, epoch: c.lease.epoch}
 }
 
-// leaseEnd ends the lease of one epoch, and of no other.
+// leaseEnd ends the lease of one epoch, and of no other. What is given up may be
+// an intent, named by its index: whoever activates it later is refused.
 func (s *State) leaseEnd(op *metapb.LeaseEndOp) reply {
 	c, found := s.loadChunk(op.Handle)
 	switch {
 	case !found:
 		return reply{code: NoChunk, handle: op.Handle}
+	case c.lease.epoch != op.Epoch && c.intent.index == op.Epoch:
+		c.intent = intent{}
+		s.storeChunk(&c)
+		return reply{handle: c.handle, version: c.version, epoch: c.lease.epoch}
 	case c.lease.epoch != op.Epoch:
 		return reply{code: Stale, handle: c.handle, version: c.version, epoch: c.lease.epoch}
 	}

@@ -1,6 +1,10 @@
 package meta
 
-import "gfslab/master/meta/metapb"
+import (
+	"slices"
+
+	"gfslab/master/meta/metapb"
+)
 
 // create makes a file or, if dir, a directory.
 func (s *State) create(at position, path string, dir bool) reply {
@@ -14,78 +18,89 @@ func (s *State) create(at position, path string, dir bool) reply {
 	if _, taken := s.child(p.dir, p.name); taken {
 		return reply{code: Exists}
 	}
+	if !dir && !s.fits(p.dir, usage{files: 1}) {
+		return reply{code: Quota}
+	}
 	n := node{id: FileID(at.index, at.offset), dir: dir}
 	s.setChild(p.dir, p.name, nil, &n)
+	if dir {
+		s.setParent(n.id, p.dir)
+	} else {
+		s.charge(p.dir, usage{files: 1})
+	}
 	if p.shallow {
 		s.deepen(path, len(path))
 	}
 	return reply{id: n.id}
 }
 
-// delete removes a file, with its chunks, or an empty directory.
-func (s *State) delete(path string) reply {
-	p, code := s.lookupParent(path, 0)
-	if code != OK { // nothing is below a file
-		return reply{code: NotFound}
-	}
-	n, found := s.child(p.dir, p.name)
-	if !found {
-		return reply{code: NotFound}
-	}
-	empty := true
-	if n.dir {
-		s.eachChild(n.id, func([]byte, node) bool {
-			empty = false
-			return false
-		})
-	}
-	if !empty {
-		return reply{code: NotEmpty}
-	}
-	if !n.dir {
-		s.dropChunks(n.id)
-	}
-	s.setChild(p.dir, p.name, &n, nil)
-	return reply{id: n.id}
-}
-
 // rename moves a file or a directory with all below it. The form of the paths
 // has been checked: to is not below from. It takes the same time whatever is
-// below.
+// below, except from under some quotas to under others.
 func (s *State) rename(from, to string) reply {
-	old, code := s.lookupParent(from, 0)
-	if code != OK {
-		return reply{code: NotFound}
-	}
-	n, found := s.child(old.dir, old.name)
-	if !found {
-		return reply{code: NotFound}
-	}
-	if to == "/" {
-		return reply{code: Exists}
-	}
-	p, code := s.lookupParent(to, len(to)+int(n.below))
+	old, n, p, code := s.endpoints(from, to)
 	if code != OK {
 		return reply{code: code}
 	}
-	if _, taken := s.child(p.dir, p.name); taken {
-		return reply{code: Exists}
-	}
-	// The bound may be above the truth, which is worth a search only here.
-	if len(to)+int(n.below) > MaxPathBytes && len(to)+s.longest(n.id) > MaxPathBytes {
-		return reply{code: Invalid}
+	if before, after := s.quotasAbove(old.dir), s.quotasAbove(p.dir); !slices.Equal(before, after) {
+		u, all := s.count(n, maxEntries)
+		if !all {
+			return reply{code: TooLarge}
+		}
+		for _, dir := range after {
+			if !slices.Contains(before, dir) && !s.hasRoom(dir, u) {
+				return reply{code: Quota}
+			}
+		}
+		s.charge(old.dir, u.negative())
+		s.charge(p.dir, u)
 	}
 	s.setChild(old.dir, old.name, &n, nil)
 	s.setChild(p.dir, p.name, nil, &n)
+	if n.dir {
+		s.setParent(n.id, p.dir)
+	}
 	if p.shallow {
 		s.deepen(to, len(to)+int(n.below))
 	}
 	return reply{id: n.id}
 }
 
+// endpoints looks up what is to be moved or copied, n at old, and the free place
+// for it, p.
+func (s *State) endpoints(from, to string) (old place, n node, p place, code Code) {
+	if old, code = s.lookupParent(from, 0); code != OK {
+		return old, n, p, NotFound
+	}
+	n, found := s.child(old.dir, old.name)
+	if !found {
+		return old, n, p, NotFound
+	}
+	if to == "/" {
+		return old, n, p, Exists
+	}
+	if p, code = s.lookupParent(to, len(to)+int(n.below)); code != OK {
+		return old, n, p, code
+	}
+	if _, taken := s.child(p.dir, p.name); taken {
+		return old, n, p, Exists
+	}
+	if s.tooLong(&n, len(to)) {
+		return old, n, p, Invalid
+	}
+	return old, n, p, OK
+}
+
 // allocate adds a chunk at the end of a file.
 func (s *State) allocate(op *metapb.AllocateOp) reply {
-	n, found := s.lookup(op.Path)
+	if op.Path == "/" {
+		return reply{code: IsDirectory}
+	}
+	p, code := s.lookupParent(op.Path, 0)
+	if code != OK {
+		return reply{code: NotFound}
+	}
+	n, found := s.child(p.dir, p.name)
 	switch {
 	case !found:
 		return reply{code: NotFound}
@@ -99,10 +114,19 @@ func (s *State) allocate(op *metapb.AllocateOp) reply {
 		return reply{code: Exists, handle: c.handle, version: c.version}
 	case uint64(op.ChunkIndex) > slots:
 		return reply{code: Invalid}
+	case op.Strict && slots > 0:
+		last, _ := s.loadChunk(s.handleAt(n.id, op.ChunkIndex-1))
+		if last.kind == Records && !last.sealed {
+			return reply{code: NotSealed, handle: last.handle, version: last.version}
+		}
 	}
-	c := chunk{handle: s.nextHandle, fileID: n.id, slot: op.ChunkIndex}
+	if !s.fits(p.dir, usage{chunks: 1}) {
+		return reply{code: Quota}
+	}
+	c := chunk{handle: s.nextHandle, kind: Kind(op.Kind), refs: 1, goal: s.goal(n.id, p.dir)}
 	s.nextHandle++
 	s.storeChunk(&c)
-	s.addSlot(c.fileID, c.slot, c.handle)
+	s.addSlot(n.id, op.ChunkIndex, c.handle)
+	s.charge(p.dir, usage{chunks: 1})
 	return reply{handle: c.handle}
 }

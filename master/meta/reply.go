@@ -20,6 +20,15 @@ const (
 	LeaseHeld     Code = 8
 	Stale         Code = 9
 	NoChunkserver Code = 10
+	ChunkFull     Code = 11
+	Shared        Code = 12
+	Quota         Code = 13
+	NotSealed     Code = 14
+	Sealed        Code = 15
+	WrongKind     Code = 16
+	WarmingUp     Code = 17
+	TooLarge      Code = 18
+	Corrupt       Code = 19
 )
 
 // reply is a metapb.Reply in plain form: it is kept in the session table.
@@ -31,6 +40,7 @@ type reply struct {
 	epoch   uint64
 	index   uint64
 	offset  uint32
+	count   uint64
 }
 
 // encode returns the reply as a metapb.Reply. Written by hand because it is
@@ -53,5 +63,6 @@ func (r *reply) encode(replayed bool) []byte {
 	if replayed {
 		field(8, 1)
 	}
+	field(9, r.count)
 	return b
 }

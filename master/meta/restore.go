@@ -6,9 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"math/bits"
 	"slices"
 
 	"gfslab/internal/cowtree"
@@ -22,7 +20,7 @@ var ErrSnapshot = errors.New("meta: the snapshot is damaged")
 // more than a small multiple of their length in memory.
 func (s *State) Restore(r io.Reader) error {
 	in := &snapshotReader{r: bufio.NewReaderSize(r, 64<<10)}
-	x := &restoring{State: newState(s.sessionAge, s.sessionLimit), dirs: map[uint64]struct{}{rootID: {}}}
+	x := &restoring{State: newState(s.sessionAge, s.sessionLimit), above: map[uint64]uint64{rootID: 0}}
 	if err := x.read(in); err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
@@ -34,36 +32,35 @@ func (s *State) Restore(r io.Reader) error {
 // they can be held against each other.
 type restoring struct {
 	*State
-	dirs    map[uint64]struct{}
-	parents []uint64
+	above   map[uint64]uint64 // directory → the one that it is in
+	holders []uint64          // directories in which there are names, in order
+	files   []uint64          // ids of files
 
-	lastFile  uint64 // of the last extent, whose groups so far hold lastSlots
-	lastSlots uint64
-	slots     uint64 // sum over the extents, less that over the chunks
+	owners    []uint64 // ids of files with extents, in order
+	lastSlots uint64   // how many the groups of the last of them have so far
+	slots     uint64   // sum over the slots, less that over the chunks
 }
 
 func (x *restoring) read(in *snapshotReader) error {
 	if magic := in.bytes(len(snapshotMagic)); in.err == nil && string(magic) != snapshotMagic {
-		return fmt.Errorf("it begins with %q, want %q", magic, snapshotMagic)
+		return fmt.Errorf("it begins with %q, want %q (no other format is read)", magic, snapshotMagic)
 	}
 	x.index, x.commands = in.uint(), uint32(in.uint())
-	x.time, x.nextHandle = int64(in.uint()), in.uint()
+	x.time, x.nextHandle, x.nextCopy = int64(in.uint()), in.uint(), in.uint()
 	hash := in.string()
 	for n := in.uint(); n > 0 && in.err == nil; n-- {
 		x.addServer(in.string())
 	}
-	for _, t := range []struct {
-		table *cowtree.Tree
-		check func(key, value []byte) error
-	}{{&x.names, x.name}, {&x.extents, x.extent}, {&x.chunks, x.chunk}, {&x.sessions, x.session}} {
+	checks := []func(key, value []byte) error{x.name, x.extent, x.chunk, x.session, x.attribute, x.copy}
+	for i, table := range x.inOrder() {
 		if in.err != nil {
 			return in.err
 		}
-		table, err := cowtree.Read(in, t.check)
+		read, err := cowtree.Read(in, checks[i])
 		if err != nil {
 			return err
 		}
-		*t.table = *table
+		*table = *read
 	}
 	sum := in.crc
 	if stored := in.bytes(4); in.err == nil && binary.LittleEndian.Uint32(stored) != sum {
@@ -72,13 +69,8 @@ func (x *restoring) read(in *snapshotReader) error {
 	if in.err != nil {
 		return in.err
 	}
-	for _, parent := range x.parents {
-		if _, known := x.dirs[parent]; !known {
-			return fmt.Errorf("there are names in directory %d, which is missing", parent)
-		}
-	}
-	if x.slots != 0 {
-		return errors.New("files and chunks do not agree")
+	if err := x.whole(); err != nil {
+		return err
 	}
 	if got := x.Hash(); got != hash {
 		return fmt.Errorf("the state's hash is %s, want %s", got, hash)
@@ -87,25 +79,45 @@ func (x *restoring) read(in *snapshotReader) error {
 }
 
 // name checks an entry of the table of names and takes what follows from it, as
-// do extent, chunk and session.
+// do extent, chunk, session, attribute and copy.
 func (x *restoring) name(key, value []byte) error {
 	n, hashed, ok := decodeNode(value)
-	if !ok || len(key) < 9 || !validName(string(key[8:])) || bytes.IndexByte(key[8:], '/') >= 0 {
+	if !ok || len(key) < 9 || !x.possible(n.id) {
 		return fmt.Errorf("name %q is malformed", key)
 	}
-	parent := binary.BigEndian.Uint64(key)
-	if len(x.parents) == 0 || x.parents[len(x.parents)-1] != parent {
-		x.parents = append(x.parents, parent)
+	parent, name := binary.BigEndian.Uint64(key), key[8:]
+	if n.hidden {
+		var at uint64
+		if name, at, ok = splitHidden(name); ok {
+			var room [16]byte
+			ok = x.expiry.Set(expiryKey(room[:0], n.expires, at), append(idKey(nil, parent), name...))
+		}
+	}
+	if !ok || !validName(string(name)) || bytes.IndexByte(name, '/') >= 0 {
+		return fmt.Errorf("name %q is malformed", key)
+	}
+	if len(x.holders) == 0 || x.holders[len(x.holders)-1] != parent {
+		x.holders = append(x.holders, parent)
 	}
 	if n.dir {
-		// Directories with an id of their own form a tree.
-		if _, twice := x.dirs[n.id]; twice || n.below > MaxPathBytes {
+		if _, twice := x.above[n.id]; twice || n.below > MaxPathBytes {
 			return fmt.Errorf("directory %q is malformed", key)
 		}
-		x.dirs[n.id] = struct{}{}
+		x.above[n.id] = parent
+		x.setParent(n.id, parent)
+	} else {
+		x.files = append(x.files, n.id)
 	}
 	x.sum.add(itemHash('n', key, value[:hashed]))
 	return nil
+}
+
+// possible reports whether a file or directory can have been given this id.
+func (x *restoring) possible(id uint64) bool {
+	if id >= copyIDs {
+		return id < copyID(x.nextCopy)
+	}
+	return id>>offsetBits >= 1 && id>>offsetBits <= x.index
 }
 
 func (x *restoring) extent(key, value []byte) error {
@@ -115,14 +127,15 @@ func (x *restoring) extent(key, value []byte) error {
 	if whole {
 		handles, whole = appendHandles(handles, value)
 	}
-	if fileID != x.lastFile {
-		x.lastFile, x.lastSlots = fileID, 0
+	if n := len(x.owners); n == 0 || x.owners[n-1] != fileID {
+		x.owners, x.lastSlots = append(x.owners, fileID), 0
 	}
 	if !whole || len(handles) == 0 || len(handles) > groupSlots || x.lastSlots != uint64(group)*groupSlots {
 		return fmt.Errorf("extent %x is malformed", key)
 	}
 	for _, handle := range handles {
-		x.slots += mix(fileID, x.lastSlots, handle)
+		x.slots += mix(handle)
+		x.sum.add(slotHash(fileID, uint32(x.lastSlots), handle))
 		x.lastSlots++
 	}
 	return nil
@@ -134,20 +147,27 @@ func (x *restoring) chunk(key, value []byte) error {
 	}
 	handle := binary.BigEndian.Uint64(key)
 	c, ok := decodeChunk(handle, value)
-	for _, n := range slices.Concat(c.members, c.intent.replicas) {
-		ok = ok && int(n) < len(x.servers)
-	}
-	ok = ok && (c.lease.epoch == 0 || int(c.lease.primary) < len(x.servers))
+	ok = ok && x.numbered(c.members) && x.numbered(c.intent.replicas) && (c.lease.epoch == 0 || int(c.lease.primary) < len(x.servers))
+	ok = ok && c.reserved >= c.version && c.goal <= maxReplicas && !(c.deleted && (c.refs != 0 || c.lease.epoch == 0))
 	if !ok || handle == 0 || handle >= x.nextHandle {
 		return fmt.Errorf("chunk %d is malformed", handle)
 	}
 	if c.deleted {
 		x.orphans.Set(key, nil)
-	} else {
-		x.slots -= mix(c.fileID, uint64(c.slot), handle)
 	}
+	x.slots -= mix(handle) * c.refs
 	x.sum.add(itemHash('c', key, value))
 	return nil
+}
+
+// numbered reports whether these are numbers of different chunkservers.
+func (x *restoring) numbered(numbers []uint32) bool {
+	for i, n := range numbers {
+		if int(n) >= len(x.servers) || slices.Contains(numbers[:i], n) {
+			return false
+		}
+	}
+	return true
 }
 
 func (x *restoring) session(key, value []byte) error {
@@ -163,75 +183,26 @@ func (x *restoring) session(key, value []byte) error {
 	return nil
 }
 
-// mix makes a number of where a chunk is, such that two sums of them are equal
-// only if they are sums of the same.
-func mix(fileID, slot, handle uint64) uint64 {
-	high, low := bits.Mul64(fileID^0x9e3779b97f4a7c15, slot*2+0xd1b54a32d192ed03)
-	high, low = bits.Mul64(high^low^handle, 0x8bb84b93962eacc9)
-	return high ^ low
-}
-
-// snapshotReader sums what it reads and keeps the first error; after it, its
-// methods for parts return zero.
-type snapshotReader struct {
-	r   *bufio.Reader
-	crc uint32
-	one [1]byte
-	err error
-}
-
-// Read and ReadByte are for cowtree.Read.
-func (in *snapshotReader) Read(b []byte) (int, error) {
-	n, err := in.r.Read(b)
-	in.crc = crc32.Update(in.crc, castagnoli, b[:n])
-	return n, err
-}
-
-func (in *snapshotReader) ReadByte() (byte, error) {
-	c, err := in.r.ReadByte()
-	if err == nil {
-		in.one[0] = c
-		in.crc = crc32.Update(in.crc, castagnoli, in.one[:])
+func (x *restoring) attribute(key, value []byte) error {
+	a, ok := decodeAttributes(value)
+	if !ok || len(key) != 8 {
+		return fmt.Errorf("attributes %x are malformed", key)
 	}
-	return c, err
+	if a.limited() {
+		x.quotas++
+	}
+	x.sum.add(itemHash('a', key, value))
+	return nil
 }
 
-func (in *snapshotReader) uint() uint64 {
-	if in.err != nil {
-		return 0
+func (x *restoring) copy(key, value []byte) error {
+	p, ok := decodeCopy(value)
+	if !ok || len(key) != 8 || binary.BigEndian.Uint64(key) >= x.nextHandle || p.handle >= x.nextHandle {
+		return fmt.Errorf("copy %x is malformed", key)
 	}
-	v, err := binary.ReadUvarint(in)
-	in.fail(err)
-	return v
-}
-
-func (in *snapshotReader) bytes(n int) []byte {
-	b := make([]byte, n)
-	if in.err == nil {
-		_, err := io.ReadFull(in, b)
-		in.fail(err)
+	if _, taken := x.chunks.Get(key); taken {
+		return fmt.Errorf("copy %x is of a handle in use", key)
 	}
-	return b
-}
-
-// maxSnapshotString bounds what one damaged length can make us allocate.
-const maxSnapshotString = 1 << 10
-
-func (in *snapshotReader) string() string {
-	n := in.uint()
-	if n > maxSnapshotString {
-		in.fail(fmt.Errorf("a string of %d bytes", n))
-		return ""
-	}
-	return string(in.bytes(int(n)))
-}
-
-// fail keeps the first error; the end of the input is never expected.
-func (in *snapshotReader) fail(err error) {
-	if in.err == nil && err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		in.err = err
-	}
+	x.sum.add(itemHash('p', key, value))
+	return nil
 }

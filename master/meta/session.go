@@ -21,7 +21,7 @@ const MaxClientBytes = 255
 func (x *session) encode(b []byte) (value []byte, hashed int) {
 	start := len(b)
 	r := &x.reply
-	b = appendUints(b, x.seq, r.index, uint64(r.offset), uint64(r.code), r.handle, r.version, r.id, r.epoch)
+	b = appendUints(b, x.seq, r.index, uint64(r.offset), uint64(r.code), r.handle, r.version, r.id, r.epoch, r.count)
 	hashed = len(b) - start
 	return appendUints(b, x.queued), hashed
 }
@@ -29,7 +29,7 @@ func (x *session) encode(b []byte) (value []byte, hashed int) {
 func decodeSession(value []byte) (x session, hashed int, ok bool) {
 	d := decoder{b: value}
 	x.seq = d.uint()
-	x.reply = reply{index: d.uint(), offset: uint32(d.uint()), code: Code(d.uint()), handle: d.uint(), version: d.uint(), id: d.uint(), epoch: d.uint()}
+	x.reply = reply{index: d.uint(), offset: uint32(d.uint()), code: Code(d.uint()), handle: d.uint(), version: d.uint(), id: d.uint(), epoch: d.uint(), count: d.uint()}
 	hashed = len(value) - len(d.b)
 	x.queued = d.uint()
 	return x, hashed, d.ok()

@@ -10,16 +10,17 @@ import (
 )
 
 // snapshotMagic begins every snapshot; the last character is the version.
-const snapshotMagic = "gfsmeta2"
+const snapshotMagic = "gfsmeta3"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Snapshot is a captured state. It shares nothing that later Apply calls change.
 type Snapshot struct {
-	names, extents, chunks, sessions cowtree.View
+	tables []cowtree.View
 
 	servers    []string
 	nextHandle uint64
+	nextCopy   uint64
 	time       int64
 	index      uint64
 	commands   uint32
@@ -29,11 +30,19 @@ type Snapshot struct {
 // Snapshot captures the state. It takes constant time; later Apply calls copy
 // what they change for the first time, a page of about 1 KiB each.
 func (s *State) Snapshot() *Snapshot {
-	return &Snapshot{
-		names: s.names.Capture(), extents: s.extents.Capture(), chunks: s.chunks.Capture(), sessions: s.sessions.Capture(),
+	c := &Snapshot{
 		servers:    s.servers[:len(s.servers):len(s.servers)],
-		nextHandle: s.nextHandle, time: s.time, index: s.index, commands: s.commands, hash: s.Hash(),
+		nextHandle: s.nextHandle, nextCopy: s.nextCopy, time: s.time, index: s.index, commands: s.commands, hash: s.Hash(),
 	}
+	for _, table := range s.inOrder() {
+		c.tables = append(c.tables, table.Capture())
+	}
+	return c
+}
+
+// inOrder lists the tables as a snapshot has them.
+func (t *tables) inOrder() []*cowtree.Tree {
+	return []*cowtree.Tree{&t.names, &t.extents, &t.chunks, &t.sessions, &t.attributes, &t.copies}
 }
 
 // Release frees the captured state.
@@ -43,13 +52,13 @@ func (c *Snapshot) Release() { *c = Snapshot{} }
 // of it all. It needs some 10 KiB of memory. Equal states give equal bytes.
 func (c *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	out := &snapshotWriter{w: bufio.NewWriter(w)}
-	b := appendUints([]byte(snapshotMagic), c.index, uint64(c.commands), uint64(c.time), c.nextHandle)
+	b := appendUints([]byte(snapshotMagic), c.index, uint64(c.commands), uint64(c.time), c.nextHandle, c.nextCopy)
 	b = appendUints(appendString(b, c.hash), uint64(len(c.servers)))
 	for _, name := range c.servers {
 		b = appendString(b, name)
 	}
 	_, err := out.Write(b)
-	for _, table := range []cowtree.View{c.names, c.extents, c.chunks, c.sessions} {
+	for _, table := range c.tables {
 		if err == nil {
 			err = table.Write(out)
 		}

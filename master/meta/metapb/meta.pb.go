@@ -1272,7 +1272,8 @@ func (x *GrantActiveOp) GetAcked() []string {
 	return nil
 }
 
-// LeaseEndOp ends the lease of (handle, epoch); a no-op for another epoch.
+// LeaseEndOp ends the lease of (handle, epoch); a no-op for another epoch. An
+// epoch that is the log index of the chunk's pending intent gives that up.
 type LeaseEndOp struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
