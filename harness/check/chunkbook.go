@@ -2,7 +2,6 @@ package check
 
 import (
 	"slices"
-	"strings"
 
 	"gfslab/master/meta/metapb"
 )
@@ -20,7 +19,11 @@ type chunkFacts struct {
 	members  []string
 	epoch    uint64 // of the active lease; 0: none
 	primary  string
-	gone     bool // its file is deleted
+	gone     bool // no file has it any more
+	refs     int  // files that have it
+	kind     int32
+	sealed   bool
+	length   uint64 // once sealed
 
 	intentIndex, intentVersion uint64
 	intentReplicas             []string
@@ -60,7 +63,18 @@ func properNames(list []string) bool {
 			return false
 		}
 	}
-	return len(list) > 0 && len(list) <= 64
+	return len(list) > 0 && len(list) <= maxReplicas
+}
+
+// fixed tells why a chunk takes no more mutations, if so.
+func (c *chunkFacts) fixed() (why codes) {
+	if c.refs > 1 {
+		why = append(why, "SHARED")
+	}
+	if c.sealed {
+		why = append(why, "SEALED")
+	}
+	return why
 }
 
 // live finds a chunk whose file is there.
@@ -77,9 +91,14 @@ func (b *chunkbook) intend(at position, op *metapb.GrantIntentOp, version uint64
 	if c == nil {
 		return answer{codes: codes{"NO_CHUNK"}}, ""
 	}
+	why := c.fixed()
+	// A lease that the intent names goes on until the grant takes its place.
 	if c.epoch != 0 && c.epoch != op.GetFences() || op.GetExpectVersion() != c.version || c.intentIndex == at.index ||
 		len(c.members) > 0 && !subsetOf(op.GetReplicas(), c.members) {
-		return answer{codes: codes{"STALE", "LEASE_HELD"}}, ""
+		why = append(why, "STALE", "LEASE_HELD")
+	}
+	if why != nil {
+		return answer{codes: why}, ""
 	}
 	if version <= c.reserved {
 		return answer{}, "a version was reserved that is not above all that were reserved before"
@@ -92,13 +111,17 @@ func (b *chunkbook) intend(at position, op *metapb.GrantIntentOp, version uint64
 // activate judges a GrantActive.
 func (b *chunkbook) activate(at position, op *metapb.GrantActiveOp) (answer, *granted) {
 	c := b.live(op.GetHandle())
-	switch {
-	case c == nil:
+	if c == nil {
 		return answer{codes: codes{"NO_CHUNK"}}, nil
-	case c.intentIndex == 0 || c.intentIndex != op.GetIntentIndex() || c.intentIndex == at.index:
-		return answer{codes: codes{"STALE"}}, nil
-	case !subsetOf(op.GetAcked(), c.intentReplicas):
-		return answer{codes: codes{"INVALID"}}, nil
+	}
+	why := c.fixed()
+	if c.intentIndex == 0 || c.intentIndex != op.GetIntentIndex() || c.intentIndex == at.index {
+		why = append(why, "STALE")
+	} else if !subsetOf(op.GetAcked(), c.intentReplicas) {
+		why = append(why, "INVALID")
+	}
+	if why != nil {
+		return answer{codes: why}, nil
 	}
 	c.version, c.members = c.intentVersion, slices.Clone(op.GetAcked())
 	c.epoch, c.primary = at.index, op.GetPrimary()
@@ -123,11 +146,14 @@ func (b *chunkbook) end(op *metapb.LeaseEndOp) answer {
 	return answer{handle: fixed(c.handle), version: fixed(c.version)}
 }
 
-// drop takes away the chunks of a deleted file.
+// drop takes away the chunks of a removed file, those that no other file has.
 func (b *chunkbook) drop(handles []uint64) {
 	for _, h := range handles {
 		c := b.chunks[h]
 		if c == nil {
+			continue
+		}
+		if c.refs--; c.refs > 0 {
 			continue
 		}
 		if c.epoch == 0 {
@@ -137,36 +163,4 @@ func (b *chunkbook) drop(handles []uint64) {
 		c.gone = true
 		c.intentIndex, c.intentVersion, c.intentReplicas = 0, 0, nil
 	}
-}
-
-// malformed reports whether a command makes no sense in any state: it is answered
-// INVALID and leaves nothing behind, not even a session.
-func malformed(cmd *metapb.Command) bool {
-	if cmd.GetClient() != "" && cmd.GetSeq() == 0 || len(cmd.GetClient()) > 255 {
-		return true
-	}
-	bad := func(path string) bool {
-		_, ok := names(path)
-		return !ok
-	}
-	switch o := cmd.GetOp().(type) {
-	case *metapb.Command_Create:
-		return bad(o.Create.GetPath())
-	case *metapb.Command_Mkdir:
-		return bad(o.Mkdir.GetPath())
-	case *metapb.Command_Delete:
-		return bad(o.Delete.GetPath()) || o.Delete.GetPath() == "/"
-	case *metapb.Command_Rename:
-		from, to := o.Rename.GetFrom(), o.Rename.GetTo()
-		return bad(from) || bad(to) || from == "/" || strings.HasPrefix(to, from+"/")
-	case *metapb.Command_Allocate:
-		return bad(o.Allocate.GetPath())
-	case *metapb.Command_GrantIntent:
-		return !properNames(o.GrantIntent.GetReplicas())
-	case *metapb.Command_GrantActive:
-		return !properNames(o.GrantActive.GetAcked()) || !slices.Contains(o.GrantActive.GetAcked(), o.GrantActive.GetPrimary())
-	case *metapb.Command_LeaseEnd:
-		return o.LeaseEnd.GetEpoch() == 0
-	}
-	return true
 }

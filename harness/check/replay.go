@@ -23,7 +23,11 @@ type replay struct {
 	sessions map[string]*seen
 	ids      map[uint64]position // every file id ever told
 	handles  map[uint64]position // every chunk handle ever told
+	byID     map[uint64]*inode   // what is there, as far as its id was told
+	copies   map[uint64]copyBegun
 	grants   []granted
+	now      int64 // the state's time
+	removed  int   // files and directories taken away for good
 }
 
 // seen is the model's memory of a client's last command.
@@ -35,7 +39,7 @@ type seen struct {
 func newReplay(f *facts) *replay {
 	return &replay{
 		ledger: newLedger(f), root: newDirectory(), book: &chunkbook{chunks: map[uint64]*chunkFacts{}}, sessions: map[string]*seen{},
-		ids: map[uint64]position{}, handles: map[uint64]position{},
+		ids: map[uint64]position{}, handles: map[uint64]position{}, byID: map[uint64]*inode{}, copies: map[uint64]copyBegun{},
 	}
 }
 
@@ -83,6 +87,9 @@ func (r *replay) apply(at position, line *rundir.Applied, node string) {
 	}
 	if cmd.GetClient() != line.Client || cmd.GetSeq() != line.Seq {
 		r.blame(op, at, "node %s files the command of %s seq %d under %s seq %d", node, cmd.GetClient(), cmd.GetSeq(), line.Client, line.Seq)
+	}
+	if !malformed(&cmd) {
+		r.now = max(r.now, cmd.GetStampNs())
 	}
 	if cmd.GetClient() == "" || malformed(&cmd) {
 		r.execute(op, at, &cmd, &reply, node)
@@ -150,85 +157,6 @@ func (r *replay) execute(op *rundir.Op, at position, cmd *metapb.Command, reply 
 			r.blame(op, at, "node %s answers %s %d; the log up to there says %d", node, x.name, x.got, *x.want)
 		}
 	}
-}
-
-// step applies one command. What the service is free to choose (ids, handles,
-// versions) is taken from the reply and held to be new.
-func (r *replay) step(at position, cmd *metapb.Command, reply *metapb.Reply) (want answer, trouble string) {
-	switch o := cmd.GetOp().(type) {
-	case *metapb.Command_Create:
-		return r.make(at, o.Create.GetPath(), false, reply)
-	case *metapb.Command_Mkdir:
-		return r.make(at, o.Mkdir.GetPath(), true, reply)
-	case *metapb.Command_Delete:
-		n, why := r.root.remove(o.Delete.GetPath())
-		if n == nil {
-			return answer{codes: why}, ""
-		}
-		r.book.drop(n.chunks)
-		return answer{id: known(n.id)}, ""
-	case *metapb.Command_Rename:
-		n, why := r.root.rename(o.Rename.GetFrom(), o.Rename.GetTo())
-		if n == nil {
-			return answer{codes: why}, ""
-		}
-		return answer{id: known(n.id)}, ""
-	case *metapb.Command_Allocate:
-		return r.allocate(at, o.Allocate, reply)
-	case *metapb.Command_GrantIntent:
-		return r.book.intend(at, o.GrantIntent, reply.GetVersion())
-	case *metapb.Command_GrantActive:
-		a, g := r.book.activate(at, o.GrantActive)
-		if g != nil {
-			r.grants = append(r.grants, *g)
-		}
-		return a, ""
-	case *metapb.Command_LeaseEnd:
-		return r.book.end(o.LeaseEnd), ""
-	}
-	return answer{codes: codes{"INVALID"}}, ""
-}
-
-func (r *replay) make(at position, path string, dir bool, reply *metapb.Reply) (answer, string) {
-	n, why := r.root.create(path, dir)
-	if n == nil {
-		return answer{codes: why}, ""
-	}
-	n.id = reply.GetId()
-	if before, used := r.ids[n.id]; used && n.id != 0 {
-		return answer{}, fmt.Sprintf("id %d was given before, at index %d offset %d", n.id, before.index, before.offset)
-	}
-	r.ids[n.id] = at
-	return answer{}, ""
-}
-
-func (r *replay) allocate(at position, o *metapb.AllocateOp, reply *metapb.Reply) (answer, string) {
-	n, why := r.root.lookup(o.GetPath())
-	index := int(o.GetChunkIndex())
-	switch {
-	case n == nil:
-		return answer{codes: why}, ""
-	case n.dir:
-		return answer{codes: codes{"IS_DIRECTORY"}}, ""
-	case index < len(n.chunks):
-		want := answer{codes: codes{"EXISTS"}, handle: fixed(n.chunks[index])}
-		// Two files may hold one handle in a log that has been blamed for it.
-		if c := r.book.chunks[n.chunks[index]]; c != nil {
-			want.version = fixed(c.version)
-		}
-		return want, ""
-	case index > len(n.chunks):
-		return answer{codes: codes{"INVALID"}}, ""
-	}
-	h := reply.GetHandle()
-	n.chunks = append(n.chunks, h)
-	before, used := r.handles[h]
-	r.handles[h] = at
-	r.book.chunks[h] = &chunkFacts{handle: h}
-	if used || h == 0 {
-		return answer{}, fmt.Sprintf("chunk handle %d was given before, at index %d offset %d", h, before.index, before.offset)
-	}
-	return answer{}, ""
 }
 
 // known is a value to compare with once it has been told.

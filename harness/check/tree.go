@@ -1,20 +1,45 @@
 package check
 
 import (
+	"math"
 	"slices"
 	"strings"
+	"time"
 )
 
 // inode is one file or directory of the certificate's model: a tree of names, in
-// which a rename is one pointer that moves.
+// which a rename is one pointer that moves, and so is a delete: from the names of
+// a directory to what is hidden in it.
 type inode struct {
 	id     uint64 // 0 until a reply has told it
 	dir    bool
 	parent *inode
-	name   string
+	name   string // for what is hidden, the name that it had
 	kids   map[string]*inode
+	// hidden is what was deleted from this directory and can be brought back, in
+	// the order of the log.
+	hidden []*inode
 	chunks []uint64
+	own    attributes
+
+	// files and slots count the files and their chunks in the subtree, what is
+	// hidden in it included.
+	files, slots uint64
+
+	// Of what is hidden: the state's time at the delete and when its retention is over.
+	away             bool
+	deleted, expires int64
 }
+
+// attributes are those set on one file or directory.
+type attributes struct {
+	retention           *int64
+	replicas            *uint32
+	maxFiles, maxChunks *uint64
+}
+
+// defaultRetention holds at the root unless it is set there.
+const defaultRetention = int64(72 * time.Hour)
 
 func newDirectory() *inode { return &inode{dir: true, kids: map[string]*inode{}} }
 
@@ -85,6 +110,31 @@ func (root *inode) lookup(path string) (*inode, codes) {
 	return root.walk(parts)
 }
 
+// find finds a path, or what is hidden under it if id is not 0.
+func (root *inode) find(path string, id uint64) (*inode, codes) {
+	if id == 0 {
+		return root.lookup(path)
+	}
+	parts, ok := names(path)
+	if !ok || len(parts) == 0 {
+		return nil, codes{"INVALID", "NOT_FOUND"}
+	}
+	parent, why := root.walk(parts[:len(parts)-1])
+	switch {
+	case parent == nil:
+		return nil, why
+	case !parent.dir:
+		return nil, codes{"NOT_FOUND", "NOT_DIRECTORY"}
+	}
+	name := parts[len(parts)-1]
+	for _, n := range parent.hidden {
+		if n.name == name && n.id == id {
+			return n, nil
+		}
+	}
+	return nil, codes{"NOT_FOUND"}
+}
+
 // place finds where a new name would go: its parent and the last name, or why
 // nothing can be put there.
 func (root *inode) place(path string) (parent *inode, name string, why codes) {
@@ -108,52 +158,103 @@ func (root *inode) place(path string) (parent *inode, name string, why codes) {
 	return parent, name, nil
 }
 
-// create adds a file or directory.
-func (root *inode) create(path string, dir bool) (*inode, codes) {
-	parent, name, why := root.place(path)
-	if why != nil {
-		return nil, why
-	}
-	n := &inode{dir: dir, parent: parent, name: name}
-	if dir {
-		n.kids = map[string]*inode{}
-	}
+// attach puts a node into a directory, under its name.
+func (n *inode) attach(parent *inode, name string) {
+	n.parent, n.name, n.away = parent, name, false
 	parent.kids[name] = n
-	return n, nil
+	parent.count(n.files, n.slots)
 }
 
-// remove takes away a file or an empty directory.
-func (root *inode) remove(path string) (*inode, codes) {
-	n, why := root.lookup(path)
-	switch {
-	case n == nil:
-		return nil, why
-	case n == root:
-		return nil, codes{"INVALID"}
-	case len(n.kids) > 0:
-		return nil, codes{"NOT_EMPTY"}
+// detach takes a node away from where it is, visible or hidden.
+func (n *inode) detach() {
+	if n.away {
+		n.parent.hidden = slices.DeleteFunc(n.parent.hidden, func(x *inode) bool { return x == n })
+	} else {
+		delete(n.parent.kids, n.name)
 	}
-	delete(n.parent.kids, n.name)
-	return n, nil
+	n.parent.count(-n.files, -n.slots)
 }
 
-// rename moves a file or a directory with all below it.
-func (root *inode) rename(from, to string) (*inode, codes) {
-	if from == "/" || strings.HasPrefix(to, from+"/") {
-		return nil, codes{"INVALID"}
+// hide puts a node that was detached among what is hidden where it was.
+func (n *inode) hide(now, retention int64) {
+	n.away, n.deleted, n.expires = true, now, later(now, retention)
+	n.parent.hidden = append(n.parent.hidden, n)
+	n.parent.count(n.files, n.slots)
+}
+
+// later adds a span of time; what would overflow is for ever.
+func later(now, span int64) int64 {
+	if now > math.MaxInt64-span {
+		return math.MaxInt64
 	}
-	n, whyFrom := root.lookup(from)
-	parent, name, whyTo := root.place(to)
-	if whyFrom != nil || whyTo != nil {
-		return nil, append(slices.Clone(whyFrom), whyTo...)
+	return now + span
+}
+
+// count adds to the counters of a directory and of all above it. What is taken
+// away is added as its complement.
+func (n *inode) count(files, slots uint64) {
+	for ; n != nil; n = n.parent {
+		n.files += files
+		n.slots += slots
 	}
-	if len(to)-len(from)+n.longest(len(from)) > maxPathBytes {
-		return nil, codes{"INVALID"}
+}
+
+// each visits everything in a subtree, hidden or not, its top last: whatever is
+// in a directory comes before it.
+func (n *inode) each(visit func(*inode)) {
+	for _, name := range sortedKeys(n.kids) {
+		n.kids[name].each(visit)
 	}
-	delete(n.parent.kids, n.name)
-	n.parent, n.name = parent, name
-	parent.kids[name] = n
-	return n, nil
+	for _, h := range n.hidden {
+		h.each(visit)
+	}
+	visit(n)
+}
+
+func sortedKeys(m map[string]*inode) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// retention is how long what is deleted here stays hidden, in nanoseconds.
+func (n *inode) retention() int64 {
+	for ; n != nil; n = n.parent {
+		if n.own.retention != nil {
+			return *n.own.retention
+		}
+	}
+	return defaultRetention
+}
+
+// full reports whether a directory from n upwards has no room left for so much
+// more. Those that hold besides, which have it counted already, are not asked.
+func (n *inode) full(files, slots uint64, besides *inode) bool {
+	for ; n != nil; n = n.parent {
+		if besides != nil && n.above(besides) {
+			continue
+		}
+		if m := n.own.maxFiles; m != nil && files > 0 && n.files+files > *m {
+			return true
+		}
+		if m := n.own.maxChunks; m != nil && slots > 0 && n.slots+slots > *m {
+			return true
+		}
+	}
+	return false
+}
+
+// above reports whether n is x or a directory above it.
+func (n *inode) above(x *inode) bool {
+	for ; x != nil; x = x.parent {
+		if x == n {
+			return true
+		}
+	}
+	return false
 }
 
 // longest is the length of the longest path in the subtree whose own path has
