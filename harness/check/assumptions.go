@@ -54,14 +54,14 @@ func assumeReads(f *facts, total, want int, out *findings) {
 		for _, op := range p.ops {
 			inLoad := op.Phase == rundir.PhaseRun || op.Phase == rundir.PhaseWarmUp
 			others := len(p.changers) > 1 || len(p.changers) == 1 && !p.changers[op.Thread]
-			if inLoad && f.telling(op.Kind) && ok(op) && others {
+			if inLoad && f.telling(op) && ok(op) && others {
 				counted[op.ID] = true
 			}
 		}
 	}
 	for _, op := range f.ops { // in no partition: they promise a prefix only
 		inLoad := op.Phase == rundir.PhaseRun || op.Phase == rundir.PhaseWarmUp
-		if inLoad && op.Kind == rundir.KindGetStale && f.telling(op.Kind) && ok(op) {
+		if inLoad && looksBack(op) && f.telling(op) && ok(op) {
 			counted[op.ID] = true
 		}
 	}
@@ -71,12 +71,12 @@ func assumeReads(f *facts, total, want int, out *findings) {
 	}
 }
 
-// telling reports whether a kind of operation is a read in the run's read mode.
-func (f *facts) telling(kind string) bool {
+// telling reports whether an operation is a read in the run's read mode.
+func (f *facts) telling(op *rundir.Op) bool {
 	if f.run.Manifest.Plan.Limits.ReadMode == string(consensus.ReadStale) {
-		return kind == rundir.KindGetStale
+		return looksBack(op)
 	}
-	return looks(kind)
+	return looks(op)
 }
 
 // assumeOverlap wants enough concurrency in one component, if the workload has its
@@ -124,7 +124,7 @@ func assumeFault(f *facts, fault *rundir.Fault, ops []*rundir.Op, out *findings)
 		case ok(op) && known && op.Start > over:
 			after++
 		}
-		if f.telling(op.Kind) && triedAt(op, fault) {
+		if f.telling(op) && triedAt(op, fault) {
 			atDeposed++
 		}
 	}

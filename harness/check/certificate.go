@@ -52,7 +52,7 @@ func compareForm(op *rundir.Op, out *findings) {
 	if len(op.Attempts) > 0 && !slices.ContainsFunc(op.Attempts, asked) {
 		out.invalid(op, "its reply at index %d offset %d is node %s's, which it was never sent to", rep.Index, rep.Offset, rep.Node)
 	}
-	lookup := looks(op.Kind) && rep.Code != "INVALID" || (op.Kind == rundir.KindFindLease || op.Kind == rundir.KindRevoke) && rep.Code == codeOK
+	lookup := looks(op) && rep.Code != "INVALID" || (op.Kind == rundir.KindFindLease || op.Kind == rundir.KindRevoke) && rep.Code == codeOK
 	if lookup && rep.Index == 0 {
 		out.invalid(op, "node %s answered %s without a position in the log", rep.Node, rep.Code)
 	}
@@ -135,24 +135,10 @@ func compareWithLogged(f *facts, op *rundir.Op, at position, out *findings) {
 	case op.Kind == rundir.KindAllocate && (rep.Handle != reply.GetHandle() || rep.Version != reply.GetVersion()):
 		out.invalid(op, "node %s answered chunk %d version %d; the reply in the log at index %d offset %d on node %s is chunk %d version %d",
 			rep.Node, rep.Handle, rep.Version, at.index, at.offset, node, reply.GetHandle(), reply.GetVersion())
+	case rep.FileID != 0 && rep.FileID != reply.GetId():
+		out.invalid(op, "node %s answered id %d; the reply in the log at index %d offset %d on node %s is id %d",
+			rep.Node, rep.FileID, at.index, at.offset, node, reply.GetId())
 	}
-}
-
-// carries reports whether a command is what an operation asked for.
-func carries(cmd *metapb.Command, op *rundir.Op) bool {
-	switch o := cmd.GetOp().(type) {
-	case *metapb.Command_Create:
-		return op.Kind == rundir.KindCreate && o.Create.GetPath() == op.Path
-	case *metapb.Command_Mkdir:
-		return op.Kind == rundir.KindMkdir && o.Mkdir.GetPath() == op.Path
-	case *metapb.Command_Delete:
-		return op.Kind == rundir.KindDelete && o.Delete.GetPath() == op.Path
-	case *metapb.Command_Rename:
-		return op.Kind == rundir.KindRename && o.Rename.GetFrom() == op.Path && o.Rename.GetTo() == op.Path2
-	case *metapb.Command_Allocate:
-		return op.Kind == rundir.KindAllocate && o.Allocate.GetPath() == op.Path && o.Allocate.GetChunkIndex() == op.Chunk
-	}
-	return false
 }
 
 // checkPhantoms finds commands under a client's name that no operation asked
@@ -161,7 +147,7 @@ func carries(cmd *metapb.Command, op *rundir.Op) bool {
 func checkPhantoms(f *facts, r *ledger, out *findings) {
 	appends, unnumbered := map[string]bool{}, map[string][]*rundir.Op{}
 	for _, op := range f.ops {
-		if op.Kind == rundir.KindAppend {
+		if op.Kind == rundir.KindAppend || op.Kind == rundir.KindWrite {
 			appends[op.Client] = true
 		}
 		if op.Outcome == rundir.OutcomeUnknown && op.Seq == 0 {
@@ -187,7 +173,7 @@ func checkRealTime(f *facts, out *findings) {
 	l := f.agreed()
 	var ended []*rundir.Op
 	for _, op := range f.ops {
-		if positioned(op) && op.Kind != rundir.KindGetStale {
+		if positioned(op) && !looksBack(op) {
 			ended = append(ended, op)
 		}
 	}

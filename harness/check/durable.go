@@ -117,7 +117,7 @@ func (log *finalLog) hold(l *agreedLog, op *rundir.Op, out *findings) {
 // acknowledged mutation.
 func checkFinalReads(f *facts, furthest *rundir.Op, out *findings) {
 	for _, op := range f.ops {
-		if op.Phase != rundir.PhaseFinal || !positioned(op) || !looks(op.Kind) && op.Kind != rundir.KindGetStale {
+		if op.Phase != rundir.PhaseFinal || !positioned(op) || !looks(op) && !looksBack(op) {
 			continue
 		}
 		out.stat("final reads", 1)

@@ -141,19 +141,26 @@ func (f *facts) partitions() []partition {
 func mutates(kind string) bool {
 	switch kind {
 	case rundir.KindCreate, rundir.KindMkdir, rundir.KindDelete, rundir.KindRename, rundir.KindAllocate,
+		rundir.KindUndelete, rundir.KindSnapshot, rundir.KindSetAttributes,
 		rundir.KindPut, rundir.KindRemove, rundir.KindSwap:
 		return true
 	}
 	return false
 }
 
-// looks reports whether a kind of operation is a linearizable read of the master.
-func looks(kind string) bool {
-	switch kind {
-	case rundir.KindStat, rundir.KindList, rundir.KindChunkInfo, rundir.KindGet:
-		return true
+// looks reports whether an operation is a linearizable read of the master.
+func looks(op *rundir.Op) bool {
+	switch op.Kind {
+	case rundir.KindStat, rundir.KindList, rundir.KindChunkInfo, rundir.KindUsage, rundir.KindGet:
+		return !op.Stale
 	}
 	return false
+}
+
+// looksBack reports whether an operation is a read of any replica, which promises
+// a prefix of the log only.
+func looksBack(op *rundir.Op) bool {
+	return op.Kind == rundir.KindGetStale || op.Stale && !mutates(op.Kind)
 }
 
 func ok(op *rundir.Op) bool { return op.Outcome == rundir.OutcomeOK && op.Reply != nil }

@@ -155,7 +155,7 @@ func compareKVLogged(op *rundir.Op, line *rundir.Applied, node string, out *find
 func checkPinned(f *facts, out *findings) {
 	seen := map[int]*rundir.Op{} // by thread: the operation that showed the highest index
 	for _, op := range f.ops {   // a thread has one operation open at a time
-		if op.Kind == rundir.KindGetStale && ok(op) {
+		if looksBack(op) && positioned(op) {
 			out.stat("stale reads", 1)
 			if op.Reply.Index < op.AtLeast {
 				out.invalid(op, "a stale read on node %s was pinned to index %d and saw the state at index %d", op.Reply.Node, op.AtLeast, op.Reply.Index)

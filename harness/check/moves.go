@@ -52,7 +52,7 @@ func (root *inode) rename(from, to string) (*inode, codes) {
 }
 
 // remove hides what is at a path, or takes away what is hidden under it.
-func (r *replay) remove(o *metapb.DeleteOp) (*inode, codes) {
+func (r *replay) remove(at position, o *metapb.DeleteOp) (*inode, codes) {
 	n, why := r.root.find(o.GetPath(), o.GetId())
 	switch {
 	case n == nil:
@@ -74,12 +74,14 @@ func (r *replay) remove(o *metapb.DeleteOp) (*inode, codes) {
 		r.release(n)
 		return n, nil
 	}
-	n.hide(r.now, keep)
+	n.hide(at, r.now, keep)
+	r.hidden = append(r.hidden, n)
 	return n, nil
 }
 
 // takeAway removes one file or directory for good, which holds nothing any more.
 func (r *replay) takeAway(n *inode) {
+	r.unhide(n)
 	n.detach()
 	r.release(n)
 }
@@ -108,7 +110,7 @@ func (r *replay) undelete(o *metapb.UndeleteOp) (*inode, codes) {
 	name := parts[len(parts)-1]
 	var n *inode
 	for _, h := range parent.hidden { // the last one is that which was hidden last
-		if h.name == name && (o.GetId() == 0 || h.id == o.GetId()) {
+		if h.name == name && !h.doomed && (o.GetId() == 0 || h.id == o.GetId()) {
 			n = h
 		}
 	}
@@ -119,12 +121,23 @@ func (r *replay) undelete(o *metapb.UndeleteOp) (*inode, codes) {
 	if parent.kids[name] != nil {
 		why = append(why, "EXISTS")
 	}
+	if why == nil && n.longest(len(o.GetPath())) > maxPathBytes {
+		why = codes{"INVALID"} // a directory above has moved
+	}
 	if why != nil {
 		return nil, why
 	}
+	r.unhide(n)
 	n.detach()
 	n.attach(parent, name)
 	return n, nil
+}
+
+// unhide strikes a node off the list of what is hidden.
+func (r *replay) unhide(n *inode) {
+	if n.away {
+		r.hidden = slices.DeleteFunc(r.hidden, func(x *inode) bool { return x == n })
+	}
 }
 
 // setAttributes sets and clears attributes. The goal of a file is that of its

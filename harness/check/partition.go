@@ -43,7 +43,7 @@ func split(ops []*rundir.Op) []partition {
 			order = append(order, key)
 		}
 		p.ops = append(p.ops, op)
-		if !looks(op.Kind) && op.Kind != rundir.KindReadRecord {
+		if !looks(op) && op.Kind != rundir.KindReadRecord {
 			p.changers[op.Thread] = true
 		}
 	}

@@ -7,40 +7,36 @@ import (
 )
 
 // purge judges a Purge, given the count of what the reply says it removed: all
-// that is due by the state's time, up to the limit. A directory goes after all
-// that is in it, whatever the retention of that.
+// that is due by the state's time, up to the limit, the earliest first. What is
+// in a directory goes with it, whatever its own retention, and before it. Nothing
+// whose retention is not over goes, unless by such a directory.
 func (r *replay) purge(limit uint32, count uint64) (answer, string) {
-	due := r.due()
-	want := min(uint64(limit), uint64(len(due)))
-	if count != want {
-		return answer{}, fmt.Sprintf("a purge of up to %d says that it removed %d entries; %d are due by the log's time %d", limit, count, len(due), r.now)
+	left, removed := min(int(limit), maxTouched), 0
+	for removed < left {
+		top := r.earliest()
+		if top == nil || top.expires > r.now {
+			break
+		}
+		var all []*inode
+		top.each(func(n *inode) { all = append(all, n) })
+		for _, n := range all[:min(len(all), left-removed)] {
+			r.takeAway(n)
+			removed++
+			top.doomed = true
+		}
 	}
-	for _, n := range due[:want] {
-		r.takeAway(n)
+	if count != uint64(removed) {
+		return answer{}, fmt.Sprintf("a purge of up to %d says that it removed %d entries; %d are due by the log's time %d", limit, count, removed, r.now)
 	}
 	return answer{}, ""
 }
 
-// due lists what a purge may remove now, in the order in which it does.
-func (r *replay) due() (out []*inode) {
-	var tops []*inode
-	var find func(n *inode)
-	find = func(n *inode) {
-		for _, name := range sortedKeys(n.kids) {
-			find(n.kids[name])
-		}
-		for _, h := range n.hidden {
-			if h.expires <= r.now {
-				tops = append(tops, h)
-			} else {
-				find(h)
-			}
-		}
+// earliest is what is hidden and due before all others.
+func (r *replay) earliest() *inode {
+	if len(r.hidden) == 0 {
+		return nil
 	}
-	find(r.root)
-	slices.SortStableFunc(tops, func(a, b *inode) int { return cmp.Or(cmp.Compare(a.expires, b.expires), cmp.Compare(a.id, b.id)) })
-	for _, top := range tops {
-		top.each(func(n *inode) { out = append(out, n) })
-	}
-	return out
+	return slices.MinFunc(r.hidden, func(a, b *inode) int {
+		return cmp.Or(cmp.Compare(a.expires, b.expires), a.hiddenAt.compare(b.hiddenAt))
+	})
 }

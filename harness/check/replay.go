@@ -25,9 +25,12 @@ type replay struct {
 	handles  map[uint64]position // every chunk handle ever told
 	byID     map[uint64]*inode   // what is there, as far as its id was told
 	copies   map[uint64]copyBegun
+	hidden   []*inode // all that is, wherever
 	grants   []granted
 	now      int64 // the state's time
 	removed  int   // files and directories taken away for good
+	details  int   // chunks whose references were compared
+	counted  int   // quotas compared
 }
 
 // seen is the model's memory of a client's last command.
@@ -43,14 +46,19 @@ func newReplay(f *facts) *replay {
 	}
 }
 
+// onChunks reports whether a kind of operation is about what is in chunks.
+func onChunks(kind string) bool {
+	switch kind {
+	case rundir.KindAppend, rundir.KindReadRecord, rundir.KindReadRecords, rundir.KindWrite, rundir.KindReadBytes:
+		return true
+	}
+	return false
+}
+
 // positioned reports whether an operation's reply stands at a position of the
 // log. Appends and reads of records are the chunkservers' business.
 func positioned(op *rundir.Op) bool {
-	switch op.Kind {
-	case rundir.KindAppend, rundir.KindReadRecord:
-		return false
-	}
-	return ok(op) && op.Reply.Index != 0
+	return !onChunks(op.Kind) && ok(op) && op.Reply.Index != 0
 }
 
 // sees is the position after which an operation's reply stands. A mutation's

@@ -24,7 +24,7 @@ func (r *replay) step(at position, cmd *metapb.Command, reply *metapb.Reply) (wa
 		}
 		return want, trouble
 	case *metapb.Command_Delete:
-		return r.moved(r.remove(o.Delete))(at, reply)
+		return r.moved(r.remove(at, o.Delete))(at, reply)
 	case *metapb.Command_Undelete:
 		return r.moved(r.undelete(o.Undelete))(at, reply)
 	case *metapb.Command_Rename:

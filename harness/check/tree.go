@@ -29,6 +29,8 @@ type inode struct {
 	// Of what is hidden: the state's time at the delete and when its retention is over.
 	away             bool
 	deleted, expires int64
+	hiddenAt         position
+	doomed           bool // a part of it is removed: it cannot be brought back
 }
 
 // attributes are those set on one file or directory.
@@ -128,7 +130,7 @@ func (root *inode) find(path string, id uint64) (*inode, codes) {
 	}
 	name := parts[len(parts)-1]
 	for _, n := range parent.hidden {
-		if n.name == name && n.id == id {
+		if n.name == name && n.id == id && !n.doomed {
 			return n, nil
 		}
 	}
@@ -176,8 +178,8 @@ func (n *inode) detach() {
 }
 
 // hide puts a node that was detached among what is hidden where it was.
-func (n *inode) hide(now, retention int64) {
-	n.away, n.deleted, n.expires = true, now, later(now, retention)
+func (n *inode) hide(at position, now, retention int64) {
+	n.away, n.hiddenAt, n.deleted, n.expires = true, at, now, later(now, retention)
 	n.parent.hidden = append(n.parent.hidden, n)
 	n.parent.count(n.files, n.slots)
 }
@@ -199,14 +201,16 @@ func (n *inode) count(files, slots uint64) {
 	}
 }
 
-// each visits everything in a subtree, hidden or not, its top last: whatever is
-// in a directory comes before it.
+// each visits everything in a subtree, its top last: whatever is in a directory
+// comes before it, what is hidden first, in order of names.
 func (n *inode) each(visit func(*inode)) {
+	hidden := slices.Clone(n.hidden)
+	slices.SortStableFunc(hidden, func(a, b *inode) int { return strings.Compare(a.name, b.name) })
+	for _, h := range hidden {
+		h.each(visit)
+	}
 	for _, name := range sortedKeys(n.kids) {
 		n.kids[name].each(visit)
-	}
-	for _, h := range n.hidden {
-		h.each(visit)
 	}
 	visit(n)
 }
