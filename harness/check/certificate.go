@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"gfslab/master/meta/metapb"
 	"gfslab/results/rundir"
 )
 

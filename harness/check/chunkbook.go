@@ -9,6 +9,25 @@ import (
 // chunkbook is the certificate's model of chunks, versions and leases.
 type chunkbook struct {
 	chunks map[uint64]*chunkFacts
+	// now is the position of the command that is being applied, and past what was
+	// true of each chunk from which position on.
+	now  position
+	past map[uint64][]moment
+}
+
+// moment is what holds of a chunk from one position of the log on.
+type moment struct {
+	at       position
+	version  uint64
+	reserved uint64
+	members  []string
+	refs     int
+	goal     int
+}
+
+// note remembers what a chunk has become.
+func (b *chunkbook) note(c *chunkFacts) {
+	b.past[c.handle] = append(b.past[c.handle], moment{b.now, c.version, c.reserved, c.members, c.refs, c.goal})
 }
 
 // chunkFacts is what the log says of one chunk.
@@ -21,6 +40,7 @@ type chunkFacts struct {
 	primary  string
 	gone     bool // no file has it any more
 	refs     int  // files that have it
+	goal     int  // replicas that it is to have; 0: the cell's default
 	kind     int32
 	sealed   bool
 	length   uint64 // once sealed
@@ -105,6 +125,7 @@ func (b *chunkbook) intend(at position, op *metapb.GrantIntentOp, version uint64
 	}
 	c.reserved = version
 	c.intentIndex, c.intentVersion, c.intentReplicas = at.index, version, slices.Clone(op.GetReplicas())
+	b.note(c)
 	return answer{handle: fixed(c.handle), version: fixed(version)}, ""
 }
 
@@ -126,6 +147,7 @@ func (b *chunkbook) activate(at position, op *metapb.GrantActiveOp) (answer, *gr
 	c.version, c.members = c.intentVersion, slices.Clone(op.GetAcked())
 	c.epoch, c.primary = at.index, op.GetPrimary()
 	c.intentIndex, c.intentVersion, c.intentReplicas = 0, 0, nil
+	b.note(c)
 	g := &granted{handle: c.handle, version: c.version, epoch: c.epoch, primary: c.primary, at: at}
 	return answer{handle: fixed(c.handle), version: fixed(c.version), epoch: fixed(c.epoch)}, g
 }
@@ -153,7 +175,9 @@ func (b *chunkbook) drop(handles []uint64) {
 		if c == nil {
 			continue
 		}
-		if c.refs--; c.refs > 0 {
+		c.refs--
+		b.note(c)
+		if c.refs > 0 {
 			continue
 		}
 		if c.epoch == 0 {

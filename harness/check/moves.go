@@ -167,6 +167,12 @@ func (r *replay) setAttributes(o *metapb.SetAttributesOp) (*inode, codes) {
 	setIf(&n.own.replicas, o.Replicas)
 	setIf(&n.own.maxFiles, o.MaxFiles)
 	setIf(&n.own.maxChunks, o.MaxChunks)
+	for _, h := range n.chunks {
+		if c := r.book.chunks[h]; c != nil {
+			c.goal = n.goal()
+			r.book.note(c)
+		}
+	}
 	return n, nil
 }
 

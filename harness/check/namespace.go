@@ -80,19 +80,23 @@ func (s *nsState) below(path string) []nsNode {
 type nsModel struct {
 	scope func(path string) bool
 	grows bool // chunks may be added by nobody in this history
+	// shares: chunks may be replaced by private copies, by nobody in this history.
+	shares bool
+	// quotas: a directory may be full, whatever is in it here.
+	quotas bool
 	// only is the path of a component with a single file, in a directory that is
 	// always there.
 	only string
 }
 
 // filePartition is the component of a single path.
-func filePartition(path string, grows bool) partition {
-	m := nsModel{scope: func(p string) bool { return p == path }, grows: grows, only: path}
+func filePartition(path string, m nsModel) partition {
+	m.scope, m.only = func(p string) bool { return p == path }, path
 	return m.partition()
 }
 
-func namespacePartition(scope func(string) bool, grows bool) partition {
-	m := nsModel{scope: scope, grows: grows}
+func namespacePartition(scope func(string) bool, m nsModel) partition {
+	m.scope = scope
 	return m.partition()
 }
 
@@ -121,21 +125,20 @@ func (m nsModel) partition() partition {
 func (m nsModel) step(s *nsState, op *rundir.Op, out *rundir.Reply) *nsState {
 	var why codes
 	var next *nsState
+	if purged := m.gone(s, op, out); purged != nil {
+		return purged
+	}
 	switch op.Kind {
 	case rundir.KindCreate, rundir.KindMkdir:
 		if why = m.vacant(s, op.Path); why == nil {
 			next = s.with(nsNode{path: op.Path, dir: op.Kind == rundir.KindMkdir})
 		}
 	case rundir.KindDelete:
-		n := s.get(op.Path)
-		switch {
-		case n == nil:
-			why = m.missing(s, op.Path)
-		case len(s.below(op.Path)) > 0:
-			why = codes{"NOT_EMPTY"}
-		default:
-			next = s.without(op.Path)
-		}
+		next, why = m.remove(s, op)
+	case rundir.KindUndelete:
+		next, why = m.undelete(s, op)
+	case rundir.KindSnapshot:
+		next, why = m.snapshot(s, op.Path, op.Path2)
 	case rundir.KindRename:
 		next, why = m.rename(s, op.Path, op.Path2)
 	case rundir.KindAllocate:
@@ -148,12 +151,48 @@ func (m nsModel) step(s *nsState, op *rundir.Op, out *rundir.Reply) *nsState {
 		return s
 	case out == nil:
 		return next
+	case next != nil && m.refuses(op.Kind, out.Code):
+		return s
 	case !why.allow(out.Code):
 		return nil
 	case next == nil:
 		return s
 	}
-	return next
+	return next.tell(op, out.FileID)
+}
+
+// refuses reports whether an operation may have been refused for a reason that
+// this history does not show: what happens below the names.
+func (m nsModel) refuses(kind, code string) bool {
+	switch code {
+	case "QUOTA":
+		return m.quotas
+	case "LEASE_HELD":
+		return kind == rundir.KindSnapshot
+	case "NOT_SEALED":
+		return kind == rundir.KindAllocate
+	}
+	return false
+}
+
+// tell notes the id that the answer to an operation tells; nil if it cannot be.
+func (s *nsState) tell(op *rundir.Op, id uint64) *nsState {
+	path := op.Path
+	switch op.Kind {
+	case rundir.KindRename, rundir.KindSnapshot:
+		path = op.Path2
+	case rundir.KindDelete:
+		return s // what was hidden has its id already
+	}
+	n := s.get(path)
+	if id == 0 || n == nil {
+		return s
+	}
+	told := *n
+	if !learn(&told.id, id) {
+		return nil
+	}
+	return s.with(told)
 }
 
 // missing tells why a path is not there.
@@ -204,20 +243,12 @@ func (m nsModel) rename(s *nsState, from, to string) (*nsState, codes) {
 	if why = append(why, m.vacant(s, to)...); why != nil {
 		return nil, why
 	}
-	moved := s.without(from)
-	for _, b := range s.below(from) {
-		moved = moved.without(b.path)
-		b.path = to + b.path[len(from):]
-		moved = moved.with(b)
-	}
-	top := *n
-	top.path = to
-	return moved.with(top), nil
+	return s.move(*n, to), nil
 }
 
 func (s *nsState) String() string {
 	var b strings.Builder
-	for _, n := range s.nodes {
+	for _, n := range s.nodes { // with what is hidden
 		if b.Len() > 0 {
 			b.WriteString(", ")
 		}

@@ -31,14 +31,14 @@ func (m nsModel) allocate(s *nsState, op *rundir.Op, out *rundir.Reply) *nsState
 		}
 		return s.with(n.withChunks(append(chunks, out.Handle)))
 	case "EXISTS":
-		if chunks = m.extend(chunks, index+1); len(chunks) <= index || !learn(&chunks[index], out.Handle) {
+		if chunks = m.extend(chunks, index+1); len(chunks) <= index || !m.learn(&chunks[index], out.Handle) {
 			return nil
 		}
 		return s.with(n.withChunks(chunks))
 	case "INVALID":
 		return s.when(index > len(chunks))
 	}
-	return nil
+	return s.when(m.refuses(op.Kind, out.Code))
 }
 
 // look answers a lookup; what the client learns of ids and handles is kept.
@@ -54,6 +54,9 @@ func (m nsModel) look(s *nsState, op *rundir.Op, out *rundir.Reply) *nsState {
 		return s.when(slices.Contains(out.Names, name) == (n != nil && !n.dir) && slices.Contains(out.Names, name+"/") == (n != nil && n.dir))
 	}
 	n := s.get(op.Path)
+	if op.DeletedID != 0 {
+		n = s.hiddenWith(op.Path, op.DeletedID)
+	}
 	if n == nil && op.Path != "/" {
 		return s.when(m.missing(s, op.Path).allow(out.Code))
 	}
@@ -64,7 +67,7 @@ func (m nsModel) look(s *nsState, op *rundir.Op, out *rundir.Reply) *nsState {
 		if n != nil && !n.dir {
 			return s.when(out.Code == "NOT_DIRECTORY")
 		}
-		return s.when(out.Code == codeOK && slices.Equal(s.list(op.Path), out.Names))
+		return s.when(out.Code == codeOK && s.shows(op, out))
 	case rundir.KindChunkInfo:
 		return m.location(s, n, int(op.Chunk), out)
 	}
@@ -77,7 +80,7 @@ func (m nsModel) stat(s *nsState, n nsNode, out *rundir.Reply) *nsState {
 		return nil
 	}
 	for i := range chunks {
-		if !learn(&chunks[i], out.Chunks[i]) {
+		if !m.learn(&chunks[i], out.Chunks[i]) {
 			return nil
 		}
 	}
@@ -90,9 +93,9 @@ func (m nsModel) location(s *nsState, n *nsNode, index int, out *rundir.Reply) *
 	}
 	chunks := handlesOf(n.chunks)
 	if out.Code != codeOK {
-		return s.when(out.Code == "NO_CHUNK" && index >= len(chunks))
+		return s.when(out.Code == "NO_CHUNK" && index >= len(chunks) || out.Code == "WARMING_UP")
 	}
-	if chunks = m.extend(chunks, index+1); index >= len(chunks) || !learn(&chunks[index], out.Handle) {
+	if chunks = m.extend(chunks, index+1); index >= len(chunks) || !m.learn(&chunks[index], out.Handle) {
 		return nil
 	}
 	return s.with(n.withChunks(chunks))
@@ -134,15 +137,34 @@ func (s *nsState) when(allowed bool) *nsState {
 	return nil
 }
 
-// list names what is right below a directory.
-func (s *nsState) list(dir string) []string {
+// learn is learn for a chunk of a file, which may have got a copy of its own.
+func (m nsModel) learn(have *uint64, told uint64) bool {
+	if m.shares {
+		*have = told
+	}
+	return learn(have, told)
+}
+
+// shows reports whether a listing fits the state: all of it, or a page.
+func (s *nsState) shows(op *rundir.Op, out *rundir.Reply) bool {
+	want := slices.DeleteFunc(s.list(op.Path, op.Recursive), func(name string) bool {
+		return !strings.HasPrefix(name, op.Prefix) || op.After != "" && name <= op.After
+	})
+	if n := len(out.Names); out.Next != "" && n > 0 && n <= len(want) {
+		return slices.Equal(want[:n], out.Names)
+	}
+	return slices.Equal(want, out.Names)
+}
+
+// list names what is right below a directory, or all that is below it.
+func (s *nsState) list(dir string, all bool) []string {
 	if dir == "/" {
 		dir = ""
 	}
 	out := []string{}
 	for _, n := range s.below(dir) {
 		name := n.path[len(dir)+1:]
-		if strings.Contains(name, "/") {
+		if isHidden(name) || !all && strings.Contains(name, "/") {
 			continue
 		}
 		if n.dir {

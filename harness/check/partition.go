@@ -52,15 +52,15 @@ func split(ops []*rundir.Op) []partition {
 		if flatList(tops, op) {
 			// A listing of files that never touch each other is one look at each.
 			for _, path := range children[op.Path] {
-				put(path, op, func() partition { return filePartition(path, tops.grows[path]) })
+				put(path, op, func() partition { return filePartition(path, tops.model(path)) })
 			}
 		} else if inNamespace(op) {
 			key, scope := tops.component(op)
 			put(key, op, func() partition {
 				if tops.flat[topOf(op.Path)] {
-					return filePartition(op.Path, tops.grows[key])
+					return filePartition(op.Path, tops.model(key))
 				}
-				return namespacePartition(scope, tops.grows[key])
+				return namespacePartition(scope, tops.model(key))
 			})
 		}
 		if registerSeen(op) {
@@ -74,7 +74,7 @@ func split(ops []*rundir.Op) []partition {
 		}
 	}
 	for _, op := range ops { // an append changes what a stat of its file says
-		if op.Kind == rundir.KindAppend {
+		if op.Kind == rundir.KindAppend || op.Kind == rundir.KindWrite {
 			key, _ := tops.component(op)
 			if p := byKey[key]; p != nil {
 				p.changers[op.Thread] = true
@@ -96,12 +96,14 @@ func inNamespace(op *rundir.Op) bool {
 		return false
 	}
 	switch op.Kind {
-	case rundir.KindCreate, rundir.KindMkdir, rundir.KindDelete, rundir.KindRename, rundir.KindAllocate:
+	case rundir.KindCreate, rundir.KindMkdir, rundir.KindDelete, rundir.KindRename, rundir.KindAllocate, rundir.KindUndelete, rundir.KindSnapshot:
 		return true
-	case rundir.KindStat, rundir.KindList:
-		return ok(op)
+	case rundir.KindStat:
+		return ok(op) && !op.Stale
+	case rundir.KindList:
+		return ok(op) && !op.Stale && !op.Deleted
 	case rundir.KindChunkInfo:
-		return ok(op) && op.Handle == 0
+		return ok(op) && !op.Stale && op.Handle == 0
 	}
 	return false
 }
@@ -111,7 +113,12 @@ func inNamespace(op *rundir.Op) bool {
 const maxFlatLists = 16
 
 func flatList(t *tops, op *rundir.Op) bool {
-	return op.Kind == rundir.KindList && inNamespace(op) && t.flat[op.Path] && op.Reply.Code == codeOK
+	return plainList(op) && inNamespace(op) && t.flat[op.Path] && op.Reply.Code == codeOK
+}
+
+// plainList reports whether an operation lists all that is right in a directory.
+func plainList(op *rundir.Op) bool {
+	return op.Kind == rundir.KindList && !op.Recursive && op.Prefix == "" && op.After == "" && op.Limit == 0 && (op.Reply == nil || op.Reply.Next == "")
 }
 
 // children lists, for each flat directory, the paths right below it that some
@@ -144,8 +151,15 @@ func (t *tops) children(ops []*rundir.Op) map[string][]string {
 type tops struct {
 	parent map[string]string // union-find
 	flat   map[string]bool
-	// grows holds the component keys in which an append may add chunks unseen.
-	grows map[string]bool
+	// grows holds the component keys in which an append may add chunks unseen,
+	// shares those in which chunks were shared, and quotas tells of any quota.
+	grows, shares map[string]bool
+	quotas        bool
+}
+
+// model is the specification of a component, but for its paths.
+func (t *tops) model(key string) nsModel {
+	return nsModel{grows: t.grows[key], shares: t.shares[key], quotas: t.quotas}
 }
 
 // topOf is the first name of a path with its slash; "/" for the root itself.
@@ -174,7 +188,7 @@ func (t *tops) union(a, b string) {
 }
 
 func groupTops(ops []*rundir.Op) *tops {
-	t := &tops{parent: map[string]string{}, flat: map[string]bool{}, grows: map[string]bool{}}
+	t := &tops{parent: map[string]string{}, flat: map[string]bool{}, grows: map[string]bool{}, shares: map[string]bool{}}
 	made := map[string]*rundir.Op{} // the mkdir that surely made a top directory
 	lists := map[string]int{}
 	var all []string
@@ -191,7 +205,7 @@ func groupTops(ops []*rundir.Op) *tops {
 		switch {
 		case op.Path == "/":
 			wholeRoot = wholeRoot || op.Kind != rundir.KindStat
-		case op.Kind == rundir.KindRename:
+		case op.Kind == rundir.KindRename || op.Kind == rundir.KindSnapshot:
 			to := topOf(op.Path2)
 			if _, known := t.flat[to]; !known {
 				all = append(all, to)
@@ -201,7 +215,7 @@ func groupTops(ops []*rundir.Op) *tops {
 		case op.Path == top && op.Kind == rundir.KindMkdir && made[top] == nil && ok(op) && op.Reply.Code == codeOK:
 			made[top] = op
 		case op.Path == top && op.Kind == rundir.KindStat:
-		case op.Path == top && op.Kind == rundir.KindList && op.Reply.Code == codeOK && lists[top] < maxFlatLists:
+		case op.Path == top && plainList(op) && op.Reply.Code == codeOK && lists[top] < maxFlatLists:
 			lists[top]++
 		case op.Path == top || op.Kind == rundir.KindMkdir || op.Kind == rundir.KindList || strings.Count(op.Path, "/") != 2:
 			t.flat[top] = false
@@ -220,9 +234,13 @@ func groupTops(ops []*rundir.Op) *tops {
 		}
 	}
 	for _, op := range ops {
-		if op.Kind == rundir.KindAppend {
-			key, _ := t.component(op)
+		switch key, _ := t.component(op); op.Kind {
+		case rundir.KindAppend, rundir.KindWrite:
 			t.grows[key] = true
+		case rundir.KindSnapshot:
+			t.shares[key] = true
+		case rundir.KindSetAttributes:
+			t.quotas = t.quotas || op.Set != nil && (op.Set.MaxFiles != nil || op.Set.MaxChunks != nil)
 		}
 	}
 	return t

@@ -19,7 +19,7 @@ func TestPower(t *testing.T) {
 		{"few reads", "create", "assumptions", rundir.Unknown, "linearizable reads by other clients", func(run *rundir.Run) {
 			keep := run.Ops[:0]
 			for _, op := range run.Ops {
-				if !looks(op) || op.ID%4 == 0 {
+				if !looks(&op) || op.ID%4 == 0 {
 					keep = append(keep, op)
 				}
 			}

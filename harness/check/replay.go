@@ -25,12 +25,18 @@ type replay struct {
 	handles  map[uint64]position // every chunk handle ever told
 	byID     map[uint64]*inode   // what is there, as far as its id was told
 	copies   map[uint64]copyBegun
-	hidden   []*inode // all that is, wherever
-	grants   []granted
-	now      int64 // the state's time
-	removed  int   // files and directories taken away for good
-	details  int   // chunks whose references were compared
-	counted  int   // quotas compared
+	copied   map[uint64]copiedFrom // private copies in use
+	slots    map[uint64]uint32     // of each chunk ever, its place in its file
+	owners   map[uint64]*inode     // of each chunk ever, the file that it was made for
+	cuts     []cutFile
+	// copyCount numbers what snapshots copied.
+	copyCount uint64
+	hidden    []*inode // all that is, wherever
+	grants    []granted
+	now       int64 // the state's time
+	removed   int   // files and directories taken away for good
+	details   int   // chunks whose references were compared
+	counted   int   // quotas compared
 }
 
 // seen is the model's memory of a client's last command.
@@ -41,8 +47,8 @@ type seen struct {
 
 func newReplay(f *facts) *replay {
 	return &replay{
-		ledger: newLedger(f), root: newDirectory(), book: &chunkbook{chunks: map[uint64]*chunkFacts{}}, sessions: map[string]*seen{},
-		ids: map[uint64]position{}, handles: map[uint64]position{}, byID: map[uint64]*inode{}, copies: map[uint64]copyBegun{},
+		ledger: newLedger(f), root: newDirectory(), book: &chunkbook{chunks: map[uint64]*chunkFacts{}, past: map[uint64][]moment{}}, sessions: map[string]*seen{},
+		ids: map[uint64]position{}, handles: map[uint64]position{}, byID: map[uint64]*inode{}, copies: map[uint64]copyBegun{}, copied: map[uint64]copiedFrom{}, slots: map[uint64]uint32{}, owners: map[uint64]*inode{},
 	}
 }
 
@@ -83,6 +89,7 @@ func (r *replay) run() { r.walk(r.apply, r.compareRead) }
 
 func (r *replay) apply(at position, line *rundir.Applied, node string) {
 	op := r.f.opOf(line)
+	r.book.now = at
 	var cmd metapb.Command
 	if err := proto.Unmarshal(line.Command, &cmd); err != nil {
 		r.blame(op, at, "the command on node %s is no command: %v", node, err)

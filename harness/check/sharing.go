@@ -17,6 +17,12 @@ type copyBegun struct {
 	slot         uint32
 }
 
+// copiedFrom is where a private copy came from, and when it took the place of it.
+type copiedFrom struct {
+	handle uint64
+	at     position
+}
+
 // snapshot copies a file or a tree; both sides share the chunks from then on.
 func (r *replay) snapshot(o *metapb.RenameOp) (*inode, codes, uint64) {
 	from, to := o.GetFrom(), o.GetTo()
@@ -30,7 +36,7 @@ func (r *replay) snapshot(o *metapb.RenameOp) (*inode, codes, uint64) {
 	}
 	var why codes
 	files, slots, entries := r.visible(n, &why)
-	if entries > maxTouched {
+	if entries+slots > maxTouched {
 		why = append(why, "TOO_LARGE")
 	}
 	if parent.full(files, slots, nil) {
@@ -44,7 +50,27 @@ func (r *replay) snapshot(o *metapb.RenameOp) (*inode, codes, uint64) {
 	}
 	twin := r.copyTree(n)
 	twin.attach(parent, name)
+	r.cut(to, n)
+	r.number(r.book.now, twin)
 	return twin, nil, entries
+}
+
+// cutFile is one file as a snapshot copied it.
+type cutFile struct {
+	at     position
+	path   string // of the copy
+	chunks []uint64
+}
+
+// cut remembers the files that a snapshot copied.
+func (r *replay) cut(to string, n *inode) {
+	if !n.dir {
+		r.cuts = append(r.cuts, cutFile{r.book.now, to, slices.Clone(n.chunks)})
+		return
+	}
+	for _, name := range sortedKeys(n.kids) {
+		r.cut(to+"/"+name, n.kids[name])
+	}
 }
 
 // visible counts what a snapshot of n copies, and tells why it cannot.
@@ -56,7 +82,7 @@ func (r *replay) visible(n *inode, why *codes) (files, slots, entries uint64) {
 				*why = append(*why, "LEASE_HELD")
 			}
 		}
-		return 1, uint64(len(n.chunks)), entries + uint64(len(n.chunks))
+		return 1, uint64(len(n.chunks)), entries
 	}
 	for _, kid := range n.kids {
 		f, s, e := r.visible(kid, why)
@@ -65,8 +91,7 @@ func (r *replay) visible(n *inode, why *codes) (files, slots, entries uint64) {
 	return files, slots, entries
 }
 
-// copyTree copies a subtree without what is hidden in it. The ids of the copies
-// are not known until some reply tells them.
+// copyTree copies a subtree without what is hidden in it.
 func (r *replay) copyTree(n *inode) *inode {
 	twin := &inode{dir: n.dir, own: n.own, chunks: slices.Clone(n.chunks)}
 	if !n.dir {
@@ -74,6 +99,7 @@ func (r *replay) copyTree(n *inode) *inode {
 		for _, h := range n.chunks {
 			if c := r.book.chunks[h]; c != nil {
 				c.refs++
+				r.book.note(c)
 			}
 		}
 		return twin
@@ -85,32 +111,47 @@ func (r *replay) copyTree(n *inode) *inode {
 	return twin
 }
 
-// fileOf finds a file by its id. A copy's id may be told here for the first time:
-// then it is the only one without an id that has the chunk in that slot.
-func (r *replay) fileOf(id uint64, slot uint32, handle uint64) *inode {
-	if n := r.byID[id]; n != nil || id == 0 {
-		return n
-	}
-	var only *inode
-	count := 0
-	r.root.each(func(n *inode) {
-		if n.id == 0 && int(slot) < len(n.chunks) && n.chunks[slot] == handle {
-			only = n
-			count++
+// number gives the copies below the top of a snapshot their ids: those of a
+// counter that goes on from snapshot to snapshot, level by level, in each
+// directory in order of names.
+func (r *replay) number(at position, top *inode) {
+	for level := []*inode{top}; len(level) > 0; level = level[1:] {
+		n := level[0]
+		for _, name := range sortedKeys(n.kids) {
+			level = append(level, n.kids[name])
 		}
-	})
-	if count != 1 {
-		return nil
+		if n != top {
+			n.id = copyIDs | r.copyCount
+			r.copyCount++
+			r.ids[n.id], r.byID[n.id] = at, n
+		}
 	}
-	return only
+}
+
+// copyIDs begins the ids of what a snapshot copies below its top; the ids that
+// positions in the log make stay below.
+const copyIDs = 1 << 63
+
+// notShared tells why a file's chunk cannot be copied.
+func notShared(n *inode, c *chunkFacts, slot uint32) (why codes) {
+	if n == nil || c == nil || int(slot) >= len(n.chunks) || n.chunks[slot] != c.handle {
+		return codes{"STALE", "NO_CHUNK"}
+	}
+	if c.refs < 2 {
+		why = append(why, "STALE")
+	}
+	if c.sealed {
+		why = append(why, "SEALED")
+	}
+	return why
 }
 
 // copyBegin judges a CopyBegin, given the handle that the reply says it took.
 func (r *replay) copyBegin(at position, o *metapb.CopyBeginOp, handle uint64) (answer, string) {
-	n := r.fileOf(o.GetFile(), o.GetSlot(), o.GetHandle())
+	n := r.byID[o.GetFile()]
 	c := r.book.chunks[o.GetHandle()]
-	if n == nil || c == nil || int(o.GetSlot()) >= len(n.chunks) || n.chunks[o.GetSlot()] != o.GetHandle() || c.refs < 2 {
-		return answer{codes: codes{"STALE", "NOT_FOUND", "NO_CHUNK"}}, ""
+	if why := notShared(n, c, o.GetSlot()); why != nil {
+		return answer{codes: why}, ""
 	}
 	if trouble := r.newHandle(at, handle); trouble != "" {
 		return answer{}, trouble
@@ -121,23 +162,28 @@ func (r *replay) copyBegin(at position, o *metapb.CopyBeginOp, handle uint64) (a
 
 // copyCommit judges a CopyCommit.
 func (r *replay) copyCommit(o *metapb.CopyCommitOp) answer {
-	n := r.fileOf(o.GetFile(), o.GetSlot(), o.GetHandle())
+	n := r.byID[o.GetFile()]
 	c := r.book.chunks[o.GetHandle()]
 	begun, was := r.copies[o.GetCopy()]
-	if n == nil || c == nil || int(o.GetSlot()) >= len(n.chunks) || n.chunks[o.GetSlot()] != o.GetHandle() || c.refs < 2 ||
-		c.version != o.GetVersion() || !was || begun != (copyBegun{o.GetFile(), o.GetHandle(), o.GetSlot()}) {
-		return answer{codes: codes{"STALE", "NOT_FOUND", "NO_CHUNK"}}
+	if why := notShared(n, c, o.GetSlot()); why != nil {
+		return answer{codes: why}
 	}
-	if !subsetOf(o.GetMembers(), c.members) {
-		return answer{codes: codes{"STALE", "INVALID"}}
+	if c.version != o.GetVersion() || !was || begun != (copyBegun{o.GetFile(), o.GetHandle(), o.GetSlot()}) ||
+		!subsetOf(o.GetMembers(), c.members) || len(o.GetMembers()) == 0 && len(c.members) > 0 {
+		return answer{codes: codes{"STALE"}}
 	}
 	delete(r.copies, o.GetCopy())
 	n.chunks[o.GetSlot()] = o.GetCopy()
 	c.refs--
-	r.book.chunks[o.GetCopy()] = &chunkFacts{
+	r.book.note(c)
+	own := &chunkFacts{
 		handle: o.GetCopy(), version: c.version, reserved: c.version, members: slices.Clone(o.GetMembers()),
-		refs: 1, kind: c.kind, sealed: c.sealed, length: c.length,
+		refs: 1, kind: c.kind, goal: c.goal,
 	}
+	r.book.chunks[own.handle] = own
+	r.book.note(own)
+	r.copied[own.handle] = copiedFrom{c.handle, r.book.now}
+	r.slots[own.handle] = o.GetSlot()
 	return answer{handle: fixed(o.GetCopy())}
 }
 

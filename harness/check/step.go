@@ -132,7 +132,10 @@ func (r *replay) allocate(at position, o *metapb.AllocateOp, reply *metapb.Reply
 	n.chunks = append(n.chunks, h)
 	n.count(0, 1)
 	trouble := r.newHandle(at, h)
-	r.book.chunks[h] = &chunkFacts{handle: h, refs: 1, kind: o.GetKind()}
+	c := &chunkFacts{handle: h, refs: 1, kind: o.GetKind(), goal: n.goal()}
+	r.book.chunks[h] = c
+	r.book.note(c)
+	r.slots[h], r.owners[h] = o.GetChunkIndex(), n
 	return answer{}, trouble
 }
 

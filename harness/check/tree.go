@@ -234,6 +234,16 @@ func (n *inode) retention() int64 {
 	return defaultRetention
 }
 
+// goal is how many replicas a chunk made here is to have; 0 if nobody says.
+func (n *inode) goal() int {
+	for ; n != nil; n = n.parent {
+		if n.own.replicas != nil {
+			return int(*n.own.replicas)
+		}
+	}
+	return 0
+}
+
 // full reports whether a directory from n upwards has no room left for so much
 // more. Those that hold besides, which have it counted already, are not asked.
 func (n *inode) full(files, slots uint64, besides *inode) bool {

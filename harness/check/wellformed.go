@@ -45,12 +45,15 @@ func malformed(cmd *metapb.Command) bool {
 
 // senseless reports whether attributes have values that none can have.
 func senseless(o *metapb.SetAttributesOp) bool {
+	set := map[string]bool{
+		"retention": o.RetentionNs != nil, "replicas": o.Replicas != nil, "max_files": o.MaxFiles != nil, "max_chunks": o.MaxChunks != nil,
+	}
 	for _, name := range o.GetClear() {
-		if !slices.Contains([]string{"retention", "replicas", "max_files", "max_chunks"}, name) {
-			return true
+		if also, known := set[name]; !known || also {
+			return true // nothing can be both set and cleared
 		}
 	}
-	return o.RetentionNs != nil && *o.RetentionNs < 0 || o.Replicas != nil && (*o.Replicas < 1 || *o.Replicas > maxReplicas)
+	return len(o.GetClear()) > len(set) || o.RetentionNs != nil && *o.RetentionNs < 0 || o.Replicas != nil && (*o.Replicas < 1 || *o.Replicas > maxReplicas)
 }
 
 // maxReplicas bounds the replicas of one chunk.
@@ -67,9 +70,9 @@ func malformedForChunk(cmd *metapb.Command) bool {
 	case *metapb.Command_Seal:
 		return o.Seal.GetEpoch() == 0
 	case *metapb.Command_CopyBegin:
-		return false
+		return o.CopyBegin.GetHandle() == 0
 	case *metapb.Command_CopyCommit:
-		return !properNames(o.CopyCommit.GetMembers())
+		return len(o.CopyCommit.GetMembers()) > 0 && !properNames(o.CopyCommit.GetMembers()) || o.CopyCommit.GetHandle() == 0 || o.CopyCommit.GetCopy() == 0
 	case *metapb.Command_AddMember:
 		return !properNames([]string{o.AddMember.GetServer()})
 	case *metapb.Command_RemoveMember:
