@@ -72,7 +72,10 @@ func malformedForChunk(cmd *metapb.Command) bool {
 	case *metapb.Command_CopyBegin:
 		return o.CopyBegin.GetHandle() == 0
 	case *metapb.Command_CopyCommit:
-		return len(o.CopyCommit.GetMembers()) > 0 && !properNames(o.CopyCommit.GetMembers()) || o.CopyCommit.GetHandle() == 0 || o.CopyCommit.GetCopy() == 0
+		if c := o.CopyCommit; len(c.GetMembers()) == 0 && c.GetVersion() == 0 {
+			return c.GetHandle() == 0 // of a chunk that never had a replica
+		}
+		return o.CopyCommit.GetHandle() == 0 || !properNames(o.CopyCommit.GetMembers())
 	case *metapb.Command_AddMember:
 		return !properNames([]string{o.AddMember.GetServer()})
 	case *metapb.Command_RemoveMember:
