@@ -17,21 +17,28 @@ import (
 // another: where they differ, one of them misreads the API.
 func TestModelAgreesWithTheService(t *testing.T) {
 	grants, files, retries := 0, 0, 0
+	did := map[string]int{}
 	for seed := uint64(1); seed <= 4; seed++ {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		state := meta.New()
 		run := &rundir.Run{Applied: map[string][]rundir.Applied{}}
-		sessions, intents := map[string]uint64{}, map[uint64]*intended{}
+		sessions, intents, world := map[string]uint64{}, map[uint64]*intended{}, &worldOf{}
 		for index := uint64(1); index <= 4000; index++ {
 			var cmds [][]byte
 			for range 1 + rng.IntN(3) {
-				cmds = append(cmds, marshal(t, randomCommand(rng, state, sessions, intents)))
+				cmds = append(cmds, marshal(t, randomCommand(rng, state, sessions, intents, world)))
 			}
 			for i, raw := range state.Apply(index, cmds) {
 				var cmd metapb.Command
 				if err := proto.Unmarshal(cmds[i], &cmd); err != nil {
 					t.Fatal(err)
 				}
+				var reply metapb.Reply
+				if err := proto.Unmarshal(raw, &reply); err != nil {
+					t.Fatal(err)
+				}
+				world.learn(&cmd, &reply)
+				did[fmt.Sprintf("%T %d", cmd.Op, reply.Code)]++
 				if op := cmd.GetGrantIntent(); op != nil {
 					intents[op.Handle] = &intended{index, op.Replicas}
 				}
@@ -45,6 +52,11 @@ func TestModelAgreesWithTheService(t *testing.T) {
 			t.Fatalf("seed %d: %d differences; the first at index %d offset %d: %s", seed, len(r.faults), x.at.index, x.at.offset, x.text)
 		}
 		grants, files, retries = grants+len(r.grants), files+len(r.ids), retries+r.applied-len(r.commands)
+	}
+	for _, done := range []string{"Undelete 0", "Purge 0", "Snapshot 0", "Snapshot 8", "SetAttributes 0", "Seal 0", "CopyBegin 0", "CopyCommit 0", "AddMember 0", "RemoveMember 0", "Create 13", "GrantIntent 12"} {
+		if did["*metapb.Command_"+done] == 0 {
+			t.Errorf("no command was answered with %s (type and code): %v", done, did)
+		}
 	}
 	t.Logf("%d grants, %d files, %d commands without a client or tried again", grants, files, retries)
 	if grants < 50 || files < 500 || retries < 1000 {
@@ -67,7 +79,7 @@ type intended struct {
 	replicas []string
 }
 
-func randomCommand(rng *rand.Rand, state *meta.State, sessions map[string]uint64, intents map[uint64]*intended) *metapb.Command {
+func randomCommand(rng *rand.Rand, state *meta.State, sessions map[string]uint64, intents map[uint64]*intended, world *worldOf) *metapb.Command {
 	path := func() string {
 		p := fmt.Sprintf("/d%d", rng.IntN(4))
 		for range rng.IntN(3) {
@@ -98,7 +110,7 @@ func randomCommand(rng *rand.Rand, state *meta.State, sessions map[string]uint64
 		handle = 1 + uint64(rng.IntN(200))
 	}
 	c, _ := state.Chunk(handle)
-	cmd := &metapb.Command{StampNs: rng.Int64()}
+	cmd := &metapb.Command{StampNs: state.Time() + rng.Int64N(1000)}
 	switch k := rng.IntN(26); {
 	case k < 6:
 		cmd.Op = &metapb.Command_Create{Create: &metapb.PathOp{Path: path()}}
@@ -109,13 +121,13 @@ func randomCommand(rng *rand.Rand, state *meta.State, sessions map[string]uint64
 	case k < 13:
 		cmd.Op = &metapb.Command_Rename{Rename: &metapb.RenameOp{From: path(), To: path()}}
 	case k < 16:
-		cmd.Op = &metapb.Command_Allocate{Allocate: &metapb.AllocateOp{Path: path(), ChunkIndex: uint32(rng.IntN(3))}}
+		cmd.Op = &metapb.Command_Allocate{Allocate: &metapb.AllocateOp{Path: path(), ChunkIndex: uint32(rng.IntN(3)), Kind: int32(rng.IntN(2)), Strict: rng.IntN(4) == 0}}
 	case k < 19:
 		replicas := names()
 		if len(c.Members) > 0 && rng.IntN(4) > 0 {
 			replicas = c.Members
 		}
-		cmd.Op = &metapb.Command_GrantIntent{GrantIntent: &metapb.GrantIntentOp{Handle: handle, ExpectVersion: c.Version + uint64(rng.IntN(8)/7), Replicas: replicas}}
+		cmd.Op = &metapb.Command_GrantIntent{GrantIntent: &metapb.GrantIntentOp{Handle: handle, ExpectVersion: c.Version + uint64(rng.IntN(8)/7), Replicas: replicas, Fences: c.Epoch * uint64(rng.IntN(3)/2)}}
 	case k < 22:
 		acked := names()
 		last, _ := state.Applied()
@@ -125,6 +137,9 @@ func randomCommand(rng *rand.Rand, state *meta.State, sessions map[string]uint64
 		cmd.Op = &metapb.Command_GrantActive{GrantActive: &metapb.GrantActiveOp{Handle: handle, IntentIndex: last, Primary: acked[0], Acked: acked}}
 	case k < 25:
 		cmd.Op = &metapb.Command_LeaseEnd{LeaseEnd: &metapb.LeaseEndOp{Handle: handle, Epoch: c.Epoch + uint64(rng.IntN(5)/4)}}
+	}
+	if rng.IntN(3) == 0 {
+		cmd = randomWhole(rng, state, world, path, handle, c)
 	}
 	if rng.IntN(3) > 0 {
 		cmd.Client = fmt.Sprintf("c%d", rng.IntN(5))
