@@ -78,25 +78,48 @@ func (l *leases) land(handle uint64, f *flight) {
 // not exist. What was logged by an earlier flight is applied when hold returns.
 //
 // It is for who must find a chunk quiet: snapshots and clones. It never fences.
+// The error may be a gRPC status or one of package consensus.
 func (m *Master) hold(ctx context.Context, term, handle uint64) (release func(), err error) {
+	f, err := m.take(ctx, handle)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.quieten(ctx, term, handle); err != nil {
+		m.leases.land(handle, f)
+		return nil, err
+	}
+	return func() { m.leases.land(handle, f) }, nil
+}
+
+// take puts a flight of kind holding onto the list when there is no other.
+func (m *Master) take(ctx context.Context, handle uint64) (*flight, error) {
 	for {
 		f, mine := m.leases.take(handle)
 		if mine {
-			release = func() { m.leases.land(handle, f) }
-			break
+			return f, nil
 		}
 		if err := m.await(ctx, f); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// quieten ends the lease and the pending intent of a chunk that is held.
+func (m *Master) quieten(ctx context.Context, term, handle uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(m.closing, cancel)()
 	if _, err := m.revoke(ctx, term, handle, true); err != nil {
-		release()
-		return nil, err
+		return err
 	}
-	return release, nil
+	c, _, _ := m.machine.chunk(handle)
+	if c.Intent == 0 {
+		return nil
+	}
+	// An intent that nobody is to activate any more is given up by its index.
+	c.Epoch = c.Intent
+	_, err := m.logEnd(ctx, term, c)
+	return err
 }
 
 // take puts a flight of kind holding onto the list, unless there is one: then it

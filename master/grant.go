@@ -108,7 +108,7 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 	m.observe("intent", term, c.Handle, intent.Version, 0, "", time.Time{})
 	acked := m.prepare(ctx, &api.GrantRequest{
 		Handle: c.Handle, Version: intent.Version, Term: term, Replicas: replicas, Addresses: m.servers.addresses(replicas),
-		Strict: m.o.Strict,
+		Kind: api.ChunkKind(c.Kind), Strict: m.o.Strict,
 	})
 	primary := m.choosePrimary(acked, silent)
 	if primary == "" {
@@ -123,7 +123,8 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 	m.leases.granted(term, c.Handle, active.Epoch)
 	m.observe("active", term, c.Handle, active.Version, active.Epoch, primary, time.Time{})
 
-	now := meta.Chunk{Handle: c.Handle, Version: active.Version, Members: acked, Epoch: active.Epoch, Primary: primary}
+	now := c
+	now.Version, now.Members, now.Epoch, now.Primary, now.Intent = active.Version, acked, active.Epoch, primary, 0
 	if !m.activate(ctx, term, now) {
 		m.leases.unanswered(term, now)
 		return attempt{silent: primary, logged: true}, nil
@@ -135,8 +136,7 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 
 // final returns the code if no further try of a grant can help, else OK.
 func final(code meta.Code) meta.Code {
-	switch api.Code(code) {
-	case api.Code_SHARED, api.Code_SEALED:
+	if code == meta.Shared || code == meta.Sealed {
 		return code
 	}
 	return meta.OK
@@ -214,7 +214,7 @@ func (m *Master) request(term uint64, c meta.Chunk) *api.GrantRequest {
 	return &api.GrantRequest{
 		Handle: c.Handle, Version: c.Version, Epoch: c.Epoch, Term: term,
 		Primary: c.Primary, Replicas: c.Members, Addresses: m.servers.addresses(c.Members),
-		Strict: m.o.Strict,
+		Kind: api.ChunkKind(c.Kind), Strict: m.o.Strict,
 	}
 }
 
@@ -252,7 +252,7 @@ func (m *Master) revoke(ctx context.Context, term, handle uint64, wait bool) (*a
 		m.leases.acknowledged(term, c)
 		m.observe("revoke", term, c.Handle, c.Version, c.Epoch, c.Primary, time.Time{})
 	case !wait && m.o.Now().Before(over):
-		return m.refusal(term, handle, meta.Code(api.Code_LEASE_HELD)), nil
+		return m.refusal(term, handle, meta.LeaseHeld), nil
 	default:
 		if err := m.waitUntil(ctx, over); err != nil {
 			return nil, err

@@ -18,24 +18,25 @@ import (
 // FindLeaseHolder returns the chunk's primary, granting a lease if none is live. A
 // chunk that is named by path and index is taken out of a snapshot's hands first.
 func (m *Master) FindLeaseHolder(ctx context.Context, r *api.LeaseRequest) (*api.ChunkReply, error) {
+	copied := false
 	for {
 		term, found, f, mine, err := m.seekHolder(ctx, r)
 		if err != nil || found != nil {
-			return found, err
+			return found, unsure(err, copied)
 		}
 		if err := m.await(ctx, f); err != nil {
-			return nil, err
+			return nil, unsure(err, copied)
 		}
 		switch {
-		case f.kind != granting && f.kind != copying:
+		case f.kind == copying && mine && f.err == nil && f.reply == nil:
+			copied = true
+			continue
+		case f.kind != granting && (f.kind != copying || !mine):
 			continue
 		case f.err != nil:
-			return nil, m.o.Directory.ProposeError(f.err)
+			return nil, unsure(m.o.Directory.ProposeError(f.err), copied)
 		case f.kind == copying:
-			if f.reply != nil && r.Path != "" {
-				return f.reply, nil // no copy could be made
-			}
-			continue
+			return indexed(f.reply, r), nil // no copy could be made
 		case f.reply != nil && mine:
 			return indexed(f.reply, r), nil
 		case f.reply != nil && f.reply.Code != api.Code_OK:
@@ -47,6 +48,15 @@ func (m *Master) FindLeaseHolder(ctx context.Context, r *api.LeaseRequest) (*api
 			return reply, nil
 		}
 	}
+}
+
+// unsure turns an error that says that nothing was done into one that does not say
+// so, if a copy was put in place.
+func unsure(err error, copied bool) error {
+	if err == nil || !copied || status.Code(err) != codes.FailedPrecondition {
+		return err
+	}
+	return status.Error(codes.Aborted, "outcome unknown: the chunk was copied, then: "+status.Convert(err).Message())
 }
 
 // seekHolder answers from the applied state if that says enough; else it returns
@@ -64,10 +74,16 @@ func (m *Master) seekHolder(ctx context.Context, r *api.LeaseRequest) (term uint
 		return 0, nil, nil, false, err
 	}
 	c, found := m.liveHolder(term, r)
-	if found != nil {
+	switch {
+	case found != nil:
 		return term, found, nil, false, nil
+	case c.Refs > 1:
+		f, mine = m.begin(c.Handle, copying, func(ctx context.Context) (*api.ChunkReply, error) {
+			return m.copyOnWrite(ctx, term, r.Path, r.ChunkIndex, c)
+		})
+	default:
+		f, mine = m.join(term, c.Handle, granting)
 	}
-	f, mine = m.join(term, c.Handle, granting)
 	return term, nil, f, mine, nil
 }
 
@@ -90,10 +106,16 @@ func (m *Master) holds(term uint64, c meta.Chunk) bool {
 }
 
 // liveHolder answers from the applied state, without waiting: nil if a grant of
-// the chunk has to be made first.
+// the chunk has to be made first, or a copy.
 func (m *Master) liveHolder(term uint64, r *api.LeaseRequest) (meta.Chunk, *api.ChunkReply) {
 	c, code, at := m.target(r)
-	if code == meta.OK && (c.Epoch == 0 || !m.holds(term, c)) {
+	switch {
+	case code != meta.OK:
+	case c.Sealed:
+		code = meta.Sealed
+	case c.Refs > 1 && r.Path == "":
+		code = meta.Shared
+	case c.Epoch == 0 || !m.holds(term, c):
 		return c, nil
 	}
 	return c, indexed(m.chunkReply(c, code, m.place(at, term)), r)

@@ -52,7 +52,7 @@ func New(o Options) (*Master, error) {
 	m.servers = newChunkservers(o)
 	m.leases = newLeases(o)
 	m.contact.last = o.Now()
-	for _, background := range []func(){m.sweep, m.watch} {
+	for _, background := range []func(){m.sweep, m.watch, m.purge} {
 		m.wg.Go(background)
 	}
 	return m, nil

@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"math"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -177,6 +178,7 @@ func (m *Master) chunkReply(c meta.Chunk, code meta.Code, at *api.Position) *api
 		return reply
 	}
 	reply.Version, reply.Epoch, reply.Primary, reply.Replicas = c.Version, c.Epoch, c.Primary, c.Members
+	reply.Kind, reply.Sealed, reply.Refs = api.ChunkKind(c.Kind), c.Sealed, uint32(min(c.Refs, math.MaxUint32))
 	reply.Addresses = m.servers.addresses(c.Members)
 	return reply
 }
