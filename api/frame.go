@@ -49,6 +49,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Checksum is the crc32c used for pushed data, payloads and headers.
 func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
+// ExtendChecksum returns the checksum of what crc is of, followed by b.
+func ExtendChecksum(crc uint32, b []byte) uint32 { return crc32.Update(crc, castagnoli, b) }
+
 // Frame is one record or pad of a chunk.
 type Frame struct {
 	Kind   FrameKind

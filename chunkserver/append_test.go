@@ -211,7 +211,7 @@ func TestHostileInputIsRefused(t *testing.T) {
 		}
 		invalid := map[string]error{
 			"wrong crc":     push(&api.PushRequest{Id: id(1), Data: data, Crc32C: 1}),
-			"oversized":     push(&api.PushRequest{Id: id(1), Data: make([]byte, testChunk/4), Crc32C: api.Checksum(make([]byte, testChunk/4))}),
+			"oversized":     push(&api.PushRequest{Id: id(1), Data: make([]byte, testChunk/4+1), Crc32C: api.Checksum(make([]byte, testChunk/4+1))}),
 			"no client":     push(&api.PushRequest{Id: &api.DataId{Seq: 1}, Data: data, Crc32C: api.Checksum(data)}),
 			"long client":   push(&api.PushRequest{Id: &api.DataId{Client: string(make([]byte, 300))}, Data: data, Crc32C: api.Checksum(data)}),
 			"endless chain": push(&api.PushRequest{Id: id(1), Data: data, Crc32C: api.Checksum(data), Chain: make([]string, 100)}),

@@ -66,6 +66,13 @@ func (b *buffer) get(key dataKey) (data []byte, crc uint32, ok bool) {
 	return p.data, p.crc, true
 }
 
+// size is the number of bytes that wait.
+func (b *buffer) size() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bytes
+}
+
 // drop forgets the data: each is used for one mutation.
 func (b *buffer) drop(key dataKey) {
 	b.mu.Lock()

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"gfslab/internal/disk"
+	"gfslab/api"
 )
 
 var (
@@ -13,6 +13,10 @@ var (
 	errNotHere  = errors.New("no such version of the chunk here")
 	errDead     = errors.New("the chunk's disk failed")
 	errShutdown = errors.New("the chunkserver is closing")
+	errGone     = errors.New("the replica is being removed")
+	// errRestarted: the replica lost track of the serials of this version.
+	errRestarted = errors.New("the replica was recovered or fetched at that version: it takes none of its mutations")
+	errKind      = errors.New("the chunk is of the other kind")
 )
 
 // chunk is one replica.
@@ -22,9 +26,10 @@ var (
 type chunk struct {
 	handle uint64
 	path   string
+	makers int // who is about to create it; the server's mu guards it
 
 	mu   sync.Mutex
-	file disk.File // nil until the first PrepareGrant has created it
+	file *openFile // nil until the replica has been created
 
 	// head is durable. accepting is the version that the worker has reached: it
 	// is raised before the header's sync, so that no mutation of the old version
@@ -35,14 +40,25 @@ type chunk struct {
 	// generation is of the header written last, synced or not.
 	generation uint64
 
-	// recovered is the version found at the start. A lease of it is not resumed:
-	// the serials that were given out under it are forgotten.
+	// recovered is a version of which nothing is taken any more, neither a lease
+	// nor a mutation: it was found at the start, or fetched from another replica,
+	// and the serials that were given out under it are not known.
 	recovered uint64
 
+	// blocks are durable, and so are the bytes below durable, which readers see.
+	blocks  []block
+	durable uint64
+	settled uint64 // the last durable batch
 	end     uint64 // beyond everything written or given out
-	durable uint64 // readers see bytes below it
 	full    bool   // a pad was ordered or found
+	sealed  bool   // the master knows that it is full
+	corrupt bool   // a block does not match its checksum
 	failed  error  // set once a write or sync failed: the chunk refuses all
+
+	// rewriting is not nil while acknowledged bytes change in place, and closed
+	// when that is done; rewrites counts these times.
+	rewriting chan struct{}
+	rewrites  uint64
 
 	queue   []*task
 	working bool
@@ -55,15 +71,16 @@ type chunk struct {
 
 // task is one job for the chunk's worker.
 type task struct {
-	// write runs first, outside mu; an error fails only this task.
-	write func() error
+	// write runs first, outside mu, and stages what it writes; an error fails only
+	// this task.
+	write func(*batch) error
 	// after runs when the sync that covers the write has succeeded.
 	after func()
 	done  chan struct{}
 	err   error
 }
 
-func newTask(write func() error, after func()) *task {
+func newTask(write func(*batch) error, after func()) *task {
 	return &task{write: write, after: after, done: make(chan struct{})}
 }
 
@@ -83,24 +100,30 @@ func (s *Server) work(c *chunk) {
 	defer s.workers.Done()
 	for {
 		c.mu.Lock()
-		batch := c.queue
+		tasks := c.queue
 		c.queue = nil
-		if len(batch) == 0 {
+		if len(tasks) == 0 {
 			c.working = false
 			c.mu.Unlock()
 			return
 		}
 		failed := c.failed
+		b := &batch{c: c, lay: layout{s.opts.ChunkBytes}, number: c.settled + 1, end: c.durable}
+		file := c.file.acquire()
 		c.mu.Unlock()
-		s.runBatch(c, batch, failed)
+		if file != nil {
+			b.f = file.File
+		}
+		s.runBatch(b, tasks, failed)
+		file.release()
 	}
 }
 
-func (s *Server) runBatch(c *chunk, batch []*task, failed error) {
+func (s *Server) runBatch(b *batch, tasks []*task, failed error) {
 	written := 0
-	for _, t := range batch {
+	for _, t := range tasks {
 		if t.err = failed; failed == nil {
-			t.err = t.write()
+			t.err = t.write(b)
 			if t.err != nil && errors.Is(t.err, errDead) {
 				failed = t.err
 			}
@@ -108,19 +131,19 @@ func (s *Server) runBatch(c *chunk, batch []*task, failed error) {
 		if t.err == nil {
 			written++
 		}
+		if errors.Is(t.err, errCorrupt) {
+			s.markCorrupt(b.c, "found while writing")
+		}
 	}
 	if written > 0 && failed == nil {
-		if err := s.syncChunk(c); err != nil {
+		if err := b.flush(s); err != nil {
 			failed = fmt.Errorf("%w: %w", errDead, err)
 		}
 	}
 	if failed != nil {
-		c.mu.Lock()
-		c.failed = failed
-		c.mu.Unlock()
-		s.log.Error("chunk failed", "chunkserver", s.opts.Name, "handle", c.handle, "err", failed)
+		s.fail(b.c, failed)
 	}
-	for _, t := range batch {
+	for _, t := range tasks {
 		if t.err == nil {
 			// After a failed sync nobody knows what is on disk.
 			if t.err = failed; failed == nil {
@@ -131,43 +154,44 @@ func (s *Server) runBatch(c *chunk, batch []*task, failed error) {
 	}
 }
 
-func (s *Server) syncChunk(c *chunk) error {
+// fail makes the chunk refuse everything.
+func (s *Server) fail(c *chunk, err error) {
 	c.mu.Lock()
-	f := c.file
-	c.mu.Unlock()
-	s.syncs.Add(1)
-	return f.SyncData()
-}
-
-// writeAt writes into the chunk's bytes; called by the worker only.
-func (c *chunk) writeAt(b []byte, offset uint64) error {
-	c.mu.Lock()
-	f := c.file
-	c.mu.Unlock()
-	if f == nil {
-		return errNotHere
+	if c.failed == nil || !errors.Is(c.failed, errGone) {
+		c.failed = err
 	}
-	if _, err := f.WriteAt(b, dataStart+int64(offset)); err != nil {
-		return fmt.Errorf("%w: %w", errDead, err)
-	}
-	return nil
+	c.mu.Unlock()
+	s.changed(c.handle)
+	s.log.Error("chunk failed", "chunkserver", s.opts.Name, "handle", c.handle, "err", err)
 }
 
 // admit says whether the worker may apply a mutation of (version, term).
-func (c *chunk) admit(version, term uint64) error {
+func (c *chunk) admit(version, term uint64, kind api.ChunkKind) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.admitLocked(version, term, kind)
+}
+
+func (c *chunk) admitLocked(version, term uint64, kind api.ChunkKind) error {
 	switch {
+	case c.failed != nil:
+		return c.failed
 	case version < c.accepting || term < c.term:
 		return errStale
 	case version > c.accepting:
 		return errNotHere
+	case version == c.recovered:
+		return errRestarted
+	case c.corrupt:
+		return errCorrupt
+	case kind != c.head.kind:
+		return errKind
 	}
 	return nil
 }
 
-// reserve takes [offset, end) for a mutation that a secondary applies. Within a
-// version offsets rise with the serial: nothing is written over.
+// reserve takes [offset, end) for a record that a secondary applies. Within a
+// version their offsets rise with the serial: nothing is written over.
 func (c *chunk) reserve(offset, end uint64, full bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,27 +199,30 @@ func (c *chunk) reserve(offset, end uint64, full bool) error {
 		return errContradicts
 	}
 	c.order.end = end
-	c.end = max(c.end, end)
 	c.full = c.full || full
 	return nil
 }
 
-// synced raises what readers may see.
-func (c *chunk) synced(end uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.durable = max(c.durable, end)
-}
-
 // serialOrder is what a secondary knows of the order of one version.
 type serialOrder struct {
-	settled uint64          // refused at or below
-	arrived map[uint64]bool // above settled
-	end     uint64          // beyond the last mutation applied
-	changed chan struct{}   // closed and replaced when something arrives; nil if nobody waits
+	settled uint64             // refused at or below
+	arrived map[uint64]arrival // above settled
+	end     uint64             // beyond the last record applied
+	changed chan struct{}      // closed and replaced when something arrives; nil if nobody waits
 }
 
-func newSerialOrder() serialOrder { return serialOrder{arrived: make(map[uint64]bool)} }
+// arrival is what came with a serial: another delivery must say the same, and
+// waits for the same task, which is nil if the data was not there.
+type arrival struct {
+	key    dataKey
+	offset uint64
+	crc    uint32
+	padTo  uint64
+	write  bool
+	task   *task
+}
+
+func newSerialOrder() serialOrder { return serialOrder{arrived: make(map[uint64]arrival)} }
 
 // settle raises settled.
 func (o *serialOrder) settle(to uint64) {
@@ -218,15 +245,15 @@ func (o *serialOrder) complete(serial uint64) bool {
 		return false
 	}
 	for k := o.settled + 1; k < serial; k++ {
-		if !o.arrived[k] {
+		if _, ok := o.arrived[k]; !ok {
 			return false
 		}
 	}
 	return true
 }
 
-func (o *serialOrder) arrive(serial uint64) {
-	o.arrived[serial] = true
+func (o *serialOrder) arrive(serial uint64, a arrival) {
+	o.arrived[serial] = a
 	o.wake()
 }
 

@@ -15,19 +15,20 @@ import (
 // request again is answered the same. From then on mutations of lower versions
 // are refused, and a lease of a lower version ends.
 func (s *Server) PrepareGrant(ctx context.Context, r *api.GrantRequest) (*api.GrantReply, error) {
-	if r.Handle == 0 || r.Version == 0 {
-		return nil, status.Error(codes.InvalidArgument, "handle and version must not be 0")
+	if r.Handle == 0 || r.Version == 0 || api.ChunkKind_name[int32(r.Kind)] == "" {
+		return nil, status.Error(codes.InvalidArgument, "handle and version must not be 0, and the kind must be known")
 	}
 	if seen := s.termSeen(); r.Term < seen {
 		return s.refuseGrant(r, s.chunk(r.Handle), fmt.Sprintf("term %d was seen", seen)), nil
 	}
 	s.raiseTerm(r.Term)
-	c := s.chunkOrNew(r.Handle)
+	c, done := s.chunkOrNew(r.Handle)
+	defer done()
 	var next slot
 	t := newTask(
-		func() error {
+		func(b *batch) error {
 			var err error
-			next, err = s.raiseVersion(c, r)
+			next, err = s.raiseVersion(b, r)
 			return err
 		},
 		func() {
@@ -35,6 +36,7 @@ func (s *Server) PrepareGrant(ctx context.Context, r *api.GrantRequest) (*api.Gr
 			defer c.mu.Unlock()
 			if next.generation > c.head.generation {
 				c.head = next
+				s.changed(c.handle)
 				s.event(Event{Kind: EventPrepare, Handle: r.Handle, Version: r.Version, Epoch: r.Epoch, Term: r.Term})
 			}
 		})
@@ -48,33 +50,43 @@ func (s *Server) PrepareGrant(ctx context.Context, r *api.GrantRequest) (*api.Gr
 }
 
 // raiseVersion writes the header of the new version; called by the worker.
-func (s *Server) raiseVersion(c *chunk, r *api.GrantRequest) (slot, error) {
+func (s *Server) raiseVersion(b *batch, r *api.GrantRequest) (slot, error) {
+	c := b.c
 	c.mu.Lock()
-	created := c.file != nil
-	if r.Version < c.accepting || r.Term < c.term {
+	switch {
+	case c.corrupt:
+		c.mu.Unlock()
+		return slot{}, errCorrupt
+	case r.Version < c.accepting || r.Term < c.term:
 		c.mu.Unlock()
 		return slot{}, errStale
-	}
-	if r.Version == c.accepting && created {
+	case b.f == nil && r.Existing:
+		c.mu.Unlock()
+		return slot{}, fmt.Errorf("%w: the chunk has members, and this is none", errNotHere)
+	case b.f != nil && r.Kind != c.head.kind:
+		c.mu.Unlock()
+		return slot{}, errKind
+	case r.Version == c.accepting && b.f != nil:
 		// Seen before: an earlier task wrote it, this one's sync covers it.
 		c.mu.Unlock()
 		return slot{}, nil
 	}
-	next := slot{handle: c.handle, version: r.Version, term: r.Term, generation: c.generation + 1}
+	next := slot{handle: c.handle, version: r.Version, term: r.Term, generation: c.generation + 1,
+		chunkBytes: s.opts.ChunkBytes, kind: r.Kind, settled: c.settled}
 	if c.generation > c.head.generation {
 		next.generation++ // overwrite the header that is not synced yet, not the one that is
 	}
 	c.generation = next.generation
 	c.accepting, c.term = r.Version, r.Term
+	c.head.kind = r.Kind
 	c.order.wake()
 	c.order = newSerialOrder()
 	s.endLeaseLocked(c, c.lease, "a higher version was prepared")
-	file := c.file
 	c.mu.Unlock()
-	if !created {
-		return next, s.createFile(c, next)
+	if b.f == nil {
+		return next, s.createFile(b, next)
 	}
-	if err := next.write(file); err != nil {
+	if err := next.write(b.f); err != nil {
 		return slot{}, fmt.Errorf("%w: %w", errDead, err)
 	}
 	return next, nil
@@ -114,6 +126,8 @@ func (s *Server) activate(c *chunk, r *api.GrantRequest) string {
 	switch old := c.lease; {
 	case c.failed != nil:
 		return c.failed.Error()
+	case c.corrupt:
+		return errCorrupt.Error()
 	case c.head.version != r.Version || c.accepting != r.Version:
 		return errNotHere.Error()
 	case r.Version == c.recovered:
@@ -132,6 +146,7 @@ func (s *Server) activate(c *chunk, r *api.GrantRequest) string {
 		l.resume(old)
 	}
 	c.lease = l
+	c.end = max(c.end, c.durable)
 	s.event(Event{Kind: EventActivate, Handle: r.Handle, Version: r.Version, Epoch: r.Epoch, Term: r.Term})
 	s.background.Go(func() { s.holdLease(c, l) })
 	return ""

@@ -26,7 +26,8 @@ func (s *Server) heartbeats(ctx context.Context, master string) {
 }
 
 // heartbeat sends one report. Only a leader's answer counts, and only if its
-// term is the highest seen. Any master's answer may tell of new masters.
+// term is the highest seen. Any master's answer may tell of new masters, and ask
+// for a full report.
 func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Duration) {
 	conn, err := s.peers.get(master)
 	if err != nil {
@@ -34,17 +35,36 @@ func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Dura
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	reply, err := api.NewMasterClient(conn).Heartbeat(ctx, &api.HeartbeatRequest{
-		Cluster: s.opts.Cluster, Chunkserver: s.opts.Name, Address: s.opts.Address, Boot: s.Boot(), Chunks: s.report(), MembersIndex: s.membersIndex(),
-	})
-	if err == nil && reply.MembersIndex != 0 {
+	req, upTo := s.heartbeatRequest(master)
+	reply, err := api.NewMasterClient(conn).Heartbeat(ctx, req)
+	if err != nil {
+		return
+	}
+	s.reports.done(master, upTo, reply.WantFull)
+	if reply.MembersIndex != 0 {
 		s.follow(reply.MembersIndex, reply.Members)
 	}
-	if err != nil || !reply.Leader || reply.Term < s.termSeen() {
+	if !reply.Leader || reply.Term < s.termSeen() {
 		return
 	}
 	s.setLeader(master)
 	if err := s.observeTerm(reply.Term); err != nil {
 		s.log.Warn("cannot store the term", "chunkserver", s.opts.Name, "err", err)
 	}
+}
+
+// heartbeatRequest makes the next report to a master, and returns up to which
+// change it goes.
+func (s *Server) heartbeatRequest(master string) (*api.HeartbeatRequest, uint64) {
+	handles, sequence, upTo, full := s.reports.next(master)
+	req := &api.HeartbeatRequest{
+		Cluster: s.opts.Cluster, Chunkserver: s.opts.Name, Address: s.opts.Address, Boot: s.Boot(),
+		MembersIndex: s.membersIndex(), Full: full, Sequence: sequence,
+	}
+	if full {
+		req.Chunks = s.report()
+	} else {
+		req.Chunks, req.Gone = s.reportOn(handles)
+	}
+	return req, upTo
 }

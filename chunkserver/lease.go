@@ -25,9 +25,7 @@ type lease struct {
 	claimed  chan struct{} // closed after the first claim, granted or not
 	lastUse  time.Time     // of the last mutation asked for; zero if there was none
 	wanted   chan struct{} // holds a token when an old lease is used again
-	// failing is set while the last mutation failed on a secondary: the lease is
-	// not extended, so that the master can grant anew without that replica.
-	failing bool
+	strict   bool          // a full chunk is sealed at the master
 
 	serial  uint64          // last one given out
 	open    map[uint64]bool // serials under way
@@ -39,7 +37,7 @@ type secondary struct{ name, addr string }
 func newLease(r *api.GrantRequest, self string) *lease {
 	l := &lease{
 		epoch: r.Epoch, version: r.Version, term: r.Term, open: make(map[uint64]bool),
-		stop: make(chan struct{}), claimed: make(chan struct{}), wanted: make(chan struct{}, 1),
+		strict: r.Strict, stop: make(chan struct{}), claimed: make(chan struct{}), wanted: make(chan struct{}, 1),
 	}
 	for _, name := range r.Replicas {
 		if name != self {
@@ -65,7 +63,7 @@ func (l *lease) live(now time.Time) bool { return !l.ended && now.Before(l.until
 // extended at once.
 func (l *lease) use(now time.Time) {
 	l.lastUse = now
-	if l.until.Sub(now) < l.duration/2 && !l.failing {
+	if l.until.Sub(now) < l.duration/2 {
 		select {
 		case l.wanted <- struct{}{}:
 		default:
@@ -168,7 +166,7 @@ func (s *Server) extendLocked(c *chunk, l *lease, sent time.Time, d time.Duratio
 }
 
 // untilExtension waits until the lease should be extended; false means that it
-// is over. An unused or failing lease is left to expire.
+// is over. An unused lease is left to expire.
 func (s *Server) untilExtension(c *chunk, l *lease, sent time.Time) bool {
 	for {
 		c.mu.Lock()
@@ -181,7 +179,7 @@ func (s *Server) untilExtension(c *chunk, l *lease, sent time.Time) bool {
 		c.mu.Lock()
 		now := s.opts.Now()
 		over := l.ended || !now.Before(l.until)
-		used := !l.failing && !l.lastUse.IsZero() && now.Sub(l.lastUse) < l.duration
+		used := !l.lastUse.IsZero() && now.Sub(l.lastUse) < l.duration
 		left := l.until.Sub(now)
 		c.mu.Unlock()
 		if over {

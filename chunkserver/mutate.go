@@ -1,11 +1,9 @@
 package chunkserver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -23,8 +21,8 @@ func (s *Server) PushData(ctx context.Context, r *api.PushRequest) (*api.PushRep
 	if err := checkDataID(r.Id); err != nil {
 		return nil, err
 	}
-	if size := api.FrameSize(r.Id.Client, len(r.Data)); int64(size) > s.opts.ChunkBytes/4 {
-		return nil, status.Errorf(codes.InvalidArgument, "a record takes %d bytes, a quarter of a chunk is %d", size, s.opts.ChunkBytes/4)
+	if size := int64(len(r.Data)); size > s.opts.ChunkBytes/4 {
+		return nil, status.Errorf(codes.InvalidArgument, "%d bytes, a quarter of a chunk is %d", size, s.opts.ChunkBytes/4)
 	}
 	if len(r.Chain) > maxChain {
 		return nil, status.Errorf(codes.InvalidArgument, "a chain has at most %d chunkservers", maxChain)
@@ -59,33 +57,18 @@ func (s *Server) Mutate(ctx context.Context, r *api.MutateRequest) (*api.MutateR
 	if err := s.checkMutation(r, len(data)); err != nil {
 		return nil, err
 	}
-	frame := encodeFrame(r.Handle, r.Version, r.Serial, r.Offset, r.Id, data, r.PadTo)
-
 	var t *task
 	if r.PadTo != 0 || buffered && crc == r.Crc32C {
-		t = newTask(
-			func() error {
-				if err := c.admit(r.Version, r.Term); err != nil {
-					return err
-				}
-				if err := c.reserve(r.Offset, r.Offset+uint64(len(frame)), r.PadTo != 0); err != nil {
-					return err
-				}
-				return c.writeAt(frame, r.Offset)
-			},
-			func() { s.mutated(c, r.Version, r.Term, r.Serial, r.Offset, uint64(len(frame))) })
+		t = s.secondaryTask(c, r, data)
 	}
-	first, err := s.takeTurn(ctx, c, r, t)
+	first, was, err := s.takeTurn(ctx, c, r, t)
 	switch {
 	case err != nil:
 		return s.refuseMutation(r, mutateCode(err), c.version(), err.Error()), nil
+	case !first && !was.same(r):
+		return s.refuseMutation(r, api.Code_INVALID, c.version(), errContradicts.Error()), nil
 	case !first:
-		// Delivered before: true only if the very same bytes are here. The task
-		// waits for the sync that covers them.
-		t = newTask(func() error { return c.verify(r) }, func() {})
-		c.mu.Lock()
-		s.enqueueLocked(c, t)
-		c.mu.Unlock()
+		t = was.task // delivered before: the answer waits for the same sync
 	case t == nil:
 		return s.refuseMutation(r, api.Code_NOT_FOUND, c.version(), "the data is not in the buffer"), nil
 	}
@@ -98,6 +81,45 @@ func (s *Server) Mutate(ctx context.Context, r *api.MutateRequest) (*api.MutateR
 	return &api.MutateReply{Version: r.Version}, nil
 }
 
+// secondaryTask applies the primary's mutation.
+func (s *Server) secondaryTask(c *chunk, r *api.MutateRequest, data []byte) *task {
+	if !r.Write {
+		data = encodeFrame(r.Handle, r.Version, r.Serial, r.Offset, r.Id, data, r.PadTo)
+	}
+	end := r.Offset + uint64(len(data))
+	return newTask(
+		func(b *batch) error {
+			if err := c.admit(r.Version, r.Term, kindOf(r)); err != nil {
+				return err
+			}
+			if !r.Write {
+				if err := c.reserve(r.Offset, end, r.PadTo != 0); err != nil {
+					return err
+				}
+			}
+			return b.write(r.Offset, data, r.PadTo != 0)
+		},
+		func() { s.mutated(c, r.Version, r.Term, r.Serial, r.Offset, len(data)) })
+}
+
+func kindOf(r *api.MutateRequest) api.ChunkKind {
+	if r.Write {
+		return api.ChunkKind_BYTES
+	}
+	return api.ChunkKind_RECORDS
+}
+
+// arrivalOf describes a delivery.
+func arrivalOf(r *api.MutateRequest, t *task) arrival {
+	return arrival{key: keyOf(r.Id), offset: r.Offset, crc: r.Crc32C, padTo: r.PadTo, write: r.Write, task: t}
+}
+
+// same reports whether a repeated delivery says what the first one said, and the
+// data was here then.
+func (a arrival) same(r *api.MutateRequest) bool {
+	return a.task != nil && a == arrivalOf(r, a.task)
+}
+
 // checkMutation refuses what no primary sends.
 func (s *Server) checkMutation(r *api.MutateRequest, size int) error {
 	limit := uint64(s.opts.ChunkBytes)
@@ -108,54 +130,53 @@ func (s *Server) checkMutation(r *api.MutateRequest, size int) error {
 		return status.Errorf(codes.InvalidArgument, "offset %d is outside the chunk", r.Offset)
 	case r.PadTo != 0 && r.PadTo != limit:
 		return status.Errorf(codes.InvalidArgument, "a pad goes to the chunk's end %d, not %d", limit, r.PadTo)
+	case r.PadTo != 0 && r.Write:
+		return status.Error(codes.InvalidArgument, "a write pads nothing")
 	case r.PadTo != 0:
 		return nil
 	}
 	if err := checkDataID(r.Id); err != nil {
 		return err
 	}
-	if r.Offset+uint64(api.FrameSize(r.Id.Client, size)) > limit {
-		return status.Errorf(codes.InvalidArgument, "the record at %d would leave the chunk", r.Offset)
+	if !r.Write {
+		size = api.FrameSize(r.Id.Client, size)
+	}
+	if r.Offset+uint64(size) > limit {
+		return status.Errorf(codes.InvalidArgument, "the mutation at %d would leave the chunk", r.Offset)
 	}
 	return nil
 }
 
 // takeTurn waits until every lower serial has arrived or was given up. If this
 // is the serial's first delivery, it hands t, which may be nil, to the worker in
-// the same step, so that no later serial overtakes it, and reports true.
-func (s *Server) takeTurn(ctx context.Context, c *chunk, r *api.MutateRequest, t *task) (first bool, err error) {
+// the same step, so that no later serial overtakes it, and reports true; else it
+// returns what was delivered before.
+func (s *Server) takeTurn(ctx context.Context, c *chunk, r *api.MutateRequest, t *task) (first bool, was arrival, err error) {
 	patience := time.NewTimer(s.opts.HoleWait)
 	defer patience.Stop()
 	for {
 		c.mu.Lock()
-		switch {
-		case c.failed != nil:
+		if err := c.admitLocked(r.Version, r.Term, kindOf(r)); err != nil {
 			c.mu.Unlock()
-			return false, c.failed
-		case r.Version < c.accepting || r.Term < c.term:
-			c.mu.Unlock()
-			return false, errStale
-		case r.Version > c.accepting:
-			c.mu.Unlock()
-			return false, errNotHere
+			return false, was, err
 		}
 		o := &c.order
 		o.settle(r.Settled)
 		if r.Serial <= o.settled {
 			c.mu.Unlock()
-			return false, fmt.Errorf("%w: serial %d was given up", errStale, r.Serial)
+			return false, was, fmt.Errorf("%w: serial %d was given up", errStale, r.Serial)
 		}
-		if o.arrived[r.Serial] {
+		if was, ok := o.arrived[r.Serial]; ok {
 			c.mu.Unlock()
-			return false, nil
+			return false, was, nil
 		}
 		if o.complete(r.Serial) {
-			o.arrive(r.Serial)
+			o.arrive(r.Serial, arrivalOf(r, t))
 			if t != nil {
 				s.enqueueLocked(c, t)
 			}
 			c.mu.Unlock()
-			return true, nil
+			return true, was, nil
 		}
 		changed := o.wait()
 		c.mu.Unlock()
@@ -169,37 +190,9 @@ func (s *Server) takeTurn(ctx context.Context, c *chunk, r *api.MutateRequest, t
 			}
 			c.mu.Unlock()
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return false, was, ctx.Err()
 		}
 	}
-}
-
-// verify checks that a mutation which was delivered again is here as it says.
-func (c *chunk) verify(r *api.MutateRequest) error {
-	if err := c.admit(r.Version, r.Term); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	f := c.file
-	c.mu.Unlock()
-	if r.PadTo != 0 {
-		want := encodeFrame(r.Handle, r.Version, r.Serial, r.Offset, nil, nil, r.PadTo)
-		got := make([]byte, len(want))
-		if _, err := f.ReadAt(got, dataStart+int64(r.Offset)); err != nil || !bytes.Equal(got, want) {
-			return errContradicts
-		}
-		return nil
-	}
-	head := make([]byte, api.FrameSize(r.Id.GetClient(), 0))
-	if _, err := f.ReadAt(head, dataStart+int64(r.Offset)); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: %w", errDead, err)
-	}
-	got, _, err := api.ParseFrameHeader(head)
-	if err != nil || got.Client != r.Id.GetClient() || got.Seq != r.Id.GetSeq() || got.Serial != r.Serial ||
-		got.Version != r.Version || got.Offset != r.Offset || got.CRC != r.Crc32C {
-		return errContradicts
-	}
-	return nil
 }
 
 var errContradicts = errors.New("another mutation was applied with this serial, or it failed here")
@@ -208,8 +201,12 @@ func mutateCode(err error) api.Code {
 	switch {
 	case errors.Is(err, errStale):
 		return api.Code_STALE
-	case errors.Is(err, errNotHere):
+	case errors.Is(err, errNotHere), errors.Is(err, errRestarted):
 		return api.Code_NO_CHUNK
+	case errors.Is(err, errCorrupt):
+		return api.Code_CORRUPT
+	case errors.Is(err, errKind):
+		return api.Code_WRONG_KIND
 	}
 	return api.Code_INVALID
 }

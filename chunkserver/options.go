@@ -86,10 +86,15 @@ const (
 	EventMutate   = "mutate"
 	EventStop     = "stop"
 	EventRefuse   = "refuse"
+	// EventCorrupt: a block does not match its checksum; told once a replica.
+	EventCorrupt = "corrupt"
 )
 
 // minChunkBytes leaves room for a few frames with the longest client name.
-const minChunkBytes = 4096
+const (
+	minChunkBytes = 4096
+	maxChunkBytes = 1 << 31
+)
 
 func (o *Options) setDefaults() error {
 	switch {
@@ -105,7 +110,7 @@ func (o *Options) setDefaults() error {
 	if o.ChunkBytes == 0 {
 		o.ChunkBytes = 64 << 20
 	}
-	if o.ChunkBytes < minChunkBytes || o.ChunkBytes > 1<<31 {
+	if o.ChunkBytes < minChunkBytes || o.ChunkBytes > maxChunkBytes {
 		return errors.New("chunkserver: chunk size must be between 4 KiB and 2 GiB")
 	}
 	if o.BufferBytes == 0 {

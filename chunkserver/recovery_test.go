@@ -118,12 +118,18 @@ func TestCorruptPayloadIsNeverServed(t *testing.T) {
 		offset := c.append(1, 1, payload(1, 100), "a").Offset
 		f, err := c.disks["a"].OpenReadWrite("/cs/chunks/"+chunkFile(handle), disk.WriteCategory("test"))
 		c.must(err)
-		_, err = f.WriteAt([]byte{0xff}, dataStart+int64(offset)+int64(api.FrameSize("client", 50)))
+		_, err = f.WriteAt([]byte{0xff}, DataStart(testChunk)+int64(offset)+int64(api.FrameSize("client", 50)))
 		c.must(err)
 		c.must(f.Close())
-		_, err = c.clients["a"].ReadChunk(c.ctx(), &api.ReadChunkRequest{Handle: handle, Version: 1, Offset: offset})
-		if status.Code(err) != codes.DataLoss {
-			t.Fatalf("read of a corrupt record: %v, want DataLoss", err)
+		for _, length := range []uint32{0, 10, 1 << 20} {
+			reply, err := c.clients["a"].ReadChunk(c.ctx(), &api.ReadChunkRequest{Handle: handle, Version: 1, Offset: offset, Length: length})
+			c.must(err)
+			if reply.Code != api.Code_CORRUPT || len(reply.Data) != 0 {
+				t.Fatalf("read of %d bytes of a corrupt record: %v, %d bytes, want CORRUPT", length, reply.Code, len(reply.Data))
+			}
+		}
+		if report := c.servers["a"].report(); len(report) != 1 || !report[0].Corrupt {
+			t.Errorf("the report does not say that the replica is corrupt: %v", report)
 		}
 	})
 }
@@ -189,7 +195,7 @@ func TestEitherHeaderMayBeSpoilt(t *testing.T) {
 				c.must(err)
 				_, err = file.WriteAt([]byte{^was[20]}, place*slotStride+20)
 				c.must(err)
-				if got, err := readSlot(file); err != nil || got.version+1 < version || got.version > version {
+				if got, _, err := readSlot(file); err != nil || got.version+1 < version || got.version > version {
 					t.Errorf("version %d, header %d spoilt: %+v, %v", version, place, got, err)
 				}
 				_, err = file.WriteAt(was, place*slotStride)

@@ -3,7 +3,6 @@ package chunkserver
 import (
 	"errors"
 	"fmt"
-	"io"
 	"sort"
 	"strconv"
 	"strings"
@@ -40,6 +39,7 @@ type FoundRecord struct {
 
 const (
 	chunkSuffix = ".chunk"
+	partSuffix  = ".part" // a copy that is not whole yet
 	chunkFolder = "chunks"
 )
 
@@ -55,67 +55,96 @@ func chunkHandle(name string) (uint64, bool) {
 	return h, err == nil && h != 0
 }
 
-// Scan reads all chunks of a chunkserver's directory, by handle and offset. The
-// chunkserver should be closed. Chunks without a valid header are left out:
-// their creation was never confirmed to anybody.
+// FoundChunk is what a chunk's file holds.
+type FoundChunk struct {
+	Handle  uint64
+	Version uint64
+	Kind    api.ChunkKind
+	Length  uint64
+	// Full: it was padded, or is full to its last byte.
+	Full bool
+	// Blocks are the crc32c of the blocks of 64 KiB, of the bytes that are there.
+	Blocks []uint32
+	// Bad lists the blocks that do not match their checksums, and Damage says what
+	// is wrong with header or table; empty if nothing is.
+	Bad    []int
+	Damage string
+	// Records are the frames of a chunk of records, bad blocks included.
+	Records []FoundRecord
+}
+
+// Scan reads the records of all chunks of a chunkserver's directory, by handle
+// and offset; see ScanChunks.
 func Scan(fs disk.FS, dir string) ([]FoundRecord, error) {
+	chunks, err := ScanChunks(fs, dir)
+	var found []FoundRecord
+	for _, c := range chunks {
+		found = append(found, c.Records...)
+	}
+	return found, err
+}
+
+// ScanChunks reads all chunks of a chunkserver's directory, by handle, as the
+// chunkserver would find them at its next start, and verifies every block. The
+// chunkserver should be closed. Chunks without any header are left out: their
+// creation was never confirmed to anybody. One whose headers are both damaged
+// has only a handle and Damage.
+func ScanChunks(fs disk.FS, dir string) ([]FoundChunk, error) {
 	folder := fs.PathJoin(dir, chunkFolder)
 	names, err := fs.List(folder)
 	if err != nil {
 		return nil, fmt.Errorf("scan chunks: %w", err)
 	}
 	sort.Strings(names)
-	var found []FoundRecord
+	var found []FoundChunk
 	for _, name := range names {
 		handle, ok := chunkHandle(name)
 		if !ok {
 			continue
 		}
-		records, err := scanFile(fs, fs.PathJoin(folder, name), handle)
+		c, err := scanFile(fs, fs.PathJoin(folder, name), handle)
 		if errors.Is(err, errNoSlot) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("scan chunk %d: %w", handle, err)
 		}
-		found = append(found, records...)
+		found = append(found, c)
 	}
 	return found, nil
 }
 
-func scanFile(fs disk.FS, path string, handle uint64) ([]FoundRecord, error) {
+func scanFile(fs disk.FS, path string, handle uint64) (FoundChunk, error) {
 	f, err := fs.Open(path)
 	if err != nil {
-		return nil, err
+		return FoundChunk{}, err
 	}
 	defer f.Close()
-	head, err := readSlot(f)
-	if err != nil {
-		return nil, err
+	m, err := readImage(f, handle)
+	switch {
+	case errors.Is(err, errNoSlot):
+		return FoundChunk{}, err
+	case err != nil:
+		return FoundChunk{Handle: handle, Damage: err.Error()}, nil
 	}
-	data, err := readData(f)
-	if err != nil {
-		return nil, err
+	c := FoundChunk{Handle: handle, Version: m.head.version, Kind: m.head.kind, Length: lengthOf(m.blocks), Full: m.full, Damage: m.bad}
+	all := make([]byte, 0, c.Length)
+	for i, b := range m.blocks {
+		data, err := m.readBlock(f, i, b)
+		if err != nil {
+			return c, err
+		}
+		sum := api.Checksum(data)
+		c.Blocks = append(c.Blocks, sum)
+		if b.bad || sum != b.crc {
+			c.Bad = append(c.Bad, i)
+		}
+		all = append(all, data...)
 	}
-	return scanChunk(data, handle, head.version), nil
-}
-
-// readData returns all of the chunk's bytes.
-func readData(f disk.File) ([]byte, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	if c.Kind == api.ChunkKind_RECORDS {
+		c.Records = scanChunk(all, handle, c.Version)
 	}
-	n := info.Size() - dataStart
-	if n <= 0 {
-		return nil, nil
-	}
-	data := make([]byte, n)
-	got, err := f.ReadAt(data, dataStart)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return data[:got], nil
+	return c, nil
 }
 
 // scanChunk lists a chunk's frames and what lies between them.

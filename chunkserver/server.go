@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sort"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -45,8 +44,8 @@ type Server struct {
 	background sync.WaitGroup // heartbeats, claims, serving
 	workers    sync.WaitGroup // chunk workers
 
-	syncs     atomic.Uint64
-	mutations atomic.Uint64
+	stats   counters
+	reports reports
 }
 
 // Start recovers the chunks in o.Dir, makes them durable, and serves. Errors are
@@ -116,7 +115,7 @@ func (s *Server) closeFiles() error {
 	for _, c := range s.chunks {
 		c.mu.Lock()
 		if c.file != nil {
-			keep(c.file.Close())
+			keep(c.file.release())
 			c.file = nil
 		}
 		c.mu.Unlock()
@@ -139,17 +138,6 @@ func (s *Server) bootCount() uint64 {
 	return s.self.version
 }
 
-// Counters are totals since the start.
-type Counters struct {
-	Syncs     uint64 // syncs of chunk files
-	Mutations uint64 // mutations made durable, pads included
-}
-
-// Counters returns the totals since the start.
-func (s *Server) Counters() Counters {
-	return Counters{Syncs: s.syncs.Load(), Mutations: s.mutations.Load()}
-}
-
 // chunk returns the replica, nil if there is none.
 func (s *Server) chunk(handle uint64) *chunk {
 	s.mu.Lock()
@@ -157,36 +145,27 @@ func (s *Server) chunk(handle uint64) *chunk {
 	return s.chunks[handle]
 }
 
-// chunkOrNew returns the replica, or a new one without a file.
-func (s *Server) chunkOrNew(handle uint64) *chunk {
+// chunkOrNew returns the replica, or a new one without a file. The caller calls
+// done when it uses it no more: what then still has no file is forgotten.
+func (s *Server) chunkOrNew(handle uint64) (c *chunk, done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.chunks[handle]
+	c = s.chunks[handle]
 	if c == nil {
 		c = s.newChunk(handle)
 		s.chunks[handle] = c
 	}
-	return c
-}
-
-// report lists the durable chunks by handle.
-func (s *Server) report() []*api.ChunkReport {
-	s.mu.Lock()
-	all := make([]*chunk, 0, len(s.chunks))
-	for _, c := range s.chunks {
-		all = append(all, c)
-	}
-	s.mu.Unlock()
-	sort.Slice(all, func(i, j int) bool { return all[i].handle < all[j].handle })
-	out := make([]*api.ChunkReport, 0, len(all))
-	for _, c := range all {
+	c.makers++
+	return c, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c.makers--
 		c.mu.Lock()
-		if c.head.version > 0 && c.failed == nil {
-			out = append(out, &api.ChunkReport{Handle: c.handle, Version: c.head.version, Length: c.durable})
+		defer c.mu.Unlock()
+		if c.makers == 0 && c.file == nil && s.chunks[handle] == c {
+			delete(s.chunks, handle)
 		}
-		c.mu.Unlock()
 	}
-	return out
 }
 
 func (s *Server) event(e Event) {

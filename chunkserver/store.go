@@ -3,6 +3,7 @@ package chunkserver
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"gfslab/internal/disk"
 )
@@ -24,22 +25,9 @@ func (s *Server) openStore() error {
 		return fmt.Errorf("open chunk store: %w", err)
 	}
 	for _, name := range names {
-		handle, ok := chunkHandle(name)
-		if !ok {
-			continue
+		if err := s.openFound(name); err != nil {
+			return err
 		}
-		c, err := s.loadChunk(handle)
-		if errors.Is(err, errNoSlot) {
-			// Its creation was cut short before anybody was told of it.
-			if err = fs.Remove(fs.PathJoin(s.folder, name)); err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("open chunk %d: %w", handle, err)
-		}
-		s.chunks[handle] = c
-		s.maxTerm = max(s.maxTerm, c.head.term)
 	}
 	if err := s.boot(); err != nil {
 		return fmt.Errorf("open chunk store: %w", err)
@@ -65,7 +53,41 @@ func makeFolders(fs disk.FS, dir, folder string) (sync []string, err error) {
 	return sync, fs.MkdirAll(folder, 0o755)
 }
 
-// loadChunk opens an existing chunk and syncs it.
+// openFound takes over one file of the folder. A damaged header costs this
+// replica, not the chunkserver: it is left as it is, and nobody hears of it.
+func (s *Server) openFound(name string) error {
+	fs := s.opts.FS
+	path := fs.PathJoin(s.folder, name)
+	handle, ok := chunkHandle(name)
+	if !ok {
+		if strings.HasSuffix(name, partSuffix) {
+			return fs.Remove(path) // a copy that was cut short
+		}
+		return nil
+	}
+	c, err := s.loadChunk(handle)
+	switch {
+	case errors.Is(err, errNoSlot):
+		// Its creation was cut short before anybody was told of it.
+		if err := fs.Remove(path); err != nil {
+			return fmt.Errorf("open chunk %d: %w", handle, err)
+		}
+		return nil
+	case errors.Is(err, errLayout):
+		return fmt.Errorf("open chunk %d: %w", handle, err)
+	case err != nil:
+		s.stats.corrupt.Add(1)
+		s.log.Error("a replica cannot be opened", "chunkserver", s.opts.Name, "handle", handle, "err", err)
+		return nil
+	}
+	s.chunks[handle] = c
+	s.maxTerm = max(s.maxTerm, c.head.term)
+	return nil
+}
+
+var errLayout = errors.New("the chunk has another size than the chunkserver is set to")
+
+// loadChunk opens an existing chunk, finishes what a crash interrupted, and syncs it.
 func (s *Server) loadChunk(handle uint64) (c *chunk, err error) {
 	path := s.opts.FS.PathJoin(s.folder, chunkFile(handle))
 	f, err := s.opts.FS.OpenReadWrite(path, disk.WriteCategory("chunkserver"))
@@ -77,40 +99,40 @@ func (s *Server) loadChunk(handle uint64) (c *chunk, err error) {
 			f.Close()
 		}
 	}()
-	head, err := readSlot(f)
+	m, err := readImage(f, handle)
 	if err != nil {
-		if size, serr := f.Stat(); errors.Is(err, errNoSlot) && serr == nil && size.Size() > dataStart {
-			return nil, fmt.Errorf("there is data but no valid header: the file is corrupt")
-		}
 		return nil, err
 	}
-	if head.handle != handle {
-		return nil, fmt.Errorf("the header is of chunk %d", head.handle)
+	if m.lay.chunkBytes != s.opts.ChunkBytes {
+		return nil, fmt.Errorf("%w: %d bytes, not %d", errLayout, m.lay.chunkBytes, s.opts.ChunkBytes)
 	}
-	data, err := readData(f)
-	if err != nil {
+	if err := m.mend(f); err != nil {
 		return nil, err
 	}
 	if err := f.Sync(); err != nil {
 		return nil, err
 	}
 	c = s.newChunk(handle)
-	c.file, c.head, c.accepting, c.term = f, head, head.version, head.term
-	c.generation, c.recovered = head.generation, head.version
-	c.end = uint64(len(data))
-	for _, r := range scanChunk(data, handle, head.version) {
-		if r.Kind == KindPad {
-			c.full = true
-		}
-		if r.Kind == KindRecord && r.Grant == head.version {
-			c.order.arrived[r.Serial] = true
-		}
+	c.install(m, f)
+	if m.bad != "" {
+		s.stats.corrupt.Add(1)
+		s.log.Error("a replica is damaged", "chunkserver", s.opts.Name, "handle", handle, "err", m.bad)
 	}
-	if c.full {
-		c.end = uint64(s.opts.ChunkBytes)
-	}
-	c.durable = uint64(len(data))
 	return c, nil
+}
+
+// install makes the chunk what its file says. Call it with mu held, or before
+// anybody else knows the chunk.
+func (c *chunk) install(m *image, f disk.File) {
+	c.file, c.head, c.accepting, c.term = newOpenFile(f), m.head, m.head.version, m.head.term
+	c.generation, c.recovered = m.head.generation, m.head.version
+	c.blocks, c.settled, c.full, c.corrupt = m.blocks, m.batch, m.full, m.bad != ""
+	c.durable = lengthOf(m.blocks)
+	c.end = c.durable
+	if c.full {
+		c.end = uint64(m.lay.chunkBytes)
+	}
+	c.order = newSerialOrder()
 }
 
 func (s *Server) newChunk(handle uint64) *chunk {
@@ -119,9 +141,9 @@ func (s *Server) newChunk(handle uint64) *chunk {
 
 // createFile makes the chunk's file with its header and makes the directory
 // entry durable; the worker, which calls it, syncs the file.
-func (s *Server) createFile(c *chunk, head slot) error {
+func (s *Server) createFile(b *batch, head slot) error {
 	fs := s.opts.FS
-	f, err := fs.OpenReadWrite(c.path, disk.WriteCategory("chunkserver"))
+	f, err := fs.OpenReadWrite(b.c.path, disk.WriteCategory("chunkserver"))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDead, err)
 	}
@@ -132,9 +154,10 @@ func (s *Server) createFile(c *chunk, head slot) error {
 		f.Close()
 		return fmt.Errorf("%w: %w", errDead, err)
 	}
-	c.mu.Lock()
-	c.file = f
-	c.mu.Unlock()
+	b.f = f
+	b.c.mu.Lock()
+	b.c.file = newOpenFile(f)
+	b.c.mu.Unlock()
 	return nil
 }
 
@@ -146,7 +169,7 @@ func (s *Server) boot() error {
 	if err != nil {
 		return err
 	}
-	head, err := readSlot(f)
+	head, _, err := readSlot(f)
 	if err != nil && !errors.Is(err, errNoSlot) {
 		f.Close()
 		return err

@@ -1,0 +1,87 @@
+package chunkserver
+
+import (
+	"sync/atomic"
+
+	"gfslab/internal/disk"
+)
+
+// counters are totals since the start.
+type counters struct {
+	syncs, mutations, written, read, pushed         atomic.Uint64
+	scrubbed, corrupt, cloned, clonedBytes, removed atomic.Uint64
+	scrubRounds, revocations                        atomic.Uint64
+}
+
+// Counters are totals since the start.
+type Counters struct {
+	// Syncs of chunk files, and Mutations made durable, pads included, of Written
+	// bytes with their frames.
+	Syncs     uint64
+	Mutations uint64
+	Written   uint64
+	// Read and Pushed are bytes sent to readers and taken from clients.
+	Read   uint64
+	Pushed uint64
+	// Scrubbed bytes were compared with their checksums in ScrubRounds walks
+	// through all chunks. Corrupt counts replicas that turned out damaged.
+	Scrubbed    uint64
+	ScrubRounds uint64
+	Corrupt     uint64
+	// Cloned replicas were fetched from others or copied here, of ClonedBytes
+	// bytes; Removed ones were deleted.
+	Cloned      uint64
+	ClonedBytes uint64
+	Removed     uint64
+	// Revocations were asked for because a replica did not take a mutation.
+	Revocations uint64
+}
+
+// Counters returns the totals since the start.
+func (s *Server) Counters() Counters {
+	c := &s.stats
+	return Counters{
+		Syncs: c.syncs.Load(), Mutations: c.mutations.Load(), Written: c.written.Load(), Read: c.read.Load(), Pushed: c.pushed.Load(),
+		Scrubbed: c.scrubbed.Load(), ScrubRounds: c.scrubRounds.Load(), Corrupt: c.corrupt.Load(),
+		Cloned: c.cloned.Load(), ClonedBytes: c.clonedBytes.Load(), Removed: c.removed.Load(), Revocations: c.revocations.Load(),
+	}
+}
+
+// Levels are what there is now.
+type Levels struct {
+	Chunks        int
+	CorruptChunks int
+	// Bytes of all chunks; BufferBytes wait for their mutation.
+	Bytes       uint64
+	BufferBytes int64
+	// Leases that this chunkserver holds as primary.
+	Leases int
+}
+
+// Levels counts what there is now.
+func (s *Server) Levels() Levels {
+	now := s.opts.Now()
+	var l Levels
+	for _, c := range s.allChunks() {
+		c.mu.Lock()
+		if c.head.version > 0 && c.file != nil {
+			l.Chunks++
+			l.Bytes += c.durable
+		}
+		if c.corrupt {
+			l.CorruptChunks++
+		}
+		if c.lease != nil && c.lease.live(now) {
+			l.Leases++
+		}
+		c.mu.Unlock()
+	}
+	l.BufferBytes = s.buffer.size()
+	return l
+}
+
+// sync makes a chunk's file durable and counts it.
+func (s *Server) sync(f disk.File) error {
+	s.stats.syncs.Add(1)
+	return f.SyncData()
+}
