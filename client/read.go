@@ -159,9 +159,10 @@ func parseRecord(b []byte, handle, offset uint64) (Record, error) {
 	if f.Handle != handle || f.Offset != offset || f.Kind != api.FrameRecord {
 		return Record{}, errNotRecord
 	}
-	return toRecord(f), nil
+	return RecordOf(f), nil
 }
 
-func toRecord(f api.Frame) Record {
+// RecordOf is the record that a frame holds.
+func RecordOf(f api.Frame) Record {
 	return Record{Handle: f.Handle, Offset: f.Offset, Version: f.Version, Client: f.Client, Seq: f.Seq, CRC: f.CRC, Payload: f.Payload}
 }

@@ -184,7 +184,7 @@ func (c *Client) readChunk(ctx context.Context, handle uint64) ([]Record, error)
 			var records []Record
 			api.WalkFrames(data, handle, func(f api.Frame) {
 				if f.Kind == api.FrameRecord {
-					records = append(records, toRecord(f))
+					records = append(records, RecordOf(f))
 				}
 			}, func(int, int) {})
 			return records, nil

@@ -81,6 +81,8 @@ var outside = []struct {
 	{"github.com/hashicorp/raft", []string{"consensus/hashiraft"}, true},
 	{"github.com/spf13/cobra", []string{"cmd"}, true},
 	{"github.com/prometheus", []string{"internal/node"}, false},
+	{"github.com/schollz/progressbar", []string{"cmd"}, true},
+	{"github.com/bmatcuk/doublestar", []string{"client"}, true},
 }
 
 // edge is one import: From imports To. Test marks an import of From's tests.
