@@ -116,12 +116,18 @@ func failed(path, format string, args ...any) error {
 	return &Error{Path: path, Outcome: client.Fail, Err: fmt.Errorf(format, args...)}
 }
 
-// coded is every reply with a code.
-type coded interface{ GetCode() api.Code }
+// coded is every reply of a master.
+type coded interface {
+	GetCode() api.Code
+	GetAt() *api.Position
+}
 
 // take judges a whole operation and notes what time it lost.
 func take[T coded](f *FS, path string, r client.Result[T]) (T, error) {
 	f.note(r.Attempts)
+	if f.o.Shadow && r.Outcome == client.OK {
+		f.at = r.Reply.GetAt()
+	}
 	return r.Reply, ended(path, r.Outcome, codeOf(r), r.Err)
 }
 

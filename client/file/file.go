@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"gfslab/api"
 	"gfslab/client"
 )
 
@@ -33,6 +34,7 @@ type FS struct {
 	o    Options
 	main *client.Client
 	pool chan *client.Client // Parallel of them, for pieces
+	at   *api.Position       // of the last lookup, if Shadow
 
 	mu      sync.Mutex
 	trouble trouble
@@ -125,6 +127,10 @@ func (f *FS) LongestPause() (time.Duration, string) {
 	f.trouble = trouble{}
 	return t.longest, t.why
 }
+
+// ShadowAt is the place in the log of the last lookup, and how far it was behind;
+// nil without Options.Shadow.
+func (f *FS) ShadowAt() *api.Position { return f.at }
 
 func (f *FS) lookup(more ...client.CallOption) []client.CallOption {
 	if f.o.Shadow {
