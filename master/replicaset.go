@@ -1,6 +1,7 @@
 package master
 
 import (
+	"math"
 	"slices"
 )
 
@@ -32,7 +33,10 @@ type heldReplica struct {
 	length  uint32
 }
 
-const shardBits = 12
+const (
+	shardBits  = 12
+	maxVersion = math.MaxUint32 // and the greatest length
+)
 
 func newReplicaSet() *replicaSet {
 	return &replicaSet{shards: make(map[uint64]*replicaShard), corrupt: make(map[uint64]struct{})}

@@ -3,7 +3,6 @@ package master
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"google.golang.org/grpc"
@@ -70,7 +69,7 @@ func checkHeartbeat(r *api.HeartbeatRequest) error {
 		return bad("%d claims; at most %d", len(r.Claims), maxClaims)
 	}
 	for _, c := range r.Chunks {
-		if c == nil || c.Handle == 0 || c.Version > math.MaxUint32 || c.Length > math.MaxUint32 {
+		if c == nil || c.Handle == 0 || c.Version > maxVersion || c.Length > maxVersion {
 			return bad("impossible report %v", c)
 		}
 	}

@@ -1,0 +1,87 @@
+package master
+
+import (
+	"time"
+
+	"gfslab/master/meta"
+)
+
+// verdict is what a chunk's members are worth, as far as this master has heard.
+// Currency is membership, which is in the log; only what else is true of a
+// member is judged here.
+type verdict struct {
+	goal int
+	// current are the members that are alive and have the chunk's version, or may
+	// have it because no full report of theirs was heard yet; confirmed are those
+	// that reported it.
+	current, confirmed []string
+	// corrupt are alive, with bad bytes. lost are dead, or have no replica of the
+	// version.
+	corrupt, lost []string
+}
+
+// judge looks at each member. Call with mu held.
+func (t *chunkservers) judge(c *meta.Chunk, goal int, now time.Time) verdict {
+	v := verdict{goal: goal}
+	for _, name := range c.Members {
+		s := t.byName[name]
+		if s == nil || !t.alive(s, now) {
+			v.lost = append(v.lost, name)
+			continue
+		}
+		x, found := s.replicas.get(c.Handle)
+		switch {
+		case found && s.replicas.isCorrupt(c.Handle):
+			v.corrupt = append(v.corrupt, name)
+		case found && uint64(x.version) >= c.Version:
+			v.current, v.confirmed = append(v.current, name), append(v.confirmed, name)
+		case !found && !s.complete:
+			v.current = append(v.current, name)
+		default:
+			v.lost = append(v.lost, name)
+		}
+	}
+	return v
+}
+
+// under reports whether another replica is needed, over whether one is too many.
+// What is too many is a member beyond the goal once as many are confirmed.
+func (v *verdict) under() bool { return len(v.current) < v.goal }
+
+func (v *verdict) over() bool {
+	return len(v.confirmed) >= v.goal && len(v.current)+len(v.corrupt)+len(v.lost) > v.goal
+}
+
+// repairable reports whether a corrupt replica can be given up: another good one
+// is known for sure.
+func (v *verdict) repairable() bool { return len(v.corrupt) > 0 && len(v.confirmed) > 0 }
+
+// acked notes that the chunkservers have a version of a chunk, which they said
+// otherwise than by a report.
+func (t *chunkservers) acked(names []string, handle, version uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, name := range names {
+		c := t.byName[name]
+		if c == nil || version > maxVersion {
+			continue
+		}
+		if x, _ := c.replicas.get(handle); uint64(x.version) < version {
+			c.replicas.put(handle, heldReplica{version: uint32(version), length: x.length}, c.replicas.isCorrupt(handle))
+		}
+	}
+}
+
+// length is the longest replica of the version that a member reported.
+func (t *chunkservers) length(c *meta.Chunk) (length uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, name := range c.Members {
+		if s := t.byName[name]; s != nil {
+			if x, found := s.replicas.get(c.Handle); found && uint64(x.version) >= c.Version {
+				length = max(length, uint64(x.length))
+			}
+		}
+	}
+	return length
+}
