@@ -44,12 +44,13 @@ func (t *chunkservers) judge(c *meta.Chunk, goal int, now time.Time) verdict {
 	return v
 }
 
-// under reports whether another replica is needed, over whether one is too many.
-// What is too many is a member beyond the goal once as many are confirmed.
+// under reports whether another replica is needed.
 func (v *verdict) under() bool { return len(v.current) < v.goal }
 
+// over reports whether a member can be given up: as many as the goal are
+// confirmed, and remain so.
 func (v *verdict) over() bool {
-	return len(v.confirmed) >= v.goal && len(v.current)+len(v.corrupt)+len(v.lost) > v.goal
+	return len(v.confirmed) > v.goal || len(v.confirmed) == v.goal && len(v.current)+len(v.corrupt)+len(v.lost) > v.goal && len(v.current) == v.goal
 }
 
 // repairable reports whether a corrupt replica can be given up: another good one

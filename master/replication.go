@@ -1,0 +1,382 @@
+package master
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"gfslab/master/meta"
+)
+
+// replication is what a leader knows and does about replicas beyond the log. It
+// is worth nothing in another term; a new leader learns it anew, by walking the
+// chunks and by hearing the chunkservers.
+type replication struct {
+	o    Options
+	wake chan struct{} // holds a token when there may be something to do
+
+	mu    sync.Mutex // never held while anything blocks
+	term  uint64     // 0: this replica does not lead
+	since time.Time  // when authority was proven for the first time in term
+	// warm is set once this leader may judge replication: everybody that is a
+	// member of anything reported in full, or WarmUp is over.
+	warm    bool
+	named   map[string]bool // who is a member of a chunk seen by the first walk
+	next    uint64          // where the walk over the chunks goes on
+	walks   int             // walks completed in this term
+	hurry   bool            // the walk is to be done soon
+	queue   *cloneQueue
+	without map[uint64]bool // chunks without a live current replica
+	under   map[uint64]bool // chunks below their goal
+	running int             // tasks that are being worked at
+	clones  int             // of them, clones under way
+	orphans map[string]uint64
+	alive   string // who was alive at the last look
+	balance time.Time
+	total   ReplicationStats // since this master started
+	inTerm  ReplicationStats
+}
+
+// ReplicationStats counts what a master did about replicas, or had to.
+type ReplicationStats struct {
+	// Leading and WarmingUp describe the moment, as Under, Without (chunks below
+	// their goal, and of those the ones without any live current replica), Queued
+	// and Running (chunks that wait for work or have it done) do.
+	Leading, WarmingUp              bool
+	Under, Without, Queued, Running int
+	// The others only grow: clones made and failed, their bytes, members dropped
+	// from the log, replicas that chunkservers were told to remove and have
+	// removed, and replicas reported corrupt.
+	ClonedChunks, ClonedBytes, FailedClones      uint64
+	DroppedMembers, NamedReplicas, RemovedByName uint64
+	CorruptReplicas                              uint64
+}
+
+// ReplicationEvent is one step of the work on replicas. Observers must not block.
+type ReplicationEvent struct {
+	At   time.Time
+	Term uint64
+	// Kind is one of: warm (this leader may judge from now on), queued, clone (the
+	// target is asked), cloned (it is a member now), failed, dropped (no member any
+	// more), remove (the chunkserver is told to remove its replica), removed (it
+	// says that it did), corrupt (it reports bad bytes).
+	Kind    string
+	Handle  uint64
+	Version uint64
+	Server  string // whose replica it is
+	Source  string // clone, cloned: the chunkserver that is asked first
+	Bytes   uint64 // cloned
+	// Live and Goal are the current replicas alive before, and how many there
+	// should be; Wanted says that a client waits, Hidden that the file is deleted.
+	Live, Goal     int
+	Wanted, Hidden bool
+	Reason         string // failed, dropped, remove
+}
+
+// Limits of one look at the chunks or replicas: how long a lock is held, and how
+// much is looked at in a tick.
+const (
+	walkPage   = 1024
+	walkPages  = 8  // a tick
+	hurryPages = 64 // a tick, after a chunkserver came or went
+)
+
+func newReplication(o Options) *replication {
+	r := &replication{o: o, wake: make(chan struct{}, 1)}
+	r.reset(0)
+	return r
+}
+
+// reset forgets all that belongs to another term. Call with mu held.
+func (r *replication) reset(term uint64) {
+	r.term, r.since, r.warm, r.next, r.walks, r.hurry, r.alive = term, r.o.Now(), false, 0, 0, true, ""
+	r.named, r.without, r.under = make(map[string]bool), make(map[uint64]bool), make(map[uint64]bool)
+	r.queue, r.orphans, r.inTerm = newCloneQueue(), make(map[string]uint64), ReplicationStats{}
+}
+
+// kick lets the loop look soon.
+func (r *replication) kick() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// tick is how often the leader looks.
+func (r *replication) tick() time.Duration {
+	return min(max(r.o.ReplicateAfter.Abs()/8, 10*time.Millisecond), 250*time.Millisecond)
+}
+
+// replicate is the loop of the background work on replicas; it ends with Close.
+func (m *Master) replicate() {
+	ticker := time.NewTicker(m.upkeep.tick())
+	defer ticker.Stop()
+	for {
+		select {
+		case <-m.closing.Done():
+			return
+		case <-ticker.C:
+		case <-m.upkeep.wake:
+		}
+		term, ok := m.replicationTerm()
+		if !ok {
+			continue
+		}
+		m.walkChunks(term)
+		m.warmUp(term)
+		m.walkReplicas(term)
+		m.dispatch(term)
+		m.rebalance(term)
+	}
+}
+
+// replicationTerm returns the term for which authority is proven: nothing is
+// judged before this leader has applied an entry of its own term. Once is enough
+// for a term: what is decided later goes through the log, which refuses who is
+// deposed, or to chunkservers, which obey no lower term than they have seen.
+func (m *Master) replicationTerm() (term uint64, ok bool) {
+	r := m.upkeep
+	st := m.replica.Status()
+	r.mu.Lock()
+	known := r.term
+	if !isLeader(st) && known != 0 {
+		r.reset(0)
+	}
+	r.mu.Unlock()
+	if !isLeader(st) {
+		return 0, false
+	}
+	if st.Term == known {
+		return known, true
+	}
+	ctx, cancel := context.WithTimeout(m.closing, m.o.CallTimeout)
+	defer cancel()
+	term, err := m.authority(ctx)
+	if err != nil {
+		return 0, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reset(term)
+	return term, true
+}
+
+// goal is how many replicas a chunk should have.
+func (m *Master) goal(c *meta.Chunk) int {
+	if c.Goal != 0 {
+		return int(c.Goal)
+	}
+	return m.o.Replicas
+}
+
+// walkChunks looks at the next chunks, or at all that matters if a chunkserver
+// came or went.
+func (m *Master) walkChunks(term uint64) {
+	r := m.upkeep
+	alive := m.servers.aliveNames()
+	r.mu.Lock()
+	if alive != r.alive {
+		r.alive, r.next, r.hurry = alive, 0, true
+	}
+	from, pages := r.next, walkPages
+	if r.hurry {
+		pages = hurryPages
+	}
+	r.mu.Unlock()
+	for range pages {
+		var chunks []meta.Chunk
+		m.machine.view(func(s *meta.State) { chunks, from = s.ChunksFrom(from, walkPage) })
+		m.lookAt(term, chunks)
+		if from == 0 {
+			break
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.term != term {
+		return
+	}
+	r.next = from
+	if from == 0 {
+		r.walks++
+		r.hurry = false
+	}
+}
+
+// lookAt judges chunks and queues those that need work.
+func (m *Master) lookAt(term uint64, chunks []meta.Chunk) {
+	r, now := m.upkeep, m.o.Now()
+	verdicts := make([]verdict, len(chunks))
+	m.servers.mu.Lock()
+	for i := range chunks {
+		verdicts[i] = m.servers.judge(&chunks[i], m.goal(&chunks[i]), now)
+	}
+	m.servers.mu.Unlock()
+	var events []ReplicationEvent
+	r.mu.Lock()
+	for i := range chunks {
+		if e, queued := r.file(term, &chunks[i], &verdicts[i], now); queued {
+			events = append(events, e)
+		}
+	}
+	r.mu.Unlock()
+	for _, e := range events {
+		m.o.OnReplication(e)
+	}
+}
+
+// file puts a chunk where its verdict says. Call with mu held.
+func (r *replication) file(term uint64, c *meta.Chunk, v *verdict, now time.Time) (e ReplicationEvent, queued bool) {
+	if r.term != term {
+		return e, false
+	}
+	if r.walks == 0 {
+		for _, name := range c.Members {
+			r.named[name] = true
+		}
+	}
+	if !r.warm {
+		return e, false
+	}
+	delete(r.under, c.Handle)
+	delete(r.without, c.Handle)
+	if len(c.Members) == 0 || c.Deleted || !v.under() && !v.over() && !v.repairable() {
+		r.queue.drop(c.Handle)
+		return e, false
+	}
+	if v.under() {
+		r.under[c.Handle] = true
+	}
+	if len(v.current) == 0 {
+		// Nothing can be done until one of them is back.
+		r.without[c.Handle] = true
+		r.queue.drop(c.Handle)
+		return e, false
+	}
+	wait := max(r.o.ReplicateAfter, 0)
+	if v.repairable() || v.over() {
+		wait = 0
+	}
+	if r.o.ReplicateAfter < 0 || !r.queue.put(c.Handle, urgency{live: len(v.current)}, now, wait) {
+		return e, false
+	}
+	return ReplicationEvent{At: now, Term: term, Kind: "queued", Handle: c.Handle, Version: c.Version, Live: len(v.current), Goal: v.goal}, true
+}
+
+// warmUp notes once this leader has heard enough.
+func (m *Master) warmUp(term uint64) {
+	r, now := m.upkeep, m.o.Now()
+	r.mu.Lock()
+	walked, warm, over := r.walks > 0, r.warm, now.Sub(r.since) >= m.o.WarmUp
+	named := make([]string, 0, len(r.named))
+	for name := range r.named {
+		named = append(named, name)
+	}
+	r.mu.Unlock()
+	if warm || !over && (!walked || !m.servers.reported(named)) {
+		return
+	}
+	r.mu.Lock()
+	if r.term == term {
+		// From the first chunk on again: what was seen so far was not judged.
+		r.warm, r.named, r.next, r.hurry = true, make(map[string]bool), 0, true
+	}
+	r.mu.Unlock()
+	m.o.OnReplication(ReplicationEvent{At: now, Term: term, Kind: "warm"})
+	r.kick()
+}
+
+// warmingUp reports whether this master has not heard enough yet to say that
+// what it does not know is not there.
+func (m *Master) warmingUp() bool {
+	r := m.upkeep
+	r.mu.Lock()
+	term, warm := r.term, r.warm
+	r.mu.Unlock()
+	if term != 0 || isLeader(m.replica.Status()) {
+		return !warm
+	}
+	return m.o.Now().Sub(m.servers.started) < m.o.WarmUp
+}
+
+// look has a chunk judged soon: something about it may have changed.
+func (m *Master) look(handle uint64) {
+	r := m.upkeep
+	r.mu.Lock()
+	term := r.term
+	r.mu.Unlock()
+	if term == 0 {
+		return
+	}
+	if c, code, _ := m.machine.chunk(handle); code == meta.OK {
+		m.lookAt(term, []meta.Chunk{c})
+		r.kick()
+	}
+}
+
+// wanted notes that a client waits for the chunk.
+func (m *Master) wanted(handle uint64) {
+	r := m.upkeep
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.term != 0 {
+		r.queue.want(handle, m.o.Now())
+	}
+}
+
+// ReplicationStats describes the work on replicas as of now.
+func (m *Master) ReplicationStats() ReplicationStats {
+	warming := m.warmingUp()
+	r := m.upkeep
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.total
+	s.Leading, s.WarmingUp = r.term != 0, warming
+	s.Under, s.Without, s.Queued, s.Running = len(r.under), len(r.without), r.queue.waiting(), r.running
+	return s
+}
+
+// count adds to the counters, those of the term and those of all.
+func (r *replication) count(add func(*ReplicationStats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	add(&r.total)
+	add(&r.inTerm)
+}
+
+// aliveNames lists who is alive, and since which boot, in one string.
+func (t *chunkservers) aliveNames() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.o.Now()
+	var names []string
+	for _, c := range t.byName {
+		if t.alive(c, now) {
+			state := "\x00-"
+			if c.complete {
+				state = "\x00+"
+			}
+			names = append(names, c.name+"\x00"+c.boot+state)
+		}
+	}
+	slices.Sort(names)
+	all := ""
+	for _, n := range names {
+		all += n + "\x01"
+	}
+	return all
+}
+
+// reported reports whether full reports of all of them were heard.
+func (t *chunkservers) reported(names []string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.o.Now()
+	for _, name := range names {
+		if c := t.byName[name]; c == nil || !c.complete || !t.alive(c, now) {
+			return false
+		}
+	}
+	return true
+}
