@@ -45,6 +45,7 @@ type chunkserver struct {
 
 	recent   decaying             // chunks placed here lately
 	busy     int                  // clones that read from it or write to it
+	incoming map[uint64]bool      // clones that it is to write
 	suspects map[uint64]time.Time // replicas that may be too many, and since when
 	removing map[uint64]time.Time // replicas that it was told to remove, and when last
 	removed  []uint64             // of suspects, what is to be named in a reply

@@ -347,6 +347,7 @@ func (t *chunkservers) reserve(j *job, c *meta.Chunk, v *verdict, now time.Time)
 // take counts a clone at its target and its first source. Call with mu held.
 func (t *chunkservers) take(j *job) {
 	t.byName[j.target].busy++
+	t.byName[j.target].incoming[j.handle] = true
 	t.byName[j.target].recent.add(1, t.o.Now())
 	t.byName[j.sources[0]].busy++
 }
@@ -359,6 +360,7 @@ func (t *chunkservers) release(j *job) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.byName[j.target].busy--
+	delete(t.byName[j.target].incoming, j.handle)
 	t.byName[j.sources[0]].busy--
 }
 

@@ -121,6 +121,7 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 		return attempt{}, err
 	}
 	m.leases.granted(term, c.Handle, active.Epoch)
+	m.servers.acked(acked, c.Handle, active.Version)
 	m.observe("active", term, c.Handle, active.Version, active.Epoch, primary, time.Time{})
 
 	now := c
@@ -155,7 +156,7 @@ func (m *Master) refusal(term, handle uint64, why meta.Code) *api.ChunkReply {
 // its living members, or a new placement if it never had any.
 func (m *Master) grantees(ctx context.Context, c meta.Chunk) ([]string, error) {
 	if len(c.Members) == 0 {
-		return m.servers.place(ctx, m.o.Replicas)
+		return m.servers.place(ctx, m.goal(&c))
 	}
 	return m.servers.living(ctx, c.Members)
 }

@@ -24,6 +24,7 @@ type Master struct {
 	replica consensus.Replica
 	servers *chunkservers
 	leases  *leases
+	upkeep  *replication
 	paths   pathlock.Table
 	contact contact
 
@@ -51,8 +52,9 @@ func New(o Options) (*Master, error) {
 	m.closing, m.close = context.WithCancel(context.Background())
 	m.servers = newChunkservers(o)
 	m.leases = newLeases(o)
+	m.upkeep = newReplication(o)
 	m.contact.last = o.Now()
-	for _, background := range []func(){m.sweep, m.watch, m.purge} {
+	for _, background := range []func(){m.sweep, m.watch, m.purge, m.replicate} {
 		m.wg.Go(background)
 	}
 	return m, nil

@@ -45,6 +45,25 @@ type Options struct {
 	DeadAfter time.Duration
 	// CallTimeout bounds each call to a chunkserver.
 	CallTimeout time.Duration
+	// WarmUp is how long a new leader waits, at most, for full reports of all
+	// chunkservers before it judges replication.
+	WarmUp time.Duration
+	// ReplicateAfter is how long a chunk must be below its goal before it is
+	// cloned; negative: chunks are neither cloned nor moved. It counts from when the
+	// leader sees it, which for a dead chunkserver is after DeadAfter.
+	ReplicateAfter time.Duration
+	// CloneLimit is how many clones a chunkserver takes part in at once, CloneTotal
+	// how many chunks are worked at in all. CloneTimeout bounds each.
+	CloneLimit, CloneTotal int
+	CloneTimeout           time.Duration
+	// CloneBytesPerSecond is how fast a chunkserver may write clones; 0: as fast as
+	// it goes.
+	CloneBytesPerSecond uint64
+	// OrphanAge is how long a replica of no chunk must be seen before it is removed.
+	OrphanAge time.Duration
+	// BalanceEvery is the time between two moves from full chunkservers to empty
+	// ones; negative: there are none.
+	BalanceEvery time.Duration
 	// Seed decides placement among equally loaded chunkservers.
 	Seed uint64
 
@@ -53,6 +72,8 @@ type Options struct {
 	OnApply   ApplyFunc
 	OnRestore func(index uint64, hash string)
 	OnLease   func(LeaseEvent)
+	// OnReplication observes the work on replicas; see ReplicationEvent.
+	OnReplication func(ReplicationEvent)
 }
 
 // WithDefaults returns a copy in which every optional field is set.
@@ -78,6 +99,7 @@ func (o Options) WithDefaults() Options {
 	if o.CallTimeout == 0 {
 		o.CallTimeout = time.Second
 	}
+	o.replicationDefaults()
 	if o.OnLease == nil {
 		o.OnLease = func(LeaseEvent) {}
 	}
@@ -99,7 +121,38 @@ func (o Options) Validate() error {
 	check(o.Replicas >= 1, "the number of replicas is %d; it must be at least 1", o.Replicas)
 	check(o.DeadAfter > 0, "dead after is %v; it must be positive", o.DeadAfter)
 	check(o.CallTimeout > 0, "the call timeout is %v; it must be positive", o.CallTimeout)
+	check(o.WarmUp >= 0, "warm up is %v; it must not be negative", o.WarmUp)
+	check(o.CloneLimit >= 1 && o.CloneTotal >= 1, "the limits of clones are %d each and %d in all; they must be at least 1", o.CloneLimit, o.CloneTotal)
+	check(o.CloneTimeout > 0, "the timeout of clones is %v; it must be positive", o.CloneTimeout)
+	check(o.OrphanAge > 0, "the age of orphans is %v; it must be positive", o.OrphanAge)
 	return errors.Join(errs...)
+}
+
+func (o *Options) replicationDefaults() {
+	if o.WarmUp == 0 {
+		o.WarmUp = 10 * time.Second
+	}
+	if o.ReplicateAfter == 0 {
+		o.ReplicateAfter = 10 * time.Second
+	}
+	if o.CloneLimit == 0 {
+		o.CloneLimit = 2
+	}
+	if o.CloneTotal == 0 {
+		o.CloneTotal = 64
+	}
+	if o.CloneTimeout == 0 {
+		o.CloneTimeout = time.Minute
+	}
+	if o.OrphanAge == 0 {
+		o.OrphanAge = time.Minute
+	}
+	if o.BalanceEvery == 0 {
+		o.BalanceEvery = 5 * time.Second
+	}
+	if o.OnReplication == nil {
+		o.OnReplication = func(ReplicationEvent) {}
+	}
 }
 
 // LeaseEvent is one event of a lease's life as this master saw it. Observers

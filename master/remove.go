@@ -1,7 +1,6 @@
 package master
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -144,7 +143,7 @@ func (m *Master) mayGo(name string, handle uint64) (x *api.ChunkReport, reason s
 	held, found := c.replicas.get(handle)
 	since, suspected := c.suspects[handle]
 	switch {
-	case !found || !suspected:
+	case !found || !suspected || c.incoming[handle]:
 		return nil, "", false
 	case code != meta.OK && chunk.Deleted:
 		return nil, "", false
@@ -238,11 +237,4 @@ func (t *chunkservers) hasRemovals(name string) bool {
 	defer t.mu.Unlock()
 	c := t.byName[name]
 	return c != nil && len(c.removed) > 0
-}
-
-// leaderRemoves fills in what the chunkserver is to remove.
-func (m *Master) leaderRemoves(_ context.Context, term uint64, name string, reply *api.HeartbeatReply) {
-	if !m.warmingUp() {
-		reply.Remove = m.nameReplicas(term, name)
-	}
 }

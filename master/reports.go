@@ -25,16 +25,17 @@ func (m *Master) Heartbeat(ctx context.Context, r *api.HeartbeatRequest) (*api.H
 	if err := checkHeartbeat(r); err != nil {
 		return nil, err
 	}
-	wantFull, old := m.servers.note(r)
-	if old != nil {
-		if err := old.Close(); err != nil {
+	heard := m.servers.note(r)
+	m.afterReport(r.Chunkserver, &heard)
+	if heard.old != nil {
+		if err := heard.old.Close(); err != nil {
 			m.o.Logger.Warn("closing the connection to an old chunkserver address", "chunkserver", r.Chunkserver, "error", err)
 		}
 	}
 	st := m.replica.Status()
 	members, index := m.o.Directory.Newer(r.MembersIndex)
-	reply := &api.HeartbeatReply{Term: st.Term, Leader: isLeader(st), Members: members, MembersIndex: index, WantFull: wantFull}
-	if reply.Leader && len(r.Claims) > 0 {
+	reply := &api.HeartbeatReply{Term: st.Term, Leader: isLeader(st), Members: members, MembersIndex: index, WantFull: heard.wantFull}
+	if reply.Leader && (len(r.Claims) > 0 || m.servers.hasRemovals(r.Chunkserver)) {
 		m.leaderAnswers(ctx, r, reply)
 	}
 	return reply, nil
@@ -53,6 +54,9 @@ func (m *Master) leaderAnswers(ctx context.Context, r *api.HeartbeatRequest, rep
 	reply.Term = term
 	for _, claim := range r.Claims {
 		reply.Claims = append(reply.Claims, m.confirm(term, claim))
+	}
+	if !m.warmingUp() {
+		reply.Remove = m.nameReplicas(term, r.Chunkserver)
 	}
 }
 
@@ -81,14 +85,38 @@ func checkHeartbeat(r *api.HeartbeatRequest) error {
 	return nil
 }
 
-// note takes a heartbeat over. wantFull says that a full report is missing; old
-// is the connection to the chunkserver's last address, to be closed.
+// heard is what taking a heartbeat over brought to light.
+type heard struct {
+	wantFull bool             // a full report is missing
+	old      *grpc.ClientConn // to the chunkserver's last address, to be closed
+	corrupt  []uint64         // replicas reported corrupt for the first time
+	removed  []uint64         // replicas that it had been told to remove, and did
+}
+
+// afterReport counts what a report brought to light and looks at it.
+func (m *Master) afterReport(name string, h *heard) {
+	for _, handle := range h.corrupt {
+		m.o.OnReplication(ReplicationEvent{At: m.o.Now(), Kind: "corrupt", Handle: handle, Server: name})
+		m.look(handle)
+	}
+	for _, handle := range h.removed {
+		m.o.OnReplication(ReplicationEvent{At: m.o.Now(), Kind: "removed", Handle: handle, Server: name})
+	}
+	if len(h.corrupt)+len(h.removed) > 0 {
+		m.upkeep.count(func(s *ReplicationStats) {
+			s.CorruptReplicas += uint64(len(h.corrupt))
+			s.RemovedByName += uint64(len(h.removed))
+		})
+	}
+}
+
+// note takes a heartbeat over.
 //
 // A report that is older than one taken over already (same boot, no higher
 // sequence) says nothing new. After a gap in the sequence, what was not reported
 // may be there all the same, until the next full report. Sequence 0 is not
 // counted.
-func (t *chunkservers) note(r *api.HeartbeatRequest) (wantFull bool, old *grpc.ClientConn) {
+func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 	var fresh *replicaSet
 	if r.Full { // may be large: not under the lock
 		fresh = newReplicaSet()
@@ -98,36 +126,42 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (wantFull bool, old *grpc.C
 	defer t.mu.Unlock()
 	c := t.byName[r.Chunkserver]
 	if c == nil {
-		c = &chunkserver{name: r.Chunkserver, recent: decaying{half: recentHalf}}
+		c = &chunkserver{name: r.Chunkserver, recent: decaying{half: recentHalf}, incoming: make(map[uint64]bool)}
 		t.byName[r.Chunkserver] = c
 		close(t.heard)
 		t.heard = make(chan struct{})
 	}
 	if c.addr != r.Address || c.boot != r.Boot || c.replicas == nil {
-		old, c.conn = c.conn, nil
+		h.old, c.conn = c.conn, nil
 		c.addr, c.boot = r.Address, r.Boot
 		c.replicas, c.complete, c.sequence = newReplicaSet(), false, 0
 		c.suspects, c.removing, c.removed = make(map[uint64]time.Time), make(map[uint64]time.Time), nil
 	}
 	if r.Sequence != 0 && r.Sequence <= c.sequence {
-		return !c.complete, old
+		h.wantFull = !c.complete
+		return h
 	}
 	c.heard, c.rack = t.o.Now(), r.Rack
 	c.used, c.capacity = r.UsedBytes, r.CapacityBytes
+	for _, x := range r.Chunks {
+		if x.Corrupt && !c.replicas.isCorrupt(x.Handle) {
+			h.corrupt = append(h.corrupt, x.Handle)
+		}
+	}
 	switch {
 	case r.Full:
+		h.removed = c.goneBut(fresh)
 		c.replicas, c.complete = fresh, true
 	default:
 		if r.Sequence > c.sequence+1 {
 			c.complete = false
 		}
 		c.replicas.report(r.Chunks)
-		for _, handle := range r.Gone {
-			c.replicas.drop(handle)
-		}
+		h.removed = c.gone(r.Gone)
 	}
 	c.sequence = max(c.sequence, r.Sequence)
-	return !c.complete, old
+	h.wantFull = !c.complete
+	return h
 }
 
 // report takes reported replicas over.
