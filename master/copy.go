@@ -54,6 +54,7 @@ func (m *Master) copyOnWrite(ctx context.Context, term uint64, path string, slot
 		return nil, err
 	}
 	if meta.Code(commit.Code) == meta.OK {
+		m.servers.acked(members, begun.Handle, c.Version)
 		m.observe("copy-commit", term, begun.Handle, c.Version, 0, "", time.Time{})
 	}
 	return nil, nil
