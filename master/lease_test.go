@@ -17,8 +17,14 @@ import (
 // bubble runs a test of a cell in virtual time, with heartbeats.
 func bubble(t *testing.T, masters int, chunkservers []string, test func(t *testing.T, c *fakeCell)) {
 	t.Helper()
+	bubbleWith(t, func(*Options) {}, masters, chunkservers, test)
+}
+
+// bubbleWith is bubble for a cell with other options.
+func bubbleWith(t *testing.T, change func(*Options), masters int, chunkservers []string, test func(t *testing.T, c *fakeCell)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCell(t, masters, chunkservers...)
+		c := newCellWith(t, change, masters, chunkservers...)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); c.keepAlive(ctx) }()
@@ -411,5 +417,15 @@ func TestCloseDuringFlight(t *testing.T) {
 		if err := <-done; err == nil {
 			t.Fatal("a call outlived Close without an error")
 		}
+	})
+}
+
+// synctestCell is bubbleWith without heartbeats.
+func synctestCell(t *testing.T, change func(*Options), masters int, chunkservers []string, test func(t *testing.T, c *fakeCell)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCellWith(t, change, masters, chunkservers...)
+		defer c.stop()
+		test(t, c)
 	})
 }
