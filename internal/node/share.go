@@ -16,11 +16,12 @@ const greetingTimeout = 5 * time.Second
 
 // share splits a listener in two, so that a node needs one address only: peers
 // gets the connections that begin with peerMagic, clients the others. The halves
-// own the listener, which is closed with the first of them.
+// own the listener, which is closed with the second of them; connections for a
+// half that is closed are closed too.
 func share(l net.Listener) (peers, clients net.Listener) {
-	s := &shared{under: l, done: make(chan struct{})}
-	p := &half{shared: s, conns: make(chan net.Conn)}
-	c := &half{shared: s, conns: make(chan net.Conn)}
+	s := &shared{under: l, open: 2, done: make(chan struct{})}
+	p := &half{shared: s, conns: make(chan net.Conn), gone: make(chan struct{})}
+	c := &half{shared: s, conns: make(chan net.Conn), gone: make(chan struct{})}
 	s.wg.Go(func() { s.accept(p, c) })
 	return p, c
 }
@@ -28,16 +29,20 @@ func share(l net.Listener) (peers, clients net.Listener) {
 // shared is the listener that two halves share.
 type shared struct {
 	under net.Listener
-	done  chan struct{}
-	once  sync.Once
-	err   error
+	done  chan struct{} // closed with the second half
 	wg    sync.WaitGroup
+
+	mu   sync.Mutex
+	open int // halves
 }
 
 // half is one of the two listeners.
 type half struct {
 	*shared
 	conns chan net.Conn
+	gone  chan struct{} // closed with this half
+	once  sync.Once
+	err   error
 }
 
 func (s *shared) accept(peers, clients *half) {
@@ -84,7 +89,7 @@ func (s *shared) sort(conn net.Conn, peers, clients *half) {
 	}
 	select {
 	case to.conns <- &begun{Conn: conn, first: first}:
-	case <-s.done:
+	case <-to.gone:
 		conn.Close()
 	}
 }
@@ -94,18 +99,25 @@ func (h *half) Accept() (net.Conn, error) {
 	select {
 	case conn := <-h.conns:
 		return conn, nil
-	case <-h.done:
+	case <-h.gone:
 		return nil, net.ErrClosed
 	}
 }
 
-// Close implements net.Listener: it closes both halves, and waits for the
-// connections that have not said yet what they are.
+// Close implements net.Listener. With the second half it closes the listener, and
+// waits for the connections that have not said yet what they are.
 func (h *half) Close() error {
 	h.once.Do(func() {
-		close(h.done)
-		h.err = h.under.Close()
-		h.wg.Wait()
+		close(h.gone)
+		h.mu.Lock()
+		h.open--
+		last := h.open == 0
+		h.mu.Unlock()
+		if last {
+			close(h.done)
+			h.err = h.under.Close()
+			h.wg.Wait()
+		}
 	})
 	return h.err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -42,8 +43,25 @@ func TestShareSortsConnections(t *testing.T) {
 			t.Fatalf("%q arrived as %q: %v", greeting, text, err)
 		}
 	}
-	begin := time.Now()
 	if err := clients.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clients.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed half: %v", err)
+	}
+	late, peer := dial("PRI * HTTP/2.0"), dial("gfsw")
+	defer late.Close()
+	defer peer.Close()
+	if got, err := peers.Accept(); err != nil {
+		t.Errorf("the half that is open: %v", err)
+	} else {
+		got.Close()
+	}
+	if _, err := late.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a connection for the closed half: %v", err)
+	}
+	begin := time.Now()
+	if err := peers.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begin); took > greetingTimeout/2 {
