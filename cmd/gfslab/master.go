@@ -24,7 +24,11 @@ type masterPolicy struct {
 		// Term is D; Rho bounds the relative error of any node's clock.
 		Term rundir.Duration `toml:"term"`
 		Rho  float64         `toml:"rho"`
+		// Wait lets a dead primary's lease run out instead of fencing it.
+		Wait bool `toml:"wait"`
 	} `toml:"leases"`
+	// Strict seals a full chunk before the next one is allocated.
+	Strict      bool `toml:"strict"`
 	Replication struct {
 		Replicas    int             `toml:"replicas"`
 		DeadAfter   rundir.Duration `toml:"dead_after"`
@@ -36,6 +40,8 @@ func (p *masterPolicy) register(c *cobra.Command) {
 	fs := c.Flags()
 	o := master.Options{}.WithDefaults()
 	fs.DurationVar((*time.Duration)(&p.Leases.Term), "lease-term", o.LeaseTerm, "how long a primary may act on one grant ([leases] term)")
+	fs.BoolVar(&p.Leases.Wait, "lease-wait", false, "wait until a dead primary's lease has run out, instead of fencing it by the chunk's version ([leases] wait)")
+	fs.BoolVar(&p.Strict, "strict", false, "seal a full chunk before the next is allocated: offsets then follow real time across chunks")
 	fs.IntVar(&p.Replication.Replicas, "replicas", o.Replicas, "chunkservers that a chunk is placed on ([replication] replicas)")
 	fs.DurationVar((*time.Duration)(&p.Replication.DeadAfter), "dead-after", o.DeadAfter, "silence after which a chunkserver counts as dead ([replication] dead_after)")
 }
@@ -43,7 +49,7 @@ func (p *masterPolicy) register(c *cobra.Command) {
 // options checks the whole; what is zero keeps its default.
 func (p *masterPolicy) options() (master.Options, error) {
 	o := master.Options{
-		LeaseTerm: time.Duration(p.Leases.Term), Rho: p.Leases.Rho,
+		LeaseTerm: time.Duration(p.Leases.Term), Rho: p.Leases.Rho, LeaseWait: p.Leases.Wait, Strict: p.Strict,
 		Replicas: p.Replication.Replicas, DeadAfter: time.Duration(p.Replication.DeadAfter), CallTimeout: time.Duration(p.Replication.CallTimeout),
 	}
 	var c checks
@@ -117,5 +123,8 @@ func (cfg *masterConfig) resolve(c *cobra.Command, f *replicaFlags) (d node.Mast
 
 // args are the flags that say the same to another process.
 func (p *masterPolicy) args() []string {
-	return []string{"--lease-term", p.Leases.Term.String(), "--replicas", fmt.Sprint(p.Replication.Replicas), "--dead-after", p.Replication.DeadAfter.String()}
+	return []string{
+		"--lease-term", p.Leases.Term.String(), fmt.Sprintf("--lease-wait=%v", p.Leases.Wait), fmt.Sprintf("--strict=%v", p.Strict),
+		"--replicas", fmt.Sprint(p.Replication.Replicas), "--dead-after", p.Replication.DeadAfter.String(),
+	}
 }

@@ -93,10 +93,25 @@ func ServeChunkserver(d ChunkserverDaemon) (s *ServedChunkserver, err error) {
 
 // figures are the chunkserver's own numbers.
 func (s *ServedChunkserver) figures() []metrics.Figure {
-	c := s.Counters()
+	c, l := s.Counters(), s.Levels()
 	return []metrics.Figure{
 		metrics.Counter("chunk_syncs_total", "Syncs of chunk files.", c.Syncs),
 		metrics.Counter("mutations_total", "Mutations made durable, pads included.", c.Mutations),
+		metrics.Counter("mutated_bytes_total", "Bytes of mutations, with their frames.", c.Written),
+		metrics.Counter("read_bytes_total", "Bytes sent to readers.", c.Read),
+		metrics.Counter("pushed_bytes_total", "Bytes taken into the buffer.", c.Pushed),
+		metrics.Counter("scrubbed_bytes_total", "Bytes that the scrubber compared with their checksums.", c.Scrubbed),
+		metrics.Counter("scrub_rounds_total", "Walks of the scrubber through all chunks.", c.ScrubRounds),
+		metrics.Counter("corruptions_total", "Replicas that turned out damaged.", c.Corrupt),
+		metrics.Counter("clones_total", "Replicas fetched from other chunkservers or copied here.", c.Cloned),
+		metrics.Counter("cloned_bytes_total", "Bytes of replicas fetched or copied.", c.ClonedBytes),
+		metrics.Counter("removed_replicas_total", "Replicas deleted at a master's word.", c.Removed),
+		metrics.Counter("revocations_total", "Leases given up because a replica did not take a mutation.", c.Revocations),
+		metrics.Gauge("chunks", "Replicas stored.", l.Chunks),
+		metrics.Gauge("corrupt_chunks", "Replicas stored that are damaged.", l.CorruptChunks),
+		metrics.Gauge("stored_bytes", "Bytes of all replicas stored.", l.Bytes),
+		metrics.Gauge("buffer_bytes", "Bytes pushed that wait for their mutation.", l.BufferBytes),
+		metrics.Gauge("leases", "Leases held as primary.", l.Leases),
 		metrics.Counter("disk_syncs_total", "Syncs of files and folders.", s.fs.Syncs()),
 		metrics.Counter("disk_written_bytes_total", "Bytes written to files.", s.fs.Written()),
 	}
