@@ -12,7 +12,7 @@ import (
 
 func TestAppendsOfManyClientsToOneFile(t *testing.T) {
 	inCell(t, 4, func(t *testing.T, c *cell) {
-		c.leader()
+		c.Leader()
 		c.create(c.client("maker", 1), "/f")
 		const clients, each = 6, 20
 		var mu sync.Mutex
@@ -43,7 +43,7 @@ func TestAppendsOfManyClientsToOneFile(t *testing.T) {
 
 func TestAppendToWhatIsNotAFile(t *testing.T) {
 	inCell(t, 3, func(t *testing.T, c *cell) {
-		c.leader()
+		c.Leader()
 		cl := c.client("c", 1)
 		if r := cl.RecordAppend(context.Background(), "/none", []byte("x")); r.Outcome != OK || r.Code != api.Code_NOT_FOUND {
 			t.Errorf("append to nothing: %v %v", r.Outcome, r.Code)
@@ -64,16 +64,16 @@ func TestAppendToWhatIsNotAFile(t *testing.T) {
 // The master's failover does not stop appends: the chunk's lease stays alive.
 func TestAppendsUnderALiveLeaseSurviveTheMastersFailover(t *testing.T) {
 	inCell(t, 3, func(t *testing.T, c *cell) {
-		old := c.leader()
+		old := c.Leader()
 		cl := c.client("c", 1)
 		c.create(cl, "/f")
 		records := []acked{c.append(cl, "/f", []byte("before"))}
 		name := fmt.Sprintf("m%d", old)
-		for id := range c.masters {
+		for id := range c.Masters {
 			if id != old {
 				other := fmt.Sprintf("m%d", id)
-				c.fabric.Cut(name, other)
-				c.fabric.Cut(other, name)
+				c.Fabric.Cut(name, other)
+				c.Fabric.Cut(other, name)
 			}
 		}
 		cut := time.Now()
@@ -88,7 +88,7 @@ func TestAppendsUnderALiveLeaseSurviveTheMastersFailover(t *testing.T) {
 			t.Errorf("an append took %v", longest)
 		}
 		t.Logf("%d appends, the longest took %v", len(records), longest)
-		c.fabric.HealAll()
+		c.Fabric.HealAll()
 		c.verify("/f", records)
 	})
 }
@@ -96,14 +96,14 @@ func TestAppendsUnderALiveLeaseSurviveTheMastersFailover(t *testing.T) {
 // A chunkserver loses its power again and again; what was acknowledged stays.
 func TestAppendsSurviveChunkserverCrashes(t *testing.T) {
 	inCell(t, 3, func(t *testing.T, c *cell) {
-		c.leader()
+		c.Leader()
 		cl := c.client("c", 1)
 		c.create(cl, "/f")
 		var records []acked
 		for round := range 6 {
 			name := fmt.Sprintf("cs%d", round%3+1)
 			records = append(records, c.append(cl, "/f", []byte(fmt.Sprintf("round %d, first", round))))
-			c.crash(name, []int{0, 50, 100}[round%3])
+			c.Crash(name, []int{0, 50, 100}[round%3])
 			records = append(records, c.append(cl, "/f", []byte(fmt.Sprintf("round %d, second", round))))
 		}
 		c.verify("/f", records)
@@ -113,7 +113,7 @@ func TestAppendsSurviveChunkserverCrashes(t *testing.T) {
 // A dead secondary stops appends only until the lease runs out.
 func TestDeadReplicaIsLeftOutOfTheNextGrant(t *testing.T) {
 	inCell(t, 3, func(t *testing.T, c *cell) {
-		c.leader()
+		c.Leader()
 		cl := c.client("c", 1)
 		c.create(cl, "/f")
 		first := c.append(cl, "/f", []byte("with three"))
@@ -126,7 +126,7 @@ func TestDeadReplicaIsLeftOutOfTheNextGrant(t *testing.T) {
 				victim = name
 			}
 		}
-		c.fabric.CloseNode(victim)
+		c.Fabric.CloseNode(victim)
 		begin := time.Now()
 		second := c.append(cl, "/f", []byte("with two"))
 		if d := time.Since(begin); d > 4*cellTerm {
@@ -141,7 +141,7 @@ func TestDeadReplicaIsLeftOutOfTheNextGrant(t *testing.T) {
 
 func TestLeaseCallsAndNamespace(t *testing.T) {
 	inCell(t, 3, func(t *testing.T, c *cell) {
-		c.leader()
+		c.Leader()
 		cl := c.client("c", 1)
 		ctx := context.Background()
 		if r := cl.Mkdir(ctx, "/d"); r.Outcome != OK || r.Reply.Code != api.Code_OK {
@@ -175,7 +175,7 @@ func TestLeaseCallsAndNamespace(t *testing.T) {
 		if r := cl.Delete(ctx, "/d/g"); r.Outcome != OK || r.Reply.Code != api.Code_OK {
 			t.Errorf("delete: %v %v", r.Reply, r.Err)
 		}
-		if s, err := cl.Status(ctx, c.leader()); err != nil || s.Leader != s.Node {
+		if s, err := cl.Status(ctx, c.Leader()); err != nil || s.Leader != s.Node {
 			t.Errorf("status: %v %v", s, err)
 		}
 	})

@@ -177,7 +177,7 @@ func (f *upFlags) run(c *cobra.Command) error {
 		}
 		at := ""
 		if f.port != 7501 || f.masters != 3 {
-			at = " --endpoints " + strings.Join(endpoints, ",")
+			at = " --masters " + strings.Join(endpoints, ",")
 		}
 		_, err := fmt.Fprintf(c.OutOrStdout(), `ready: %d masters (%s) from port %d on, %d chunkservers, data in %s, after %.1f s
   try: gfslab fs%s put FILE /FILE; gfslab fs%s ls -l /; gfslab fs --help

@@ -47,6 +47,7 @@ var units = []unit{
 	{path: "master", may: []string{"consensus", "master/meta", "master/pathlock", "api", "internal/serving"}},
 	{path: "chunkserver", tree: true, may: []string{"api", "internal/disk"}},
 	{path: "client", tree: true, may: []string{"api"}},
+	{path: "client/clienttest", may: []string{"master", "chunkserver", "consensus", "consensus/engine", "consensus/multipaxos", "consensus/wire", "api", "internal/fault"}},
 	{path: "kv", may: []string{"consensus", "kv/store", "api", "internal/serving"}},
 	{path: "kv/client", may: []string{"api", "client"}},
 	{path: "kv/bench", may: []string{"client", "kv/client"}},
@@ -65,7 +66,7 @@ var units = []unit{
 }
 
 // testOnly are units that no product code imports; tests of any unit may.
-var testOnly = []string{"internal/fault", "consensus/consensustest", "paxos/paxostest"}
+var testOnly = []string{"internal/fault", "consensus/consensustest", "paxos/paxostest", "client/clienttest"}
 
 // outside are imports from other modules that only some units may make, in
 // their product code and, where tests is set, in their tests too.
