@@ -1,39 +1,48 @@
 package meta
 
 import (
+	"cmp"
+	"encoding/binary"
+	"math"
 	"path"
 	"slices"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	"gfslab/master/meta/metapb"
 )
 
 // twin is the same state machine written in the dumbest way: no tree, no parsed
-// form, no hash, everything found by scanning.
+// form, no hash, no counter; everything is found by scanning.
 type twin struct {
-	files    map[string]twinFile
-	chunks   []*twinChunk
+	nodes    []*twinNode
+	chunks   []*twinChunk // those of files, and those kept for a lease
+	copies   map[uint64]twinCopy
 	sessions map[string]twinSession
 	handles  uint64
+	copied   uint64
 	time     int64
 	age      uint64
 	limit    int
 }
 
-type twinFile struct {
-	id  uint64
-	dir bool
+// twinNode is a file or directory; its slots are a file's chunks.
+type twinNode struct {
+	id, parent       uint64
+	name             string
+	dir              bool
+	slots            []uint64
+	hidden, doomed   bool
+	at               uint64
+	deleted, expires int64
+	own              metapb.SetAttributesOp // what is set
 }
 
-type twinChunk struct {
-	handle, fileID      uint64
-	slot                uint32
-	version, reserved   uint64
-	members             []string
-	epoch               uint64
-	primary             string
-	intentIndex, intent uint64
-	intentReplicas      []string
+type twinCopy struct {
+	file   uint64
+	slot   uint32
+	handle uint64
 }
 
 type twinSession struct {
@@ -43,8 +52,10 @@ type twinSession struct {
 }
 
 func newTwin(age uint64, limit int) *twin {
-	return &twin{files: map[string]twinFile{"/": {id: 1, dir: true}}, sessions: map[string]twinSession{}, age: age, limit: limit}
+	return &twin{nodes: []*twinNode{{id: 1, dir: true}}, copies: map[uint64]twinCopy{}, sessions: map[string]twinSession{}, age: age, limit: limit}
 }
+
+func answer(c Code) *metapb.Reply { return &metapb.Reply{Code: int32(c)} }
 
 func (t *twin) apply(index uint64, offset uint32, cmd *metapb.Command) *metapb.Reply {
 	for name, s := range t.sessions {
@@ -52,21 +63,18 @@ func (t *twin) apply(index uint64, offset uint32, cmd *metapb.Command) *metapb.R
 			delete(t.sessions, name)
 		}
 	}
-	if !t.sensible(cmd) {
+	if !sensible(cmd) {
 		return &metapb.Reply{Code: int32(Invalid), Index: index, Offset: offset}
 	}
-	if cmd.StampNs > t.time {
-		t.time = cmd.StampNs
-	}
+	t.time = max(t.time, cmd.StampNs)
 	s, known := t.sessions[cmd.Client]
 	if cmd.Client != "" && known && cmd.Seq < s.seq {
 		return &metapb.Reply{Code: int32(Stale), Index: index, Offset: offset}
 	}
 	if cmd.Client != "" && known && cmd.Seq == s.seq {
-		return &metapb.Reply{
-			Code: s.reply.Code, Handle: s.reply.Handle, Version: s.reply.Version, Id: s.reply.Id,
-			Epoch: s.reply.Epoch, Index: s.reply.Index, Offset: s.reply.Offset, Replayed: true,
-		}
+		again := proto.CloneOf(s.reply)
+		again.Replayed = true
+		return again
 	}
 	r := t.execute(index, offset, cmd)
 	r.Index, r.Offset = index, offset
@@ -89,214 +97,253 @@ func (t *twin) oldest() (client string) {
 	return client
 }
 
-func clean(p string) bool {
-	if path.Clean(p) != p || !path.IsAbs(p) || len(p) > 4096 || strings.Contains(p, "\x00") {
-		return false
-	}
-	return !slices.ContainsFunc(strings.Split(p, "/"), func(name string) bool { return len(name) > 255 })
-}
-
-func (t *twin) sensible(cmd *metapb.Command) bool {
-	if cmd.Op == nil || cmd.Client != "" && cmd.Seq == 0 || len(cmd.Client) > 255 {
-		return false
-	}
-	distinct := func(names []string) bool {
-		sorted := slices.Sorted(slices.Values(names))
-		return len(names) > 0 && len(slices.Compact(sorted)) == len(names) && !slices.Contains(names, "")
-	}
-	switch {
-	case cmd.GetCreate() != nil:
-		return clean(cmd.GetCreate().Path)
-	case cmd.GetMkdir() != nil:
-		return clean(cmd.GetMkdir().Path)
-	case cmd.GetDelete() != nil:
-		return clean(cmd.GetDelete().Path) && cmd.GetDelete().Path != "/"
-	case cmd.GetRename() != nil:
-		from, to := cmd.GetRename().From, cmd.GetRename().To
-		return clean(from) && clean(to) && from != "/" && !strings.HasPrefix(to, from+"/")
-	case cmd.GetAllocate() != nil:
-		return clean(cmd.GetAllocate().Path)
-	case cmd.GetGrantIntent() != nil:
-		return distinct(cmd.GetGrantIntent().Replicas)
-	case cmd.GetGrantActive() != nil:
-		g := cmd.GetGrantActive()
-		return distinct(g.Acked) && slices.Contains(g.Acked, g.Primary)
-	}
-	return cmd.GetLeaseEnd().GetEpoch() != 0
-}
-
 func (t *twin) execute(index uint64, offset uint32, cmd *metapb.Command) *metapb.Reply {
-	code := func(c Code) *metapb.Reply { return &metapb.Reply{Code: int32(c)} }
-	make := func(p string, dir bool) *metapb.Reply {
-		if _, there := t.files[p]; there {
-			return code(Exists)
-		}
-		if c := t.parent(p); c != OK {
-			return code(c)
-		}
-		t.files[p] = twinFile{id: index*(1<<20) + uint64(offset), dir: dir}
-		return &metapb.Reply{Id: t.files[p].id}
+	id := index*(1<<20) + uint64(offset)
+	switch op := cmd.Op.(type) {
+	case *metapb.Command_Create:
+		return t.create(id, op.Create.Path, false)
+	case *metapb.Command_Mkdir:
+		return t.create(id, op.Mkdir.Path, true)
+	case *metapb.Command_Delete:
+		return t.remove(id, op.Delete)
+	case *metapb.Command_Undelete:
+		return t.undelete(op.Undelete)
+	case *metapb.Command_Purge:
+		return t.purge(int(op.Purge.Limit))
+	case *metapb.Command_Rename:
+		return t.rename(op.Rename.From, op.Rename.To)
+	case *metapb.Command_Snapshot:
+		return t.snapshot(id, op.Snapshot.From, op.Snapshot.To)
+	case *metapb.Command_SetAttributes:
+		return t.setAttributes(op.SetAttributes)
+	case *metapb.Command_Allocate:
+		return t.allocate(op.Allocate)
 	}
-	switch {
-	case cmd.GetCreate() != nil:
-		return make(cmd.GetCreate().Path, false)
-	case cmd.GetMkdir() != nil:
-		return make(cmd.GetMkdir().Path, true)
-	case cmd.GetDelete() != nil:
-		return t.remove(cmd.GetDelete().Path)
-	case cmd.GetRename() != nil:
-		return t.rename(cmd.GetRename().From, cmd.GetRename().To)
-	case cmd.GetAllocate() != nil:
-		return t.allocate(cmd.GetAllocate().Path, cmd.GetAllocate().ChunkIndex)
-	case cmd.GetGrantIntent() != nil:
-		return t.grantIntent(index, cmd.GetGrantIntent())
-	case cmd.GetGrantActive() != nil:
-		return t.grantActive(index, cmd.GetGrantActive())
-	}
-	e := cmd.GetLeaseEnd()
-	for i, c := range t.chunks {
-		if c.handle == e.Handle {
-			if c.epoch != e.Epoch {
-				return &metapb.Reply{Code: int32(Stale), Handle: c.handle, Version: c.version, Epoch: c.epoch}
-			}
-			c.epoch, c.primary = 0, ""
-			if !t.referenced(c) {
-				t.chunks = slices.Delete(t.chunks, i, i+1)
-			}
-			return &metapb.Reply{Handle: c.handle, Version: c.version}
-		}
-	}
-	return &metapb.Reply{Code: int32(NoChunk), Handle: e.Handle}
+	return t.executeChunk(index, cmd)
 }
 
-func (t *twin) parent(p string) Code {
-	f, there := t.files[path.Dir(p)]
-	switch {
-	case !there:
-		return NotFound
-	case !f.dir:
-		return NotDirectory
+// at finds what is at a path and not hidden, nil if nothing.
+func (t *twin) at(p string) *twinNode {
+	if p == "/" {
+		return t.nodes[0]
 	}
-	return OK
+	dir := t.at(path.Dir(p))
+	if dir == nil {
+		return nil
+	}
+	return t.find(func(n *twinNode) bool { return n.parent == dir.id && n.name == path.Base(p) && !n.hidden })
 }
 
-func (t *twin) below(p string) []string {
-	var names []string
-	for name := range t.files {
-		if strings.HasPrefix(name, p+"/") {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func (t *twin) referenced(c *twinChunk) bool {
-	for _, f := range t.files {
-		if f.id == c.fileID {
-			return true
-		}
-	}
-	return false
-}
-
-func (t *twin) remove(p string) *metapb.Reply {
-	f, there := t.files[p]
-	switch {
-	case !there:
-		return &metapb.Reply{Code: int32(NotFound)}
-	case len(t.below(p)) > 0:
-		return &metapb.Reply{Code: int32(NotEmpty)}
-	}
-	delete(t.files, p)
-	t.chunks = slices.DeleteFunc(t.chunks, func(c *twinChunk) bool { return c.fileID == f.id && c.epoch == 0 })
-	return &metapb.Reply{Id: f.id}
-}
-
-func (t *twin) rename(from, to string) *metapb.Reply {
-	f, there := t.files[from]
-	if !there {
-		return &metapb.Reply{Code: int32(NotFound)}
-	}
-	if _, taken := t.files[to]; taken {
-		return &metapb.Reply{Code: int32(Exists)}
-	}
-	if c := t.parent(to); c != OK {
-		return &metapb.Reply{Code: int32(c)}
-	}
-	for _, name := range append(t.below(from), from) {
-		t.files[to+name[len(from):]] = t.files[name]
-		delete(t.files, name)
-	}
-	return &metapb.Reply{Id: f.id}
-}
-
-func (t *twin) chunksOf(id uint64) (all []*twinChunk) {
-	for _, c := range t.chunks {
-		if c.fileID == id {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-func (t *twin) allocate(p string, slot uint32) *metapb.Reply {
-	f, there := t.files[p]
-	switch {
-	case !there:
-		return &metapb.Reply{Code: int32(NotFound)}
-	case f.dir:
-		return &metapb.Reply{Code: int32(IsDirectory)}
-	}
-	all := t.chunksOf(f.id)
-	if int(slot) < len(all) {
-		return &metapb.Reply{Code: int32(Exists), Handle: all[slot].handle, Version: all[slot].version}
-	}
-	if int(slot) > len(all) {
-		return &metapb.Reply{Code: int32(Invalid)}
-	}
-	t.handles++
-	t.chunks = append(t.chunks, &twinChunk{handle: t.handles, fileID: f.id, slot: slot})
-	return &metapb.Reply{Handle: t.handles}
-}
-
-// chunk finds a chunk whose file still exists.
-func (t *twin) chunk(handle uint64) *twinChunk {
-	for _, c := range t.chunks {
-		if c.handle == handle && t.referenced(c) {
-			return c
+func (t *twin) find(is func(*twinNode) bool) *twinNode {
+	for _, n := range t.nodes[1:] {
+		if is(n) {
+			return n
 		}
 	}
 	return nil
 }
 
-func (t *twin) grantIntent(index uint64, g *metapb.GrantIntentOp) *metapb.Reply {
-	c := t.chunk(g.Handle)
-	if c == nil {
-		return &metapb.Reply{Code: int32(NoChunk), Handle: g.Handle}
+func (t *twin) byID(id uint64) *twinNode {
+	if id == 1 {
+		return t.nodes[0]
 	}
-	foreign := slices.ContainsFunc(g.Replicas, func(r string) bool { return !slices.Contains(c.members, r) })
-	if c.epoch != 0 && c.epoch != g.Fences || g.ExpectVersion != c.version || c.intentIndex == index || c.version > 0 && foreign {
-		return &metapb.Reply{Code: int32(Stale), Handle: c.handle, Version: c.version, Epoch: c.epoch}
-	}
-	c.reserved++
-	c.intentIndex, c.intent, c.intentReplicas = index, c.reserved, g.Replicas
-	return &metapb.Reply{Handle: c.handle, Version: c.reserved}
+	return t.find(func(n *twinNode) bool { return n.id == id })
 }
 
-func (t *twin) grantActive(index uint64, g *metapb.GrantActiveOp) *metapb.Reply {
-	c := t.chunk(g.Handle)
-	if c == nil {
-		return &metapb.Reply{Code: int32(NoChunk), Handle: g.Handle}
-	}
-	if c.intentIndex == 0 || c.intentIndex != g.IntentIndex || c.intentIndex == index {
-		return &metapb.Reply{Code: int32(Stale), Handle: c.handle, Version: c.version, Epoch: c.epoch}
-	}
-	for _, name := range g.Acked {
-		if !slices.Contains(c.intentReplicas, name) {
-			return &metapb.Reply{Code: int32(Invalid), Handle: c.handle, Version: c.version}
+// hiddenAt finds what is hidden under a path, the newest if id is 0.
+func (t *twin) hiddenAt(p string, id uint64) (best *twinNode) {
+	dir := t.at(path.Dir(p))
+	for _, n := range t.nodes[1:] {
+		if dir != nil && n.parent == dir.id && n.name == path.Base(p) && n.hidden && !n.doomed && (id == 0 || n.id == id) && (best == nil || n.at > best.at) {
+			best = n
 		}
 	}
-	c.version, c.members, c.epoch, c.primary = c.intent, g.Acked, index, g.Primary
-	c.intentIndex, c.intent, c.intentReplicas = 0, 0, nil
-	return &metapb.Reply{Handle: c.handle, Version: c.version, Epoch: index}
+	return best
+}
+
+// children are in the order of a walk: what is hidden first.
+func (t *twin) children(id uint64, hidden bool) (all []*twinNode) {
+	for _, n := range t.nodes[1:] {
+		if n.parent == id && (hidden || !n.hidden) {
+			all = append(all, n)
+		}
+	}
+	key := func(n *twinNode) string {
+		if n.hidden {
+			return "\x00" + n.name + "\x00" + string(binary.BigEndian.AppendUint64(nil, n.at))
+		}
+		return n.name
+	}
+	slices.SortFunc(all, func(a, b *twinNode) int { return cmp.Compare(key(a), key(b)) })
+	return all
+}
+
+// free says whether something can be put at a path.
+func (t *twin) free(p string) Code {
+	dir := t.at(path.Dir(p))
+	switch {
+	case p == "/":
+		return Exists
+	case dir == nil:
+		return NotFound
+	case !dir.dir:
+		return NotDirectory
+	case t.at(p) != nil:
+		return Exists
+	}
+	return OK
+}
+
+func (t *twin) create(id uint64, p string, dir bool) *metapb.Reply {
+	if c := t.free(p); c != OK {
+		return answer(c)
+	}
+	parent := t.at(path.Dir(p))
+	if !dir && !t.room(parent, 1, 0, nil) {
+		return answer(Quota)
+	}
+	t.nodes = append(t.nodes, &twinNode{id: id, parent: parent.id, name: path.Base(p), dir: dir})
+	return &metapb.Reply{Id: id}
+}
+
+func (t *twin) remove(at uint64, op *metapb.DeleteOp) *metapb.Reply {
+	if op.Id != 0 {
+		n := t.hiddenAt(op.Path, op.Id)
+		switch {
+		case n == nil:
+			return answer(NotFound)
+		case n.dir:
+			n.expires = min(n.expires, t.time)
+		default:
+			t.drop(n)
+		}
+		return &metapb.Reply{Id: op.Id}
+	}
+	n := t.at(op.Path)
+	switch {
+	case n == nil:
+		return answer(NotFound)
+	case !op.Recursive && len(t.children(n.id, false)) > 0:
+		return answer(NotEmpty)
+	}
+	retention := t.effective(n).GetRetentionNs()
+	if !n.dir && retention == 0 {
+		t.drop(n)
+		return &metapb.Reply{Id: n.id}
+	}
+	n.hidden, n.at, n.deleted, n.expires = true, at, t.time, math.MaxInt64
+	if t.time+retention > 0 { // no overflow
+		n.expires = t.time + retention
+	}
+	return &metapb.Reply{Id: n.id}
+}
+
+func (t *twin) undelete(op *metapb.UndeleteOp) *metapb.Reply {
+	n := t.hiddenAt(op.Path, op.Id)
+	switch {
+	case n == nil:
+		return answer(NotFound)
+	case t.at(op.Path) != nil:
+		return answer(Exists)
+	}
+	n.hidden, n.at, n.deleted, n.expires = false, 0, 0, 0
+	return &metapb.Reply{Id: n.id}
+}
+
+func (t *twin) purge(limit int) *metapb.Reply {
+	removed := 0
+	for removed < limit {
+		var due *twinNode
+		for _, n := range t.nodes[1:] {
+			if n.hidden && n.expires <= t.time && (due == nil || n.expires < due.expires || n.expires == due.expires && n.at < due.at) {
+				due = n
+			}
+		}
+		if due == nil {
+			break
+		}
+		for _, n := range append(t.deepest(due), due) {
+			if removed == limit {
+				due.doomed = true
+				break
+			}
+			t.drop(n)
+			removed++
+		}
+	}
+	return &metapb.Reply{Count: uint64(removed)}
+}
+
+// deepest lists all below n, each behind what is in it.
+func (t *twin) deepest(n *twinNode) (all []*twinNode) {
+	for _, child := range t.children(n.id, true) {
+		all = append(append(all, t.deepest(child)...), child)
+	}
+	return all
+}
+
+func (t *twin) drop(n *twinNode) {
+	t.nodes = slices.DeleteFunc(t.nodes, func(o *twinNode) bool { return o == n })
+	t.chunks = slices.DeleteFunc(t.chunks, func(c *twinChunk) bool { return c.epoch == 0 && t.refs(c.handle) == 0 })
+}
+
+func (t *twin) rename(from, to string) *metapb.Reply {
+	n := t.at(from)
+	if n == nil {
+		return answer(NotFound)
+	}
+	if c := t.free(to); c != OK {
+		return answer(c)
+	}
+	into := t.at(path.Dir(to))
+	files, chunks := t.usage(n, true)
+	if !t.room(into, files, chunks, t.byID(n.parent)) {
+		return answer(Quota)
+	}
+	n.parent, n.name = into.id, path.Base(to)
+	return &metapb.Reply{Id: n.id}
+}
+
+func (t *twin) snapshot(id uint64, from, to string) *metapb.Reply {
+	n := t.at(from)
+	if n == nil {
+		return answer(NotFound)
+	}
+	if c := t.free(to); c != OK {
+		return answer(c)
+	}
+	into := t.at(path.Dir(to))
+	files, chunks := t.usage(n, false)
+	if !t.room(into, files, chunks, nil) {
+		return answer(Quota)
+	}
+	all := []*twinNode{n}
+	for i := 0; i < len(all); i++ {
+		all = append(all, t.children(all[i].id, false)...)
+		for _, handle := range all[i].slots {
+			if c := t.chunk(handle); c.epoch != 0 || c.intentIndex != 0 {
+				return &metapb.Reply{Code: int32(LeaseHeld), Handle: handle}
+			}
+		}
+	}
+	ids := map[uint64]uint64{}
+	for i, o := range all {
+		c := &twinNode{id: id, parent: into.id, name: path.Base(to), dir: o.dir, slots: slices.Clone(o.slots)}
+		proto.Merge(&c.own, &o.own)
+		if i > 0 {
+			c.id, c.parent, c.name = 1<<63|t.copied, ids[o.parent], o.name
+			t.copied++
+		}
+		ids[o.id] = c.id
+		t.nodes = append(t.nodes, c)
+	}
+	return &metapb.Reply{Id: id, Count: uint64(len(all))}
+}
+
+// clean reports whether a path is as it must be.
+func clean(p string) bool {
+	if path.Clean(p) != p || !path.IsAbs(p) || len(p) > 4096 || strings.Contains(p, "\x00") {
+		return false
+	}
+	return !slices.ContainsFunc(strings.Split(p, "/"), func(name string) bool { return len(name) > 255 })
 }
