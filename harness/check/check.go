@@ -63,12 +63,16 @@ func All() []Checker {
 	always := func(*facts) bool { return true }
 	return []Checker{
 		{"assumptions", "the run had the power to show a violation: reads by others, overlap, successes around each fault", always, checkAssumptions},
-		{"logs-agree", "all nodes, in all incarnations, applied prefixes of one sequence with equal states", always, checkLogs},
-		{"certificate", "every reply is what the agreed log, replayed, says at its position, and real time respects positions", always, checkCertificate},
-		{"linearizable", "what the clients saw of the master is linearizable, whatever the log says", always, checkLinearizable},
-		{"durable", "acknowledged mutations are in every final log that reaches them, and final reads come after them", always, checkDurable},
-		{"records", "acknowledged records are on every current replica at their offset, byte for byte", (*facts).appends, checkRecords},
-		{"leases", "one primary a chunk; no mutation under an old version after one under a newer", (*facts).leases, checkLeases},
+		{"logs-agree", "all nodes, in all incarnations, applied prefixes of one sequence with equal states, a snapshot's too (N2, N9, D3, D4, X1)", always, checkLogs},
+		{"certificate", "every reply is what the agreed log, replayed, says at its position, and real time respects positions (N1, N4-N8, D1, D2, V1, L3, S2, G2, F2, Q1; stale reads: N7)", always, checkCertificate},
+		{"linearizable", "what the clients saw of the master is linearizable, whatever the log says (N1, N4-N6, N8, A4)", always, checkLinearizable},
+		{"durable", "acknowledged mutations are in every final log that reaches them, and final reads come after them (N3)", always, checkDurable},
+		{"leaders", "one leader a term, which answers only with all that earlier ones acknowledged (F1, F4)", always, checkLeaders},
+		{"records", "acknowledged records are on every current replica at their offset, byte for byte (A1-A4, V4, C1)", (*facts).appends, checkRecords},
+		{"full-reads", "readers of whole files find every acknowledged record once and none that was not sent, in a snapshot those of its moment (A2, S1)", (*facts).readsWhole, checkFullReads},
+		{"writes", "what is read, and what lies on every current replica, is what the acknowledged writes make in the primary's order (W1, S1, V4, C1)", (*facts).writes, checkWrites},
+		{"leases", "one primary a chunk; no mutation under an old version after one under a newer (V1, L1-L3)", (*facts).leases, checkLeases},
+		{"replicas", "no replica is taken, served, joined or deleted but as the log allows, and all have one serial order (V1-V3, L4, A4, A5, S3, G1, G3, R1, C1)", (*facts).leases, checkReplicas},
 	}
 }
 

@@ -13,7 +13,12 @@ type chunkbook struct {
 	// true of each chunk from which position on.
 	now  position
 	past map[uint64][]moment
+	// reserved is where each version was reserved.
+	reserved map[reservation]position
 }
+
+// reservation is a version that an intent was given.
+type reservation struct{ handle, version uint64 }
 
 // moment is what holds of a chunk from one position of the log on.
 type moment struct {
@@ -124,6 +129,7 @@ func (b *chunkbook) intend(at position, op *metapb.GrantIntentOp, version uint64
 		return answer{}, "a version was reserved that is not above all that were reserved before"
 	}
 	c.reserved = version
+	b.reserved[reservation{c.handle, version}] = at
 	c.intentIndex, c.intentVersion, c.intentReplicas = at.index, version, slices.Clone(op.GetReplicas())
 	b.note(c)
 	return answer{handle: fixed(c.handle), version: fixed(version)}, ""

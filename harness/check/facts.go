@@ -124,6 +124,12 @@ func (f *facts) leases() bool {
 	return false
 }
 
+// writes reports whether bytes were written or read at offsets.
+func (f *facts) writes() bool { return f.did(rundir.KindWrite) || f.did(rundir.KindReadBytes) }
+
+// readsWhole reports whether anybody read whole files.
+func (f *facts) readsWhole() bool { return f.did(rundir.KindReadRecords) }
+
 func (f *facts) did(kind string) bool {
 	return slices.ContainsFunc(f.ops, func(op *rundir.Op) bool { return op.Kind == kind })
 }

@@ -11,6 +11,17 @@ type mutation struct {
 
 func mutationOf(e *rundir.LeaseEvent) mutation { return mutation{e.Handle, e.Version, e.Offset} }
 
+// mutationAt is the mutation that an acknowledged append or write became.
+func mutationAt(op *rundir.Op) mutation {
+	if op.Kind == rundir.KindWrite {
+		return mutation{op.Reply.Handle, op.Reply.Version, op.Offset}
+	}
+	return mutation{op.Reply.Handle, op.Reply.Version, op.Reply.ChunkOffset}
+}
+
+// mutatesChunk reports whether a kind of operation changes a chunk's bytes.
+func mutatesChunk(kind string) bool { return kind == rundir.KindAppend || kind == rundir.KindWrite }
+
 // checkFencing holds the versions of a chunk apart: every durable acceptance of
 // an acknowledged mutation comes before the first acceptance under a newer
 // version. (A cut-off primary may still accept alone what nobody acknowledges.)
@@ -22,8 +33,8 @@ func checkFencing(f *facts, handle uint64, list []*rundir.LeaseEvent, out *findi
 		}
 	}
 	for _, op := range f.ops {
-		if op.Kind == rundir.KindAppend && ok(op) && op.Reply.Code == codeOK && op.Reply.Handle == handle {
-			acked[mutation{handle, op.Reply.Version, op.Reply.ChunkOffset}] = op
+		if mutatesChunk(op.Kind) && ok(op) && op.Reply.Code == codeOK && op.Reply.Handle == handle {
+			acked[mutationAt(op)] = op
 		}
 	}
 	var newest *rundir.LeaseEvent // the first acceptance of the highest version so far
@@ -61,7 +72,7 @@ func checkReplicaOrder(handle uint64, list []*rundir.LeaseEvent, out *findings) 
 }
 
 // checkAcknowledged wants an acceptance by a primary behind every acknowledged
-// append.
+// append and write.
 func checkAcknowledged(f *facts, events map[uint64][]*rundir.LeaseEvent, out *findings) {
 	accepted := map[mutation]bool{}
 	for _, list := range events {
@@ -72,11 +83,11 @@ func checkAcknowledged(f *facts, events map[uint64][]*rundir.LeaseEvent, out *fi
 		}
 	}
 	for _, op := range f.ops {
-		if op.Kind != rundir.KindAppend || !ok(op) || op.Reply.Code != codeOK {
+		if !mutatesChunk(op.Kind) || !ok(op) || op.Reply.Code != codeOK {
 			continue
 		}
-		out.stat("appends acknowledged", 1)
-		if !accepted[mutation{op.Reply.Handle, op.Reply.Version, op.Reply.ChunkOffset}] {
+		out.stat("mutations acknowledged", 1)
+		if !accepted[mutationAt(op)] {
 			out.invalid(op, "node %s acknowledged it in chunk %d version %d at offset %d, and no primary accepted it under a live lease",
 				op.Reply.Node, op.Reply.Handle, op.Reply.Version, op.Reply.ChunkOffset)
 		}

@@ -6,6 +6,13 @@ import (
 	"gfslab/master/meta/metapb"
 )
 
+// joining is a replica that became a member without a grant.
+type joining struct {
+	at              position
+	handle, version uint64
+	node            string
+}
+
 // seal judges a Seal: only the primary of the active lease may ask for it. To ask
 // the same again changes nothing.
 func (b *chunkbook) seal(o *metapb.SealOp) answer {

@@ -29,6 +29,7 @@ type replay struct {
 	slots    map[uint64]uint32     // of each chunk ever, its place in its file
 	owners   map[uint64]*inode     // of each chunk ever, the file that it was made for
 	cuts     []cutFile
+	joined   []joining
 	// copyCount numbers what snapshots copied.
 	copyCount uint64
 	hidden    []*inode // all that is, wherever
@@ -47,7 +48,7 @@ type seen struct {
 
 func newReplay(f *facts) *replay {
 	return &replay{
-		ledger: newLedger(f), root: newDirectory(), book: &chunkbook{chunks: map[uint64]*chunkFacts{}, past: map[uint64][]moment{}}, sessions: map[string]*seen{},
+		ledger: newLedger(f), root: newDirectory(), book: &chunkbook{chunks: map[uint64]*chunkFacts{}, past: map[uint64][]moment{}, reserved: map[reservation]position{}}, sessions: map[string]*seen{},
 		ids: map[uint64]position{}, handles: map[uint64]position{}, byID: map[uint64]*inode{}, copies: map[uint64]copyBegun{}, copied: map[uint64]copiedFrom{}, slots: map[uint64]uint32{}, owners: map[uint64]*inode{},
 	}
 }

@@ -184,6 +184,9 @@ func (r *replay) copyCommit(o *metapb.CopyCommitOp) answer {
 	r.book.note(own)
 	r.copied[own.handle] = copiedFrom{c.handle, r.book.now}
 	r.slots[own.handle] = o.GetSlot()
+	for _, node := range own.members {
+		r.joined = append(r.joined, joining{r.book.now, own.handle, own.version, node})
+	}
 	return answer{handle: fixed(o.GetCopy())}
 }
 

@@ -59,7 +59,11 @@ func (r *replay) stepChunk(at position, cmd *metapb.Command, reply *metapb.Reply
 	case *metapb.Command_CopyCommit:
 		return r.copyCommit(o.CopyCommit), ""
 	case *metapb.Command_AddMember:
-		return r.book.addMember(o.AddMember), ""
+		want = r.book.addMember(o.AddMember)
+		if want.codes == nil {
+			r.joined = append(r.joined, joining{at, o.AddMember.GetHandle(), o.AddMember.GetVersion(), o.AddMember.GetServer()})
+		}
+		return want, ""
 	case *metapb.Command_RemoveMember:
 		return r.book.removeMember(o.RemoveMember), ""
 	}

@@ -148,6 +148,14 @@ const (
 	ChunkBlock    = "block"
 )
 
+// What a run may have waited for. Replicas: every chunk has as many current
+// replicas as its goal says. Garbage: no chunkserver has a replica that the log does
+// not name.
+const (
+	WaitedReplicas = "replicas"
+	WaitedGarbage  = "garbage"
+)
+
 // Fault is one fault as it was injected, observed and healed.
 type Fault struct {
 	Name string            `json:"name"`
@@ -179,6 +187,9 @@ type Counters struct {
 	Applied map[string]uint64 `json:"applied,omitempty"`
 	// Left are the nodes that were removed from the cluster, and then stopped.
 	Left []string `json:"left,omitempty"`
+	// Waited is what the run waited for at its end, and saw: WaitedReplicas,
+	// WaitedGarbage. What is not in it is not held against the run.
+	Waited []string `json:"waited,omitempty"`
 	// Replacements are the masters that were replaced, in order.
 	Replacements []Replacement `json:"replacements,omitempty"`
 	// Nodes maps a node's name to its counters, by name.
