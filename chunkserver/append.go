@@ -265,7 +265,7 @@ func (s *Server) mutationTask(c *chunk, m *mutation) *task {
 			}
 			return b.write(m.offset, data, m.padTo != 0)
 		},
-		func() { s.mutated(c, m.lease.version, m.lease.term, m.serial, m.offset, len(data)) })
+		func() { s.mutated(c, m.lease.version, m.lease.term, m.serial, m.offset, len(data), len(m.data)) })
 }
 
 // encodeFrame makes the bytes of a record, or of a pad up to padTo.
@@ -287,12 +287,14 @@ func encodeFrame(handle, version, serial, offset uint64, id *api.DataId, data []
 	return api.AppendFrame(nil, &f)
 }
 
-// mutated notes that a mutation is durable here.
-func (s *Server) mutated(c *chunk, version, term, serial, offset uint64, size int) {
+// mutated notes that a mutation is durable here: size bytes, payload of them the
+// client's.
+func (s *Server) mutated(c *chunk, version, term, serial, offset uint64, size, payload int) {
 	s.stats.mutations.Add(1)
 	s.stats.written.Add(uint64(size))
 	s.changed(c.handle)
-	s.event(Event{Kind: EventMutate, Handle: c.handle, Version: version, Term: term, Serial: serial, Offset: offset})
+	s.event(Event{Kind: EventMutate, Handle: c.handle, Version: version, Term: term, Serial: serial, Offset: offset,
+		Length: uint64(payload)})
 }
 
 func checkDataID(id *api.DataId) error {

@@ -23,6 +23,7 @@ type batch struct {
 	extents []piece
 	blocks  map[int]*staged
 	end     uint64 // of the chunk with what is staged
+	badAt   uint64 // where a damaged block was found
 }
 
 // piece is bytes at an offset: of the chunk, or within a block.
@@ -114,6 +115,7 @@ func (b *batch) load(i int, st *staged, covered bool) error {
 			return fmt.Errorf("%w: %w", errDead, err)
 		}
 		if st.was.bad || api.Checksum(img[:st.was.len]) != st.was.crc {
+			b.badAt = uint64(i) * blockBytes
 			return errCorrupt
 		}
 	}

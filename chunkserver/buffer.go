@@ -17,11 +17,12 @@ func keyOf(id *api.DataId) dataKey { return dataKey{id.GetClient(), id.GetSeq()}
 
 // buffer keeps pushed data until its mutation, least recently used out first.
 type buffer struct {
-	mu    sync.Mutex
-	limit int64
-	bytes int64
-	order *list.List // front = newest; values are *pushed
-	items map[dataKey]*list.Element
+	mu       sync.Mutex
+	limit    int64
+	bytes    int64
+	reserved int64      // of streams under way, counted like bytes
+	order    *list.List // front = newest; values are *pushed
+	items    map[dataKey]*list.Element
 }
 
 type pushed struct {
@@ -47,10 +48,34 @@ func (b *buffer) put(key dataKey, data []byte, crc uint32) bool {
 	}
 	b.items[key] = b.order.PushFront(&pushed{key, data, crc})
 	b.bytes += int64(len(data))
-	for b.bytes > b.limit {
+	b.shrink()
+	return true
+}
+
+// shrink forgets the oldest until the rest fits. Call it with mu held.
+func (b *buffer) shrink() {
+	for b.bytes+b.reserved > b.limit && b.order.Len() > 0 {
 		b.remove(b.order.Back())
 	}
+}
+
+// reserve counts n bytes that are on their way, and forgets old data for them. It
+// reports false if those under way alone would exceed the limit.
+func (b *buffer) reserve(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reserved+n > b.limit {
+		return false
+	}
+	b.reserved += n
+	b.shrink()
 	return true
+}
+
+func (b *buffer) unreserve(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reserved -= n
 }
 
 // get returns the data without removing it; the caller must not change it.
@@ -70,7 +95,7 @@ func (b *buffer) get(key dataKey) (data []byte, crc uint32, ok bool) {
 func (b *buffer) size() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.bytes
+	return b.bytes + b.reserved
 }
 
 // drop forgets the data: each is used for one mutation.

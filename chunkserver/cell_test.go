@@ -88,15 +88,19 @@ type cell struct {
 	servers map[string]*Server
 	clients map[string]api.ChunkserverClient
 	peers   *peers
+	kind    api.ChunkKind // of what is granted
+	size    int64         // of a chunk
 
 	mu     sync.Mutex
 	events map[string][]Event
 }
 
-func newCell(t *testing.T, names ...string) *cell {
+func newCell(t *testing.T, names ...string) *cell { return newSizedCell(t, testChunk, names...) }
+
+func newSizedCell(t *testing.T, size int64, names ...string) *cell {
 	t.Logf("seed %d", testSeed)
 	c := &cell{
-		t: t, fabric: faultnet.NewFabric(wire.NewMemory()), disks: map[string]*faultdisk.FS{}, servers: map[string]*Server{},
+		t: t, size: size, fabric: faultnet.NewFabric(wire.NewMemory()), disks: map[string]*faultdisk.FS{}, servers: map[string]*Server{},
 		clients: map[string]api.ChunkserverClient{}, events: map[string][]Event{},
 		master: &fakeMaster{term: 5, reports: map[string]*api.HeartbeatRequest{}},
 	}
@@ -137,7 +141,7 @@ func (c *cell) start(name string) {
 	l, err := node.Listen(name)
 	c.must(err)
 	s, err := Start(Options{
-		Name: name, FS: c.disks[name], Dir: "/cs", ChunkBytes: testChunk, Masters: []string{"master"}, Dial: node.Dial, Listener: l,
+		Name: name, FS: c.disks[name], Dir: "/cs", ChunkBytes: c.size, Masters: []string{"master"}, Dial: node.Dial, Listener: l,
 		HeartbeatEvery: 100 * time.Millisecond, MutateTimeout: 400 * time.Millisecond, HoleWait: 150 * time.Millisecond,
 		OnEvent: func(e Event) {
 			c.mu.Lock()
@@ -181,7 +185,7 @@ func (c *cell) ctx() context.Context {
 }
 
 func (c *cell) request(version, epoch, term uint64, replicas ...string) *api.GrantRequest {
-	r := &api.GrantRequest{Handle: handle, Version: version, Epoch: epoch, Term: term, Replicas: replicas, Addresses: map[string]string{}}
+	r := &api.GrantRequest{Handle: handle, Version: version, Epoch: epoch, Term: term, Kind: c.kind, Replicas: replicas, Addresses: map[string]string{}}
 	for _, name := range replicas {
 		r.Addresses[name] = name
 	}

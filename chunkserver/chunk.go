@@ -76,6 +76,8 @@ type task struct {
 	write func(*batch) error
 	// after runs when the sync that covers the write has succeeded.
 	after func()
+	// alone: it takes the file's place and must share no batch.
+	alone bool
 	done  chan struct{}
 	err   error
 }
@@ -100,8 +102,7 @@ func (s *Server) work(c *chunk) {
 	defer s.workers.Done()
 	for {
 		c.mu.Lock()
-		tasks := c.queue
-		c.queue = nil
+		tasks := c.take()
 		if len(tasks) == 0 {
 			c.working = false
 			c.mu.Unlock()
@@ -114,9 +115,44 @@ func (s *Server) work(c *chunk) {
 		if file != nil {
 			b.f = file.File
 		}
-		s.runBatch(b, tasks, failed)
-		file.release()
+		if tasks[0].alone {
+			s.runAlone(b, tasks[0], failed)
+		} else {
+			s.runBatch(b, tasks, failed)
+		}
+		if err := file.release(); err != nil {
+			s.log.Warn("closing a chunk's old file", "chunkserver", s.opts.Name, "handle", c.handle, "err", err)
+		}
 	}
+}
+
+// take removes from the queue what makes up the next batch. mu must be held.
+func (c *chunk) take() []*task {
+	n := 0
+	for n < len(c.queue) && !c.queue[n].alone {
+		n++
+	}
+	if n == 0 && len(c.queue) > 0 {
+		n = 1
+	}
+	tasks := c.queue[:n:n]
+	c.queue = c.queue[n:]
+	if len(c.queue) == 0 {
+		c.queue = nil
+	}
+	return tasks
+}
+
+// runAlone runs a task that does its own I/O, also for a chunk that has failed,
+// unless it is being removed.
+func (s *Server) runAlone(b *batch, t *task, failed error) {
+	if t.err = failed; !errors.Is(failed, errGone) {
+		t.err = t.write(b)
+	}
+	if t.err == nil {
+		t.after()
+	}
+	close(t.done)
 }
 
 func (s *Server) runBatch(b *batch, tasks []*task, failed error) {
@@ -132,7 +168,7 @@ func (s *Server) runBatch(b *batch, tasks []*task, failed error) {
 			written++
 		}
 		if errors.Is(t.err, errCorrupt) {
-			s.markCorrupt(b.c, "found while writing")
+			s.markCorrupt(b.c, b.badAt, "found while writing")
 		}
 	}
 	if written > 0 && failed == nil {

@@ -36,6 +36,11 @@ func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Dura
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, upTo := s.heartbeatRequest(master)
+	due := s.dueClaims(master)
+	for _, d := range due {
+		req.Claims = append(req.Claims, s.claimRequest(d.c, d.l))
+	}
+	sent := s.opts.Now()
 	reply, err := api.NewMasterClient(conn).Heartbeat(ctx, req)
 	if err != nil {
 		return
@@ -50,6 +55,14 @@ func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Dura
 	s.setLeader(master)
 	if err := s.observeTerm(reply.Term); err != nil {
 		s.log.Warn("cannot store the term", "chunkserver", s.opts.Name, "err", err)
+		return
+	}
+	s.claimsAnswered(due, sent, reply.Claims)
+	if len(reply.Remove) > 0 && s.removing.CompareAndSwap(false, true) {
+		s.background.Go(func() {
+			defer s.removing.Store(false)
+			s.remove(reply.Term, reply.Remove)
+		})
 	}
 }
 
@@ -57,9 +70,11 @@ func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Dura
 // change it goes.
 func (s *Server) heartbeatRequest(master string) (*api.HeartbeatRequest, uint64) {
 	handles, sequence, upTo, full := s.reports.next(master)
+	used, capacity := s.diskUse()
 	req := &api.HeartbeatRequest{
 		Cluster: s.opts.Cluster, Chunkserver: s.opts.Name, Address: s.opts.Address, Boot: s.Boot(),
 		MembersIndex: s.membersIndex(), Full: full, Sequence: sequence,
+		Rack: s.opts.Rack, UsedBytes: used, CapacityBytes: capacity,
 	}
 	if full {
 		req.Chunks = s.report()

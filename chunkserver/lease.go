@@ -21,11 +21,12 @@ type lease struct {
 	until    time.Time
 	duration time.Duration // D
 	ended    bool
-	stop     chan struct{} // closed when ended
-	claimed  chan struct{} // closed after the first claim, granted or not
-	lastUse  time.Time     // of the last mutation asked for; zero if there was none
-	wanted   chan struct{} // holds a token when an old lease is used again
-	strict   bool          // a full chunk is sealed at the master
+	stop     chan struct{}  // closed when ended
+	claimed  chan struct{}  // closed after the first claim, granted or not
+	lastUse  time.Time      // of the last mutation asked for; zero if there was none
+	wanted   chan struct{}  // holds a token when an old lease is used again
+	renewed  chan time.Time // holds when the last heartbeat was sent that extended it
+	strict   bool           // a full chunk is sealed at the master
 
 	serial  uint64          // last one given out
 	open    map[uint64]bool // serials under way
@@ -38,6 +39,7 @@ func newLease(r *api.GrantRequest, self string) *lease {
 	l := &lease{
 		epoch: r.Epoch, version: r.Version, term: r.Term, open: make(map[uint64]bool),
 		strict: r.Strict, stop: make(chan struct{}), claimed: make(chan struct{}), wanted: make(chan struct{}, 1),
+		renewed: make(chan time.Time, 1),
 	}
 	for _, name := range r.Replicas {
 		if name != self {
@@ -140,8 +142,10 @@ func (s *Server) holdLease(c *chunk, l *lease) {
 			settle()
 		}
 		if err == nil {
-			if !s.untilExtension(c, l, sent) {
-				return
+			for again := true; again; sent, again = s.extendByHeartbeat(c, l) {
+				if !s.untilExtension(c, l, sent) {
+					return
+				}
 			}
 			continue
 		}
@@ -224,7 +228,7 @@ func (s *Server) pause(l *lease, d time.Duration) bool {
 // the answered request was sent. A reply of a lower term than seen is void: an
 // old leader must not extend.
 func (s *Server) claim(c *chunk, l *lease) (time.Time, *api.ClaimReply, error) {
-	req := &api.ClaimRequest{Chunkserver: s.opts.Name, Handle: c.handle, Version: l.version, Epoch: l.epoch}
+	req := s.claimRequest(c, l)
 	err := errors.New("no masters")
 	for _, at := range s.masterOrder() {
 		var sent time.Time

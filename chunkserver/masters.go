@@ -50,8 +50,9 @@ func (s *Server) followLocked(addrs []string) {
 		m.stops[addr] = stop
 		s.background.Go(func() { s.heartbeats(ctx, addr) })
 	}
-	for _, stop := range gone {
+	for addr, stop := range gone {
 		stop()
+		s.reports.forget(addr)
 	}
 }
 
@@ -74,6 +75,13 @@ func (s *Server) masterOrder() []string {
 		}
 	}
 	return append(append(order, s.masters.addrs[start:]...), s.masters.addrs[:start]...)
+}
+
+// knownLeader is the last known one, "" if none is.
+func (s *Server) knownLeader() string {
+	s.masters.mu.Lock()
+	defer s.masters.mu.Unlock()
+	return s.masters.leader
 }
 
 func (s *Server) setLeader(addr string) {

@@ -18,14 +18,8 @@ const maxChain = 16
 // PushData keeps the bytes for a coming mutation and forwards them along the
 // chain. It answers when every chunkserver of the chain has them.
 func (s *Server) PushData(ctx context.Context, r *api.PushRequest) (*api.PushReply, error) {
-	if err := checkDataID(r.Id); err != nil {
+	if err := s.checkPush(r.Id, uint64(len(r.Data)), r.Chain); err != nil {
 		return nil, err
-	}
-	if size := int64(len(r.Data)); size > s.opts.ChunkBytes/4 {
-		return nil, status.Errorf(codes.InvalidArgument, "%d bytes, a quarter of a chunk is %d", size, s.opts.ChunkBytes/4)
-	}
-	if len(r.Chain) > maxChain {
-		return nil, status.Errorf(codes.InvalidArgument, "a chain has at most %d chunkservers", maxChain)
 	}
 	if got := api.Checksum(r.Data); got != r.Crc32C {
 		return nil, status.Errorf(codes.InvalidArgument, "data arrived with crc32c %08x, not %08x", got, r.Crc32C)
@@ -33,6 +27,7 @@ func (s *Server) PushData(ctx context.Context, r *api.PushRequest) (*api.PushRep
 	if !s.buffer.put(keyOf(r.Id), r.Data, r.Crc32C) {
 		return nil, status.Error(codes.ResourceExhausted, "the data exceeds the buffer")
 	}
+	s.stats.pushed.Add(uint64(len(r.Data)))
 	if len(r.Chain) == 0 {
 		return &api.PushReply{}, nil
 	}
@@ -83,6 +78,10 @@ func (s *Server) Mutate(ctx context.Context, r *api.MutateRequest) (*api.MutateR
 
 // secondaryTask applies the primary's mutation.
 func (s *Server) secondaryTask(c *chunk, r *api.MutateRequest, data []byte) *task {
+	payload := len(data)
+	if r.PadTo != 0 {
+		payload = 0
+	}
 	if !r.Write {
 		data = encodeFrame(r.Handle, r.Version, r.Serial, r.Offset, r.Id, data, r.PadTo)
 	}
@@ -99,7 +98,7 @@ func (s *Server) secondaryTask(c *chunk, r *api.MutateRequest, data []byte) *tas
 			}
 			return b.write(r.Offset, data, r.PadTo != 0)
 		},
-		func() { s.mutated(c, r.Version, r.Term, r.Serial, r.Offset, len(data)) })
+		func() { s.mutated(c, r.Version, r.Term, r.Serial, r.Offset, len(data), payload) })
 }
 
 func kindOf(r *api.MutateRequest) api.ChunkKind {

@@ -34,6 +34,17 @@ type Options struct {
 	Listener net.Listener
 	// Address is what is reported to the masters (default: the listener's).
 	Address string
+	// Rack names what fails together with this chunkserver; may be empty.
+	Rack string
+	// Capacity in bytes is what is reported as the room for chunks (default: as the
+	// file system says, where it can).
+	Capacity uint64
+	// ScrubBytesPerSecond is how fast chunks are read to see whether they still match
+	// their checksums, while there is little else to do (default 4 MiB/s; negative:
+	// not at all), and ScrubEvery the pause after a walk through all of them (default
+	// 1 minute).
+	ScrubBytesPerSecond int64
+	ScrubEvery          time.Duration
 	// HeartbeatEvery is the pause between reports to each master (default 100 ms).
 	HeartbeatEvery time.Duration
 	// MutateTimeout bounds one mutation over all replicas (default 500 ms).
@@ -74,7 +85,10 @@ type Event struct {
 	Serial  uint64
 	Offset  uint64
 	Until   time.Time // claim, accept: end of the lease
-	Reason  string    // stop, refuse
+	Length  uint64    // mutate, serve: bytes, of a record its payload's
+	Wanted  uint64    // serve: the least version that the reader takes
+	Source  string    // clone: an address; copy: a handle
+	Reason  string    // stop, refuse, corrupt
 }
 
 // The kinds of events.
@@ -86,6 +100,10 @@ const (
 	EventMutate   = "mutate"
 	EventStop     = "stop"
 	EventRefuse   = "refuse"
+	EventServe    = "serve"
+	EventClone    = "clone"
+	EventCopy     = "copy"
+	EventDelete   = "delete"
 	// EventCorrupt: a block does not match its checksum; told once a replica.
 	EventCorrupt = "corrupt"
 )
@@ -124,6 +142,10 @@ func (o *Options) setDefaults() error {
 	if o.Address == "" {
 		o.Address = o.Listener.Addr().String()
 	}
+	if o.ScrubBytesPerSecond == 0 {
+		o.ScrubBytesPerSecond = 4 << 20
+	}
+	defaultDuration(&o.ScrubEvery, time.Minute)
 	defaultDuration(&o.HeartbeatEvery, 100*time.Millisecond)
 	defaultDuration(&o.MutateTimeout, 500*time.Millisecond)
 	defaultDuration(&o.HoleWait, o.MutateTimeout/2)

@@ -48,6 +48,8 @@ func (s *Server) ReadChunk(ctx context.Context, r *api.ReadChunkRequest) (*api.R
 	case err == nil:
 		reply.Crc32C = api.Checksum(reply.Data)
 		s.stats.read.Add(uint64(len(reply.Data)))
+		s.event(Event{Kind: EventServe, Handle: r.Handle, Version: reply.Version, Wanted: r.Version, Offset: r.Offset,
+			Length: uint64(len(reply.Data))})
 		return reply, nil
 	case errors.Is(err, errNoRecord):
 		reply.Code = api.Code_NOT_FOUND
@@ -184,12 +186,12 @@ func (s *Server) markBad(c *chunk, index int, f *openFile) {
 	}
 	c.mu.Unlock()
 	if same {
-		s.markCorrupt(c, "found while reading")
+		s.markCorrupt(c, uint64(index)*blockBytes, "found while reading")
 	}
 }
 
 // markCorrupt makes the masters hear of it; the first time is logged.
-func (s *Server) markCorrupt(c *chunk, how string) {
+func (s *Server) markCorrupt(c *chunk, offset uint64, how string) {
 	c.mu.Lock()
 	known := c.corrupt
 	c.corrupt = true
@@ -200,6 +202,6 @@ func (s *Server) markCorrupt(c *chunk, how string) {
 	}
 	s.stats.corrupt.Add(1)
 	s.changed(c.handle)
-	s.event(Event{Kind: EventCorrupt, Handle: c.handle, Version: version, Reason: how})
+	s.event(Event{Kind: EventCorrupt, Handle: c.handle, Version: version, Offset: offset, Reason: how})
 	s.log.Warn("replica is corrupt", "chunkserver", s.opts.Name, "handle", c.handle, "how", how)
 }

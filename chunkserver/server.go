@@ -31,7 +31,8 @@ type Server struct {
 
 	mu      sync.Mutex
 	chunks  map[uint64]*chunk
-	maxTerm uint64 // highest term of a leader seen
+	builds  map[uint64]*buildRun // by handle
+	maxTerm uint64               // highest term of a leader seen
 
 	masters masters
 
@@ -44,8 +45,11 @@ type Server struct {
 	background sync.WaitGroup // heartbeats, claims, serving
 	workers    sync.WaitGroup // chunk workers
 
-	stats   counters
-	reports reports
+	stats    counters
+	reports  reports
+	claims   claims
+	removing atomic.Bool // a goroutine deletes replicas
+	usage    usage
 }
 
 // Start recovers the chunks in o.Dir, makes them durable, and serves. Errors are
@@ -65,7 +69,7 @@ func start(o Options) (*Server, error) {
 	}
 	maxMessage := max(int(o.ChunkBytes/4)+64<<10, 4<<20)
 	s := &Server{
-		opts: o, log: o.Logger, chunks: make(map[uint64]*chunk), selfLock: make(chan struct{}, 1),
+		opts: o, log: o.Logger, chunks: make(map[uint64]*chunk), builds: make(map[uint64]*buildRun), selfLock: make(chan struct{}, 1),
 		peers: newPeers(o.Dial, maxMessage), buffer: newBuffer(o.BufferBytes),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())

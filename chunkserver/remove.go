@@ -1,0 +1,106 @@
+package chunkserver
+
+import (
+	"context"
+	"errors"
+
+	"gfslab/api"
+	"gfslab/internal/disk"
+)
+
+// shrinkStep is by how much a file is cut at a time before it is removed: giving
+// up a large file at once holds up everybody's syncs.
+const shrinkStep = 8 << 20
+
+// remove deletes the replicas that a leader of the term named, unless they have
+// a higher version by now, and makes that durable. It blocks: nothing waits for it.
+func (s *Server) remove(term uint64, replicas []*api.ChunkReport) {
+	any := false
+	for _, r := range replicas {
+		if term < s.termSeen() {
+			break // another leader has spoken meanwhile
+		}
+		if c := s.chunk(r.Handle); c != nil && s.removeChunk(c, term, r.Version) {
+			any = true
+		}
+	}
+	if !any {
+		return
+	}
+	if err := syncDir(s.opts.FS, s.folder); err != nil {
+		s.log.Warn("a removal may not last", "chunkserver", s.opts.Name, "err", err)
+	}
+}
+
+// removeChunk deletes one replica of at most that version and reports whether it
+// is gone.
+func (s *Server) removeChunk(c *chunk, term, version uint64) bool {
+	t := newTask(
+		func(b *batch) error {
+			if b.f == nil {
+				return errNotHere
+			}
+			c.mu.Lock()
+			if c.accepting > version || c.term > term || c.lease != nil && c.lease.live(s.opts.Now()) {
+				c.mu.Unlock()
+				return errStale
+			}
+			c.failed = errGone
+			s.endLeaseLocked(c, c.lease, "the replica is removed")
+			c.mu.Unlock()
+			return s.deleteFile(c)
+		},
+		func() {
+			s.forget(c)
+			s.stats.removed.Add(1)
+			s.event(Event{Kind: EventDelete, Handle: c.handle, Version: version, Term: term})
+		})
+	t.alone = true
+	c.mu.Lock()
+	s.enqueueLocked(c, t)
+	c.mu.Unlock()
+	if err := await(s.ctx, t); err != nil {
+		if !errors.Is(err, context.Canceled) {
+			s.log.Info("a replica was not removed", "chunkserver", s.opts.Name, "handle", c.handle, "reason", err)
+		}
+		return false
+	}
+	return true
+}
+
+// deleteFile is called by the worker, for a chunk that nothing can be done with
+// any more.
+func (s *Server) deleteFile(c *chunk) error {
+	fs := s.opts.FS
+	c.mu.Lock()
+	size := int64(c.durable)
+	c.mu.Unlock()
+	for size > shrinkStep {
+		size -= shrinkStep
+		if err := disk.Shrink(fs, c.path, layout{s.opts.ChunkBytes}.dataStart()+size); err != nil {
+			break // this file system cannot: it is removed at once
+		}
+	}
+	if err := fs.Remove(c.path); err != nil {
+		s.fail(c, err)
+		return err
+	}
+	return nil
+}
+
+// forget drops a removed chunk.
+func (s *Server) forget(c *chunk) {
+	s.mu.Lock()
+	if s.chunks[c.handle] == c {
+		delete(s.chunks, c.handle)
+	}
+	s.mu.Unlock()
+	c.mu.Lock()
+	f := c.file
+	c.file = nil
+	c.mu.Unlock()
+	if err := f.release(); err != nil {
+		s.log.Warn("closing a removed chunk", "chunkserver", s.opts.Name, "handle", c.handle, "err", err)
+	}
+	s.changed(c.handle)
+}
