@@ -2107,8 +2107,8 @@ type HeartbeatRequest struct {
 	// report that this master answered, and gone are those that are no more.
 	Full bool     `protobuf:"varint,6,opt,name=full,proto3" json:"full,omitempty"`
 	Gone []uint64 `protobuf:"varint,7,rep,packed,name=gone,proto3" json:"gone,omitempty"`
-	// sequence counts the reports to this master since boot; a master that missed
-	// one asks for a full report.
+	// sequence counts the reports to this master since boot, so that one that comes
+	// late changes nothing. A report repeats all that was not answered.
 	Sequence      uint64 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Rack          string `protobuf:"bytes,9,opt,name=rack,proto3" json:"rack,omitempty"`
 	UsedBytes     uint64 `protobuf:"varint,10,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`

@@ -18,6 +18,7 @@ func (c *fakeChunkserver) CopyChunk(ctx context.Context, r *api.CopyChunkRequest
 	if !ok {
 		return &api.CloneReply{Code: api.Code_CORRUPT, Reason: "told to refuse"}, nil
 	}
+	c.store.copyTo(r)
 	return &api.CloneReply{Code: api.Code_OK}, nil
 }
 

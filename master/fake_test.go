@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,7 +136,8 @@ func (r *fakeReplica) Close() error {
 }
 
 // fakeChunkserver is a chunkserver that stores no data: it keeps versions and
-// leases by the rules and notes until when it may act as a primary.
+// leases by the rules and notes until when it may act as a primary. What it would
+// have on its disk is in its fakeStore.
 type fakeChunkserver struct {
 	api.UnimplementedChunkserverServer
 	name string
@@ -147,6 +149,8 @@ type fakeChunkserver struct {
 	silent bool                         // answers nothing
 	refuse string                       // the method that it refuses
 	calls  map[string]int
+
+	store fakeStore
 }
 
 func (c *fakeChunkserver) enter(ctx context.Context, method string) (bool, error) {
@@ -175,6 +179,9 @@ func (c *fakeChunkserver) count(method string) int {
 
 func (c *fakeChunkserver) PrepareGrant(ctx context.Context, r *api.GrantRequest) (*api.GrantReply, error) {
 	ok, err := c.enter(ctx, "prepare")
+	if ok && err == nil {
+		ok = c.store.prepare(r)
+	}
 	return &api.GrantReply{Ok: ok, Version: r.Version, Term: r.Term}, err
 }
 
@@ -251,7 +258,8 @@ type fakeCell struct {
 	masters []*Master
 	servers map[string]*fakeChunkserver
 	seq     uint64
-	slow    bool // the chunkservers' clocks are as slow as rho allows
+	slow    bool          // the chunkservers' clocks are as slow as rho allows
+	unheard atomic.Uint64 // a bit for each master that no heartbeat reaches
 
 	mu        sync.Mutex
 	listeners map[string]*bufconn.Listener
@@ -324,19 +332,31 @@ func (c *fakeCell) serve(name string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.Serve(l); err != nil {
+		if err := server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) { // stopped before it began
 			c.t.Errorf("chunkserver %s: %v", name, err)
 		}
 	}()
 	c.t.Cleanup(func() { server.Stop(); <-done })
 }
 
+// heartbeat sends reports of the named chunkservers, but of those that are down,
+// to all masters, and obeys.
 func (c *fakeCell) heartbeat(names ...string) {
 	for _, name := range names {
-		for _, m := range c.masters {
-			if _, err := m.Heartbeat(c.t.Context(), &api.HeartbeatRequest{Chunkserver: name, Address: "addr-" + name, Boot: "1"}); err != nil {
+		for i, m := range c.masters {
+			if c.unheard.Load()&(1<<i) != 0 {
+				continue
+			}
+			r := c.servers[name].store.report(i)
+			if r == nil {
+				continue
+			}
+			r.Chunkserver, r.Address = name, "addr-"+name
+			reply, err := m.Heartbeat(c.t.Context(), r)
+			if err != nil {
 				c.t.Fatal(err)
 			}
+			c.servers[name].store.obey(i, reply)
 		}
 	}
 }

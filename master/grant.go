@@ -108,7 +108,7 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 	m.observe("intent", term, c.Handle, intent.Version, 0, "", time.Time{})
 	acked := m.prepare(ctx, &api.GrantRequest{
 		Handle: c.Handle, Version: intent.Version, Term: term, Replicas: replicas, Addresses: m.servers.addresses(replicas),
-		Kind: api.ChunkKind(c.Kind), Strict: m.o.Strict,
+		Kind: api.ChunkKind(c.Kind), Strict: m.o.Strict, Existing: len(c.Members) > 0,
 	})
 	primary := m.choosePrimary(acked, silent)
 	if primary == "" {
@@ -158,7 +158,8 @@ func (m *Master) grantees(ctx context.Context, c meta.Chunk) ([]string, error) {
 	if len(c.Members) == 0 {
 		return m.servers.place(ctx, m.goal(&c))
 	}
-	return m.servers.living(ctx, c.Members)
+	names, err := m.servers.living(ctx, c.Members)
+	return m.servers.withoutCorrupt(c.Handle, names), err
 }
 
 // prepare tells all replicas of the grant in parallel and returns those that

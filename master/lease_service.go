@@ -82,7 +82,8 @@ func (m *Master) seekHolder(ctx context.Context, r *api.LeaseRequest) (term uint
 			return m.copyOnWrite(ctx, term, r.Path, r.ChunkIndex, c)
 		})
 	default:
-		f, mine = m.join(term, c.Handle, granting)
+		m.wanted(c.Handle)
+	f, mine = m.join(term, c.Handle, granting)
 	}
 	return term, nil, f, mine, nil
 }

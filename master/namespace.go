@@ -147,7 +147,7 @@ func (m *Master) FindLocation(ctx context.Context, r *api.LocationRequest) (*api
 	}
 	reply := m.readChunk(v, func(s *meta.State) (meta.Chunk, meta.Code) { return s.ChunkAt(r.Path, r.ChunkIndex) })
 	reply.ChunkIndex = r.ChunkIndex
-	return reply, nil
+	return m.locate(reply), nil
 }
 
 // ChunkInfo looks a chunk up by handle, or by path and index.

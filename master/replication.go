@@ -268,13 +268,13 @@ func (r *replication) file(term uint64, c *meta.Chunk, v *verdict, now time.Time
 func (m *Master) warmUp(term uint64) {
 	r, now := m.upkeep, m.o.Now()
 	r.mu.Lock()
-	walked, warm, over := r.walks > 0, r.warm, now.Sub(r.since) >= m.o.WarmUp
+	walked, warm, since, over := r.walks > 0, r.warm, r.since, now.Sub(r.since) >= m.o.WarmUp
 	named := make([]string, 0, len(r.named))
 	for name := range r.named {
 		named = append(named, name)
 	}
 	r.mu.Unlock()
-	if warm || !over && (!walked || !m.servers.reported(named)) {
+	if warm || !over && (!walked || !m.servers.reported(named, since)) {
 		return
 	}
 	r.mu.Lock()
@@ -368,13 +368,14 @@ func (t *chunkservers) aliveNames() string {
 	return all
 }
 
-// reported reports whether full reports of all of them were heard.
-func (t *chunkservers) reported(names []string) bool {
+// reported reports whether full reports of all of them were heard, and what
+// changed since until some moment after since.
+func (t *chunkservers) reported(names []string, since time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.o.Now()
 	for _, name := range names {
-		if c := t.byName[name]; c == nil || !c.complete || !t.alive(c, now) {
+		if c := t.byName[name]; c == nil || !c.complete || !t.alive(c, now) || c.heard.Before(since) {
 			return false
 		}
 	}

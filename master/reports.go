@@ -110,12 +110,10 @@ func (m *Master) afterReport(name string, h *heard) {
 	}
 }
 
-// note takes a heartbeat over.
-//
-// A report that is older than one taken over already (same boot, no higher
-// sequence) says nothing new. After a gap in the sequence, what was not reported
-// may be there all the same, until the next full report. Sequence 0 is not
-// counted.
+// note takes a heartbeat over. A report repeats all that was not answered, so one
+// that got lost is no loss, and one that is older than what was taken over already
+// (same boot, no higher sequence) says nothing new. A full report numbered 1 begins
+// to count anew; 0 is not counted.
 func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 	var fresh *replicaSet
 	if r.Full { // may be large: not under the lock
@@ -137,11 +135,12 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 		c.replicas, c.complete, c.sequence = newReplicaSet(), false, 0
 		c.suspects, c.removing, c.removed = make(map[uint64]time.Time), make(map[uint64]time.Time), nil
 	}
-	if r.Sequence != 0 && r.Sequence <= c.sequence {
+	c.heard = t.o.Now()
+	if r.Sequence != 0 && r.Sequence <= c.sequence && !(r.Full && r.Sequence == 1) {
 		h.wantFull = !c.complete
 		return h
 	}
-	c.heard, c.rack = t.o.Now(), r.Rack
+	c.rack = r.Rack
 	c.used, c.capacity = r.UsedBytes, r.CapacityBytes
 	for _, x := range r.Chunks {
 		if x.Corrupt && !c.replicas.isCorrupt(x.Handle) {
@@ -153,13 +152,10 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 		h.removed = c.goneBut(fresh)
 		c.replicas, c.complete = fresh, true
 	default:
-		if r.Sequence > c.sequence+1 {
-			c.complete = false
-		}
 		c.replicas.report(r.Chunks)
 		h.removed = c.gone(r.Gone)
 	}
-	c.sequence = max(c.sequence, r.Sequence)
+	c.sequence = r.Sequence
 	h.wantFull = !c.complete
 	return h
 }

@@ -34,9 +34,11 @@ func TestReports(t *testing.T) {
 		{"a full one", report(2, true, 8, 9), false, []uint64{8, 9}, []uint64{7}},
 		{"an addition", report(3, false, 10), false, []uint64{8, 9, 10}, nil},
 		{"an old one", report(2, true, 1), false, []uint64{8, 9, 10}, []uint64{1}},
-		{"a gap", report(5, false, 11), true, []uint64{8, 9, 10, 11}, nil},
-		{"without the full one", report(6, false), true, []uint64{8}, nil},
-		{"the full one", report(7, true, 8), false, []uint64{8}, []uint64{9, 10, 11}},
+		{"the same", report(3, false, 1), false, []uint64{8, 9, 10}, []uint64{1}},
+		{"one after a lost one", report(5, false, 11), false, []uint64{8, 9, 10, 11}, nil},
+		{"another full one", report(7, true, 8), false, []uint64{8}, []uint64{9, 10, 11}},
+		{"a new count", report(1, true, 9), false, []uint64{9}, []uint64{8}},
+		{"which goes on", report(2, false, 8), false, []uint64{8, 9}, nil},
 		{"another boot", func() *api.HeartbeatRequest { r := report(1, false); r.Boot = "c"; return r }(), true, nil, []uint64{8}},
 	}
 	for _, s := range steps {

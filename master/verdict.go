@@ -3,6 +3,7 @@ package master
 import (
 	"time"
 
+	"gfslab/api"
 	"gfslab/master/meta"
 )
 
@@ -73,6 +74,23 @@ func (t *chunkservers) acked(names []string, handle, version uint64) {
 	}
 }
 
+// withoutCorrupt leaves out chunkservers whose replica of the chunk is corrupt, if
+// others remain: it is to be replaced, not written to.
+func (t *chunkservers) withoutCorrupt(handle uint64, names []string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	good := make([]string, 0, len(names))
+	for _, name := range names {
+		if c := t.byName[name]; c == nil || !c.replicas.isCorrupt(handle) {
+			good = append(good, name)
+		}
+	}
+	if len(good) == 0 {
+		return names
+	}
+	return good
+}
+
 // length is the longest replica of the version that a member reported.
 func (t *chunkservers) length(c *meta.Chunk) (length uint64) {
 	t.mu.Lock()
@@ -85,4 +103,37 @@ func (t *chunkservers) length(c *meta.Chunk) (length uint64) {
 		}
 	}
 	return length
+}
+
+// locate leaves the addresses only of those members that a reader can go to: they
+// are alive, their bytes are good as far as is known, and they have the version.
+// That of an active lease they have: its grant waited for them. The reply is
+// WARMING_UP if this master has heard too little to know of any; the members
+// stand, because they are in the log.
+func (m *Master) locate(reply *api.ChunkReply) *api.ChunkReply {
+	if reply.Code != api.Code_OK || len(reply.Replicas) == 0 {
+		return reply
+	}
+	c := meta.Chunk{Handle: reply.Handle, Version: reply.Version, Members: reply.Replicas}
+	now := m.o.Now()
+	m.servers.mu.Lock()
+	v := m.servers.judge(&c, 0, now)
+	located := v.current
+	if reply.Epoch != 0 {
+		for _, name := range v.lost {
+			if s := m.servers.byName[name]; s != nil && m.servers.alive(s, now) {
+				located = append(located, name)
+			}
+		}
+	}
+	m.servers.mu.Unlock()
+	switch {
+	case len(located) > 0:
+		reply.Addresses = m.servers.addresses(located)
+	case m.warmingUp():
+		reply.Code, reply.Addresses = api.Code_WARMING_UP, nil
+	default:
+		reply.Addresses = nil
+	}
+	return reply
 }
