@@ -83,7 +83,7 @@ func (m *Master) seekHolder(ctx context.Context, r *api.LeaseRequest) (term uint
 		})
 	default:
 		m.wanted(c.Handle)
-	f, mine = m.join(term, c.Handle, granting)
+		f, mine = m.join(term, c.Handle, granting)
 	}
 	return term, nil, f, mine, nil
 }
