@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -36,6 +37,7 @@ type load struct {
 	mu      sync.Mutex
 	handles map[string][]uint64 // of allocated chunks, by path and index
 	records map[string][]place  // acknowledged records by path
+	hidden  map[string]uint64   // ids of what was deleted last, by path
 }
 
 // place is where an acknowledged record is.
@@ -46,7 +48,10 @@ type place struct {
 
 // newLoad makes the threads; the last one preloads and reads at the end.
 func newLoad(p rundir.Plan, cell *cluster.Cluster, began time.Time) (*load, error) {
-	w, err := workloads.New(p.Workload, workloads.Config{Clients: p.Clients, RecordBytes: p.RecordBytes})
+	w, err := workloads.New(p.Workload, workloads.Config{
+		Clients: p.Clients, RecordBytes: p.RecordBytes, Sizes: p.RecordSizes, ChunkBytes: p.ChunkBytes, Files: p.Files,
+		Retention: time.Duration(p.Retention), Period: time.Duration(p.Period),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +59,7 @@ func newLoad(p rundir.Plan, cell *cluster.Cluster, began time.Time) (*load, erro
 		plan: p, began: began, workload: w, stopped: make(chan struct{}),
 		history: history.New(p.Clients+1, "", func() int64 { return int64(time.Since(began)) }),
 		conns:   client.NewConns(client.Dialer(cell.Dialer("client")), 0),
-		handles: map[string][]uint64{}, records: map[string][]place{},
+		handles: map[string][]uint64{}, records: map[string][]place{}, hidden: map[string]uint64{},
 	}
 	limits, err := PlanLimits(p)
 	if err != nil {
@@ -66,7 +71,7 @@ func newLoad(p rundir.Plan, cell *cluster.Cluster, began time.Time) (*load, erro
 	}
 	sortMasters(masters)
 	for i := range p.Clients + 1 {
-		t := &thread{load: l, id: i, rng: workloads.Rand(p.Seed, uint64(i)+1), masters: p.Replicas + p.Replace}
+		t := &thread{load: l, id: i, rng: workloads.Rand(p.Seed, uint64(i)+1), masters: p.Replicas + p.Replace, tails: map[string]*cursor{}}
 		t.client, err = client.New(client.Options{
 			Name: fmt.Sprintf("t%d", i), Masters: masters, Conns: l.conns, Seed: p.Seed<<16 + uint64(i), OpTimeout: time.Duration(p.OpTimeout),
 		})
@@ -88,21 +93,57 @@ func newLoad(p rundir.Plan, cell *cluster.Cluster, began time.Time) (*load, erro
 func (l *load) now() int64           { return l.at(time.Now()) }
 func (l *load) at(t time.Time) int64 { return int64(t.Sub(l.began)) }
 
-// preload prepares the cell; every operation must succeed.
+// preload prepares the cell; every operation must succeed. Free ones that stand
+// together are spread over all threads.
 func (l *load) preload(ctx context.Context) error {
 	t := l.threads[l.plan.Clients]
-	for _, op := range l.workload.Load(workloads.Rand(l.plan.Seed, 0)) {
-		if err := t.mustDo(ctx, op, rundir.PhasePreload); err != nil {
+	ops := l.workload.Load(workloads.Rand(l.plan.Seed, 0))
+	if l.plan.Retention > 0 && !workloads.IsKV(l.plan.Workload) {
+		ops = append([]workloads.Op{{Kind: workloads.SetAttributes, Path: "/", Retention: time.Duration(l.plan.Retention)}}, ops...)
+	}
+	for len(ops) > 0 {
+		n := 0
+		for n < len(ops) && ops[n].Free {
+			n++
+		}
+		var err error
+		if n > 0 {
+			err = l.spread(ctx, ops[:n], rundir.PhasePreload)
+		} else {
+			n, err = 1, t.mustDo(ctx, ops[0], rundir.PhasePreload)
+		}
+		if err != nil {
 			return err
 		}
+		ops = ops[n:]
 	}
 	return nil
+}
+
+// spread has the client threads perform operations side by side; each must succeed.
+func (l *load) spread(ctx context.Context, ops []workloads.Op, phase string) error {
+	var wg sync.WaitGroup
+	errs := make([]error, l.plan.Clients)
+	for i := range l.plan.Clients {
+		wg.Go(func() {
+			for j := i; j < len(ops) && errs[i] == nil; j += l.plan.Clients {
+				errs[i] = l.threads[i].mustDo(ctx, ops[j], phase)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // start lets the threads run until stop.
 func (l *load) start(ctx context.Context) {
 	began := l.now()
 	for _, t := range l.threads[:l.plan.Clients] {
+		if paced, ok := l.workload.(workloads.Paced); ok && paced.Period(t.id) > 0 {
+			arrival := workloads.NewPeriodic(paced.Period(t.id))
+			l.wg.Go(func() { t.loop(ctx, arrival, began) })
+			continue
+		}
 		arrival, err := workloads.NewArrival(l.plan.Arrival, l.plan.Rate, l.plan.Clients, rand.New(rand.NewPCG(l.plan.Seed, uint64(t.id)<<32)))
 		if err != nil {
 			// ValidatePlan refuses every plan for which this can happen.
@@ -153,7 +194,7 @@ func (l *load) finalReads(ctx context.Context) error {
 	var todo []workloads.Op
 	seen := map[string]bool{}
 	add := func(op workloads.Op) {
-		key := fmt.Sprint(op.Kind, op.Path, op.Chunk)
+		key := fmt.Sprint(op.Kind, op.Path, op.Chunk, op.Offset)
 		if !seen[key] {
 			seen[key] = true
 			todo = append(todo, op)
@@ -168,8 +209,13 @@ func (l *load) finalReads(ctx context.Context) error {
 	l.mu.Unlock()
 	ops := l.history.Ops()
 	for _, op := range ops {
-		if op.Kind == rundir.KindMkdir {
+		switch op.Kind {
+		case rundir.KindMkdir:
 			add(workloads.Op{Kind: workloads.List, Path: op.Path})
+		case rundir.KindAppend:
+			add(workloads.Op{Kind: workloads.ReadRecords, Path: op.Path})
+		case rundir.KindWrite:
+			add(workloads.Op{Kind: workloads.ReadBytes, Path: op.Path, Chunk: op.Chunk, Offset: op.Offset, Size: int(op.Length)})
 		}
 	}
 	stride := max(1, len(ops)/sample)
@@ -178,22 +224,7 @@ func (l *load) finalReads(ctx context.Context) error {
 			add(workloads.Op{Kind: workloads.Stat, Path: ops[i].Path})
 		}
 	}
-	var wg sync.WaitGroup
-	errs := make([]error, l.plan.Clients)
-	for i := range l.plan.Clients {
-		wg.Go(func() {
-			for j := i; j < len(todo) && errs[i] == nil; j += l.plan.Clients {
-				errs[i] = l.threads[i].mustDo(ctx, todo[j], rundir.PhaseFinal)
-			}
-		})
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return l.spread(ctx, todo, rundir.PhaseFinal)
 }
 
 // handle returns the handle of a chunk that was allocated, 0 if none is known.
@@ -213,6 +244,19 @@ func (l *load) learnChunk(path string, index uint32, handle uint64) {
 		l.handles[path] = append(l.handles[path], 0)
 	}
 	l.handles[path][index] = handle
+}
+
+// learnHidden notes what was hidden under the path last; hiddenAt is its id.
+func (l *load) learnHidden(path string, id uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hidden[path] = id
+}
+
+func (l *load) hiddenAt(path string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hidden[path]
 }
 
 func (l *load) learnRecord(path string, p place) {

@@ -346,6 +346,29 @@ func Check(ctx context.Context, dir string, timeout time.Duration) (rundir.Verdi
 	return v, rundir.WriteVerdict(dir, v)
 }
 
+// profileFlags are the flags of a plan that most plans leave as they are.
+func profileFlags(p rundir.Plan) (line string) {
+	for _, f := range []struct {
+		name  string
+		value any
+		set   bool
+	}{
+		{"record-sizes", p.RecordSizes, p.RecordSizes != ""},
+		{"files", p.Files, p.Files != 0},
+		{"replication", p.Replication, p.Replication != 0},
+		{"racks", p.Racks, p.Racks != 0},
+		{"fencing", p.Fencing, p.Fencing},
+		{"strict", p.Strict, p.Strict},
+		{"retention", p.Retention, p.Retention != 0},
+		{"period", p.Period, p.Period != 0},
+	} {
+		if f.set {
+			line += fmt.Sprintf(" --%s=%v", f.name, f.value)
+		}
+	}
+	return line
+}
+
 // ReplayCommand is the one line that runs the plan again.
 func ReplayCommand(p rundir.Plan) string {
 	line := fmt.Sprintf("gfslab run --backend %s --workload %s --fault %s --setting %s --tier %s --seed %d --replicas %d --chunkservers %d --clients %d --arrival %s",
@@ -356,6 +379,7 @@ func ReplayCommand(p rundir.Plan) string {
 	if p.Replace > 0 {
 		line += fmt.Sprintf(" --replace %d --replace-at %v --replace-every %v", p.Replace, p.ReplaceAt, p.ReplaceEvery)
 	}
+	line += profileFlags(p)
 	for _, l := range limitAssignments(p.Limits) {
 		line += " --limit " + l
 	}

@@ -3,12 +3,15 @@ package harness
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
+	"gfslab/api"
 	"gfslab/client"
 	"gfslab/results/rundir"
 	"gfslab/workloads"
@@ -26,6 +29,7 @@ type thread struct {
 	session string
 	seq     uint64
 	payload []byte
+	tails   map[string]*cursor // of read-records that go on where the last one ended
 }
 
 // loop performs operations when they are due, until the load stops.
@@ -56,19 +60,43 @@ func (t *thread) loop(ctx context.Context, arrival workloads.Arrival, began int6
 		if l.measuring.Load() {
 			phase = rundir.PhaseRun
 		}
-		d := t.do(ctx, l.workload.Next(t.rng, t.id), phase, due)
-		if d.outcome == rundir.OutcomeOK && phase == rundir.PhaseRun && l.measuring.Load() {
-			l.completed.Add(1)
+		t.chain(ctx, l.workload.Next(t.rng, t.id), phase, due, func(d done) {
+			if d.outcome == rundir.OutcomeOK && phase == rundir.PhaseRun && l.measuring.Load() {
+				l.completed.Add(1)
+			}
+		})
+	}
+}
+
+// chain performs an operation and those chained to it, as long as each is answered
+// OK, and hands each one's end to each.
+func (t *thread) chain(ctx context.Context, op workloads.Op, phase string, due int64, each func(done)) {
+	for next := &op; ; {
+		d := t.do(ctx, *next, phase, due)
+		each(d)
+		if !d.answeredOK() || next.Then == nil || ctx.Err() != nil {
+			return
 		}
+		following := *next.Then
+		if following.Listed {
+			if len(d.reply.Names) == 0 {
+				return
+			}
+			following.Path += "/" + strings.TrimSuffix(d.reply.Names[following.Pick%uint64(len(d.reply.Names))], "/")
+		}
+		next, due = &following, t.load.now()
 	}
 }
 
 // mustDo performs an operation that has to succeed.
 func (t *thread) mustDo(ctx context.Context, op workloads.Op, phase string) error {
-	if r := t.do(ctx, op, phase, t.load.now()); r.outcome != rundir.OutcomeOK {
-		return fmt.Errorf("%s %s: %s: %w", op.Kind, op.Path, r.outcome, r.err)
-	}
-	return ctx.Err()
+	var err error
+	t.chain(ctx, op, phase, t.load.now(), func(d done) {
+		if d.outcome != rundir.OutcomeOK {
+			err = fmt.Errorf("%s %s: %s: %w", op.Kind, op.Path, d.outcome, d.err)
+		}
+	})
+	return errors.Join(err, ctx.Err())
 }
 
 // done is how an operation ended, in the words of the history.
@@ -81,6 +109,11 @@ type done struct {
 	steps []client.Step
 }
 
+// answeredOK reports whether the operation did what was asked.
+func (d done) answeredOK() bool {
+	return d.outcome == rundir.OutcomeOK && d.reply != nil && d.reply.Code == api.Code_OK.String()
+}
+
 // do performs one operation and records it.
 func (t *thread) do(ctx context.Context, op workloads.Op, phase string, due int64) done {
 	l := t.load
@@ -89,7 +122,11 @@ func (t *thread) do(ctx context.Context, op workloads.Op, phase string, due int6
 			op.Kind = workloads.Stat
 		}
 	}
-	rec := rundir.Op{Kind: op.Kind, Path: op.Path, Path2: op.Path2, Chunk: op.Chunk, Phase: phase}
+	rec := t.describe(op)
+	if op.Hidden && rec.DeletedID == 0 {
+		op.Kind, rec = workloads.Stat, rundir.Op{Kind: rundir.KindStat, Path: op.Path}
+	}
+	rec.Phase = phase
 	var session client.Session
 	if mutates(op.Kind) {
 		session = t.nextSession()
@@ -98,7 +135,7 @@ func (t *thread) do(ctx context.Context, op workloads.Op, phase string, due int6
 	if byHandle(op) {
 		rec.Handle = l.handle(op.Path, op.Chunk)
 	}
-	if op.Kind == workloads.Append {
+	if op.Kind == workloads.Append || op.Kind == workloads.Write {
 		rec.Length = uint32(op.Size)
 		rec.CRC = t.fill(session, op.Size)
 	}
@@ -118,10 +155,43 @@ func (t *thread) do(ctx context.Context, op workloads.Op, phase string, due int6
 	return d
 }
 
+// describe is the operation as the history has it, without what is known only
+// when it is sent.
+func (t *thread) describe(op workloads.Op) rundir.Op {
+	rec := rundir.Op{
+		Kind: op.Kind, Path: op.Path, Path2: op.Path2, Chunk: op.Chunk, Offset: op.Offset,
+		Recursive: op.Recursive, Long: op.Long, Prefix: op.Prefix,
+	}
+	if op.Bytes {
+		rec.ChunkKind = rundir.ChunkOfBytes
+	}
+	if op.Kind == workloads.ReadBytes {
+		rec.Length = uint32(op.Size)
+	}
+	if op.Kind == workloads.ReadRecords {
+		rec.Chunk, rec.Offset = t.start(op)
+	}
+	if op.Hidden {
+		rec.DeletedID = t.load.hiddenAt(op.Path)
+	}
+	if op.Kind == workloads.SetAttributes {
+		rec.Set = &rundir.Attributes{}
+		if op.Replicas > 0 {
+			rec.Set.Replicas = &op.Replicas
+		}
+		if op.Retention > 0 {
+			ns := int64(op.Retention)
+			rec.Set.RetentionNS = &ns
+		}
+	}
+	return rec
+}
+
 // mutates reports whether an operation needs a session: all but lookups.
 func mutates(kind string) bool {
 	switch kind {
-	case workloads.Stat, workloads.List, workloads.ChunkInfo, workloads.ReadRecord, workloads.FindLease, workloads.Revoke, workloads.Get:
+	case workloads.Stat, workloads.List, workloads.ChunkInfo, workloads.ReadRecord, workloads.FindLease, workloads.Revoke, workloads.Get,
+		workloads.Usage, workloads.ReadBytes, workloads.ReadRecords:
 		return false
 	}
 	return true
@@ -129,7 +199,13 @@ func mutates(kind string) bool {
 
 // byHandle reports whether an operation names its chunk by handle.
 func byHandle(op workloads.Op) bool {
-	return op.Kind == workloads.FindLease || op.Kind == workloads.Revoke || op.Kind == workloads.ChunkInfo && !op.ByPath
+	switch op.Kind {
+	case workloads.FindLease, workloads.ChunkInfo:
+		return !op.ByPath
+	case workloads.Revoke, workloads.ReadBytes:
+		return true
+	}
+	return false
 }
 
 // nextSession is the identity of the thread's next mutation.

@@ -58,3 +58,14 @@ func (o *open) Due(time.Duration) time.Duration {
 	o.at += o.rng.ExpFloat64() * o.mean
 	return time.Duration(o.at * float64(time.Second))
 }
+
+// NewPeriodic is the schedule of a thread that acts by the clock: every period,
+// the first time after one, and at once when it comes late.
+func NewPeriodic(period time.Duration) Arrival { return &periodic{period: period} }
+
+type periodic struct{ period, at time.Duration }
+
+func (p *periodic) Due(previous time.Duration) time.Duration {
+	p.at = max(p.at+p.period, previous)
+	return p.at
+}

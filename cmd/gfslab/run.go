@@ -59,6 +59,7 @@ func (f *planFlags) register(c *cobra.Command) {
 	for name, d := range map[string]*rundir.Duration{
 		"warm-up": &p.WarmUp, "duration": &p.Duration, "fault-at": &p.FaultAt, "fault-for": &p.FaultFor,
 		"fault-every": &p.FaultEvery, "op-timeout": &p.OpTimeout, "replace-at": &p.ReplaceAt, "replace-every": &p.ReplaceEvery, "lease-term": &p.LeaseTerm, "check-timeout": &p.CheckTimeout,
+		"retention": &p.Retention, "period": &p.Period,
 	} {
 		fs.Var(durationFlag{d}, name, "see `gfslab plan print`")
 	}
@@ -67,6 +68,13 @@ func (f *planFlags) register(c *cobra.Command) {
 	fs.StringArrayVar(&f.limits, "limit", nil, "key=value of [limits] that differs from the setting; may be repeated")
 	fs.IntVar(&p.RecordBytes, "record-bytes", p.RecordBytes, "payload of an appended record")
 	fs.Int64Var(&p.ChunkBytes, "chunk-bytes", p.ChunkBytes, "size of a chunk")
+	fs.StringVar(&p.RecordSizes, "record-sizes", p.RecordSizes, "draw the sizes of records from a table: "+strings.Join(workloads.SizeTables()[1:], ", "))
+	fs.IntVar(&p.Files, "files", p.Files, "files of the profile (0: its own number)")
+	fs.IntVar(&p.Replication, "replication", p.Replication, "goal of every chunk (0: 3, or as many as there are chunkservers)")
+	fs.IntVar(&p.Racks, "racks", p.Racks, "racks that the chunkservers are spread over (0: none)")
+	fs.BoolVar(&p.Fencing, "fencing", p.Fencing, "grant a dead primary's chunk at once and fence the old grant, instead of waiting for the lease's end")
+	fs.BoolVar(&p.Strict, "strict", p.Strict, "seal a full chunk at the master before the next one is used")
+	complete(c, "record-sizes", workloads.SizeTables()[1:])
 	complete(c, "backend", node.Backends())
 	complete(c, "workload", workloads.Names())
 	complete(c, "fault", nemesis.Names())

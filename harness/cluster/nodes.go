@@ -15,6 +15,7 @@ import (
 	"gfslab/internal/node"
 	"gfslab/kv"
 	"gfslab/master"
+	"gfslab/results/rundir"
 	"gfslab/workloads"
 )
 
@@ -48,8 +49,8 @@ func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 		running, err = node.StartMaster(node.MasterConfig{
 			ReplicaConfig: base,
 			Master: master.Options{
-				Dial: network.Dial, LeaseTerm: time.Duration(p.LeaseTerm), LeaseWait: true, Seed: p.Seed, OnApply: o.applied, OnRestore: o.restored,
-				Replicas: min(3, max(1, p.Chunkservers)), Logger: c.cfg.Logger.With("node", m.name),
+				Dial: network.Dial, LeaseTerm: time.Duration(p.LeaseTerm), LeaseWait: !p.Fencing, Strict: p.Strict, Seed: p.Seed, OnApply: o.applied, OnRestore: o.restored,
+				Replicas: replication(p), Logger: c.cfg.Logger.With("node", m.name),
 			},
 		})
 	}
@@ -60,6 +61,14 @@ func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 	m.running = running
 	m.mu.Unlock()
 	return nil
+}
+
+// replication is the goal of new chunks.
+func replication(p rundir.Plan) int {
+	if p.Replication > 0 {
+		return p.Replication
+	}
+	return min(3, max(1, p.Chunkservers))
 }
 
 // clientAddress is where clients reach a member.
