@@ -22,7 +22,7 @@ func Schedule(p rundir.Plan, heartbeat time.Duration) []nemesis.Step {
 		if i > 0 {
 			at += time.Duration(rng.Int64N(int64(heartbeat)))
 		}
-		steps = append(steps, nemesis.Step{Fault: p.Fault, At: at, For: time.Duration(p.FaultFor)})
+		steps = append(steps, nemesis.Step{Fault: p.Fault, At: at, For: time.Duration(p.FaultFor), Args: nemesis.Args{Pick: rng.Uint64()}})
 	}
 	return steps
 }
@@ -78,10 +78,11 @@ func (r *run) one(ctx context.Context, step nemesis.Step, due int64) (*injected,
 		return nil, err
 	}
 	f.record.InForce = r.now()
-	f.record.Node = in.Node
+	f.record.Node, f.record.Nodes = in.Node, in.Nodes
 	r.load.victim(in.Node)
 	waitErr := wait(ctx, step.For)
-	f.felt, f.lag = r.cell.Felt()-felt, r.behind(in.Node)
+	f.network, f.other, f.effect = r.cell.Felt()-felt, in.Felt, in.Effect
+	f.lag = r.behind(in.Node)
 	f.record.Heal = r.now()
 	heal, stop := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer stop()
@@ -118,6 +119,10 @@ func explain(faults []*injected, events []nemesis.Seen) {
 				}
 			}
 		}
-		nemesis.Explain(&f.record, f.before, window, f.felt, f.lag)
+		felt := nemesis.Felt{Count: f.network, Effect: nemesis.OnNetwork}
+		if f.other != nil {
+			felt = nemesis.Felt{Count: f.other(), Effect: f.effect}
+		}
+		nemesis.Explain(&f.record, f.before, window, felt, f.lag)
 	}
 }

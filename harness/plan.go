@@ -145,7 +145,8 @@ func ValidatePlan(p rundir.Plan) error {
 	oneOf("arrival", p.Arrival, []string{"closed", "open"})
 	check(p.Replicas >= 1 && p.Replicas <= 9, "replicas is %d; it must be 1 to 9", p.Replicas)
 	check(p.Backend != node.Unreplicated || p.Replicas == 1, "replicas is %d; the unreplicated control has 1", p.Replicas)
-	check(p.Fault == "none" || p.Replicas >= 3, "fault %s needs at least 3 replicas, there is %d", p.Fault, p.Replicas)
+	check(p.Fault == "none" || p.Fault == "power-loss" || nemesis.OfChunkservers(p.Fault) || p.Replicas >= 3, "fault %s needs at least 3 replicas, there is %d", p.Fault, p.Replicas)
+	check(!nemesis.OfChunkservers(p.Fault) || p.Chunkservers > 0, "fault %s needs chunkservers; workload %s has none", p.Fault, p.Workload)
 	if workloads.IsKV(p.Workload) {
 		check(p.Chunkservers == 0, "chunkservers is %d; workload %s has none", p.Chunkservers, p.Workload)
 	} else {

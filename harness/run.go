@@ -279,8 +279,10 @@ func wait(ctx context.Context, d time.Duration) error {
 type injected struct {
 	record rundir.Fault
 	before nemesis.Before
-	// felt and lag: see nemesis.Explain.
-	felt, lag uint64
+	// network, other, effect and lag: see nemesis.Injection and nemesis.Explain.
+	network, lag uint64
+	other        func() uint64
+	effect       string
 }
 
 // collect writes what the closed cell left.

@@ -136,7 +136,7 @@ func assumeFault(f *facts, fault *rundir.Fault, ops []*rundir.Op, out *findings)
 	if after < minAroundFaults {
 		out.unknown("%d operations invoked after the fault %s on node %s was over succeeded; at least %d are needed", after, fault.Name, fault.Node, minAroundFaults)
 	}
-	if fault.Elected != 0 && !strings.HasPrefix(fault.Name, "crash") {
+	if fault.Elected != 0 && !strings.HasPrefix(fault.Name, "crash") && fault.Name != "power-loss" {
 		out.stat("reads tried at deposed leaders", atDeposed)
 		if w, known := workloads.Find(f.run.Manifest.Plan.Workload); atDeposed == 0 && (!known || w.Reads > 0) {
 			out.unknown("no read was tried at node %s after the fault %s had deposed it", fault.Node, fault.Name)

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gfslab/chunkserver"
 	"gfslab/consensus"
 	"gfslab/harness/nemesis"
 	faultnet "gfslab/internal/fault/net"
@@ -70,14 +69,8 @@ type masterNode struct {
 	running replica // nil while crashed
 	// past are the counters of the incarnations that crashed, added up.
 	past map[string]uint64
-}
-
-// serverNode is one chunkserver.
-type serverNode struct {
-	name, address string
-	disk          Disk
-	running       *chunkserver.Server
-	leases        *leaseLog
+	// slowed is the number of syncs when the disk became slow.
+	slowed uint64
 }
 
 // Start starts the cell and waits until a master leads and, if there are
@@ -101,18 +94,8 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 			return nil, errors.Join(err, c.Close())
 		}
 	}
-	for i := range cfg.Plan.Chunkservers {
-		s := &serverNode{name: fmt.Sprintf("cs%d", i+1)}
-		s.leases = &leaseLog{node: s.name, start: cfg.Start}
-		s.address = cfg.World.Address(s.name)
-		var err error
-		if s.disk, err = cfg.World.Disk(s.name); err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
-		if err := c.startServer(s); err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
-		c.servers = append(c.servers, s)
+	if err := c.startServers(); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	if err := c.awaitReady(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -282,7 +265,7 @@ func (c *Cluster) Quiesce(ctx context.Context) error {
 	})
 }
 
-// Quiet waits until every master is up and follows one leader.
+// Quiet waits until every node is up and every master follows one leader.
 func (c *Cluster) Quiet(ctx context.Context) error {
 	return c.poll(ctx, func() error {
 		name, _, ok := c.Leader()
@@ -299,6 +282,11 @@ func (c *Cluster) Quiet(ctx context.Context) error {
 				return fmt.Errorf("%s follows node %d, not %d", m.name, s.Leader, leader)
 			}
 		}
+		for _, s := range c.servers {
+			if s.get() == nil {
+				return fmt.Errorf("%s is down", s.name)
+			}
+		}
 		return nil
 	})
 }
@@ -308,8 +296,8 @@ func (c *Cluster) Close() error {
 	c.fabric.HealAll() // a node that waits for a cut link could not close
 	var errs []error
 	for _, s := range c.servers {
-		if s.running != nil {
-			errs = append(errs, s.running.Close())
+		if running := s.stop(); running != nil {
+			errs = append(errs, running.Close())
 		}
 	}
 	for _, m := range c.masters {

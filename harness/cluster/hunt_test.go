@@ -45,28 +45,16 @@ type ackedAppend struct {
 
 // crashServer kills a chunkserver as Crash does a master.
 func (h *hunt) crashServer(s *serverNode) {
-	old := s.running
-	s.running = nil
-	h.c.fabric.CloseNode(s.name)
-	// What the dead instance still does no longer counts.
-	s.leases = &leaseLog{node: s.name, start: s.leases.start, events: s.leases.all()}
-	s.disk.Crash(h.rng.IntN(3) * 50)
+	if err := h.c.Crash(s.name, h.rng.IntN(3)*50); err != nil {
+		h.t.Fatal(err)
+	}
 	h.faults = append(h.faults, rundir.Fault{Name: "crash-chunkserver", Node: s.name, Inject: h.at(time.Now()), Heal: -1, Observed: true})
-	h.c.closing.Go(func() { _ = old.Close() })
 	h.down[s.name] = true
 }
 
 func (h *hunt) restartServer(s *serverNode) {
-	h.c.fabric.OpenNode(s.name)
-	for try := range 100 {
-		err := h.c.startServer(s)
-		if err == nil {
-			break
-		}
-		if try == 99 {
-			h.t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
+	if err := h.c.Restart(h.ctx, s.name); err != nil {
+		h.t.Fatal(err)
 	}
 	delete(h.down, s.name)
 }

@@ -8,7 +8,6 @@ import (
 	"path"
 	"time"
 
-	"gfslab/chunkserver"
 	"gfslab/consensus"
 	"gfslab/consensus/engine"
 	"gfslab/consensus/wire"
@@ -92,68 +91,4 @@ func (c *Cluster) listen(ctx context.Context, n wire.Network, addr string) (l ne
 		return nil, fmt.Errorf("cluster: listen at %s: %w", addr, pollErr)
 	}
 	return l, nil
-}
-
-// Crash kills a master as a power cut does, in this order: its connections are
-// cut, so that nobody hears what it still says; its file system is frozen and
-// rolled back to what was synced, with keepPercent of the rest; and the old
-// instance shuts down in the background, writing into the void.
-func (c *Cluster) Crash(name string, keepPercent int) error {
-	m := c.master(name)
-	if m == nil {
-		return fmt.Errorf("cluster: there is no master %q", name)
-	}
-	m.mu.Lock()
-	old := m.running
-	m.running = nil
-	m.mu.Unlock()
-	if old == nil {
-		return fmt.Errorf("cluster: %s is down already", name)
-	}
-	c.fabric.CloseNode(name)
-	m.remember(old.Replica().Status().Counters)
-	m.rec.silence()
-	m.disk.Crash(keepPercent)
-	c.closing.Go(func() {
-		// Its errors are those of a node that lost its network and its disk.
-		_ = old.Close()
-	})
-	return nil
-}
-
-// Restart opens a crashed master again.
-func (c *Cluster) Restart(ctx context.Context, name string) error {
-	m := c.master(name)
-	if m == nil {
-		return fmt.Errorf("cluster: there is no master %q", name)
-	}
-	if m.stage.Load() == left {
-		return nil // it went while it was down
-	}
-	if m.get() != nil {
-		return fmt.Errorf("cluster: %s is up already", name)
-	}
-	c.fabric.OpenNode(name)
-	return c.startMaster(ctx, m)
-}
-
-func (c *Cluster) startServer(s *serverNode) error {
-	network := c.fabric.Incarnation(s.name)
-	l, err := network.Listen(s.address)
-	if err != nil {
-		return fmt.Errorf("cluster: listen at %s: %w", s.address, err)
-	}
-	var masters []string
-	for _, m := range c.present() {
-		masters = append(masters, m.address)
-	}
-	s.running, err = chunkserver.Start(chunkserver.Options{
-		Name: s.name, FS: s.disk.FS(), Dir: s.disk.Dir(), ChunkBytes: c.cfg.Plan.ChunkBytes,
-		Masters: masters, Dial: network.Dial, Listener: l, HeartbeatEvery: 50 * time.Millisecond,
-		Logger: c.cfg.Logger.With("node", s.name), OnEvent: s.leases.add,
-	})
-	if err != nil {
-		return fmt.Errorf("cluster: start %s: %w", s.name, err)
-	}
-	return nil
 }

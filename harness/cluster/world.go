@@ -32,6 +32,10 @@ type Disk interface {
 	Crash(keepPercent int)
 	// Syncs counts fsyncs over all incarnations.
 	Syncs() uint64
+	// Slow makes every sync take d longer; 0 ends it.
+	Slow(d time.Duration)
+	// Rot flips the bits of mask in one durable byte of a file.
+	Rot(name string, offset int64, mask byte) error
 }
 
 // LocalWorld is real files under dir and TCP on the loopback interface.
@@ -112,5 +116,11 @@ type fsDisk struct{ fs *faultdisk.FS }
 func (d *fsDisk) FS() disk.FS   { return d.fs }
 func (d *fsDisk) Dir() string   { return "/node" }
 func (d *fsDisk) Syncs() uint64 { return d.fs.Syncs() }
+
+func (d *fsDisk) Slow(by time.Duration) { d.fs.SlowSyncs(by) }
+
+func (d *fsDisk) Rot(name string, offset int64, mask byte) error {
+	return d.fs.Rot(name, offset, mask)
+}
 
 func (d *fsDisk) Crash(keepPercent int) { d.fs = d.fs.Crash(keepPercent) }

@@ -9,7 +9,8 @@ import (
 	"gfslab/consensus"
 )
 
-// Target is the cluster as the nemesis sees it. Node names are the masters'.
+// Target is the cluster as the nemesis sees it. Nodes are masters or chunkservers,
+// by name; links also end at the clients.
 type Target interface {
 	// Masters names all master nodes in order.
 	Masters() []string
@@ -17,8 +18,14 @@ type Target interface {
 	Leader() (name string, term uint64, ok bool)
 	// Status returns what a node believes; ok is false while it is down.
 	Status(name string) (s consensus.Status, ok bool)
-	// Cut stops all bytes from one node's peer links to another's; Heal undoes
-	// one cut. Clients still reach both nodes.
+	// Chunkservers names all chunkservers in order, Clients the other participants
+	// of the network.
+	Chunkservers() []string
+	Clients() []string
+	// Primary returns the chunkserver that acted last as a chunk's primary and is up.
+	Primary() (name string, ok bool)
+	// Cut stops all bytes from one node to another; Heal undoes one cut. Clients
+	// still reach both nodes.
 	Cut(from, to string)
 	Heal(from, to string)
 	// Felt counts how often the faults so far have touched something: a read,
@@ -28,6 +35,16 @@ type Target interface {
 	// given share only. Restart opens it again on what is left.
 	Crash(name string, keepPercent int) error
 	Restart(ctx context.Context, name string) error
+	// PowerLoss crashes all nodes at once.
+	PowerLoss(keepPercent int) error
+	// Rot flips bits of what a chunkserver has durable of one of its chunks and says
+	// which; Rotten counts how often it was found since. pick chooses.
+	Rot(name string, pick uint64) (what string, err error)
+	Rotten(name string) uint64
+	// SlowDisk makes every sync of a node take d longer (0 ends it); Slowed counts
+	// the syncs since.
+	SlowDisk(name string, d time.Duration)
+	Slowed(name string) uint64
 }
 
 // Fault is one kind of fault.
@@ -43,13 +60,21 @@ type Fault struct {
 type Args struct {
 	// KeepPercent is the share of unsynced data that survives a crash.
 	KeepPercent int
+	// Pick chooses among victims where any will do.
+	Pick uint64
 }
 
 // Injection is a fault that is in force.
 type Injection struct {
-	// Node is the victim. Heal mends everything; it is safe to call once.
-	Node string
-	Heal func(ctx context.Context) error
+	// Node is the victim, Nodes are all where there are several. Heal mends
+	// everything; it is safe to call once.
+	Node  string
+	Nodes []string
+	Heal  func(ctx context.Context) error
+	// Felt counts the effects so far of a fault that the network does not feel, to
+	// be asked at the end of the run; nil for all others. Effect says what is counted.
+	Felt   func() uint64
+	Effect string
 }
 
 // Step is one entry of a schedule.
@@ -73,6 +98,14 @@ func Kinds() []Fault {
 		{"split-majority", "splits the masters: the leader stays with the larger side", splitMajority},
 		{"one-way-out", "what the leader sends to other masters stalls; it still hears them", oneWay(true)},
 		{"one-way-in", "what other masters send to the leader stalls; they still hear it", oneWay(false)},
+		{"crash-follower", "kills a master that does not lead; unsynced data is lost; it restarts when the fault heals", crashFollower},
+		{"crash-chunkserver", "kills a chunkserver; unsynced data is lost; it restarts when the fault heals", crashChunkserver},
+		{"crash-primary", "kills the chunkserver that acted last as a primary", crashPrimary},
+		{"stop-chunkserver", "a chunkserver falls silent: whatever it sends or is sent stalls", stopChunkserver},
+		{"isolate-chunkserver", "cuts a chunkserver's links with all masters; clients and other chunkservers still reach it", isolateChunkserver},
+		{"power-loss", "all masters and chunkservers lose power at once; unsynced data is lost; all restart when the fault heals", powerLoss},
+		{"bit-rot", "flips bits of a chunk on a chunkserver's disk; nothing mends them but the cell itself", bitRot},
+		{"slow-disk", "every sync of the leader takes 300 ms longer", slowDisk},
 	}
 }
 

@@ -20,10 +20,20 @@ type Before struct {
 	Term   uint64
 }
 
+// Felt counts the effects of a fault.
+type Felt struct {
+	Count  uint64
+	Effect string // what was counted
+}
+
+// OnNetwork is what a fault of nodes or links is felt by.
+const OnNetwork = "reads, writes, dials or connections met the fault"
+
 // Explain fills in what a fault did, from the events that followed it: when it
 // was detected, when another leader came and committed, and by what the fault
-// was observed. lag is how many entries the victim was behind at the heal.
-func Explain(f *rundir.Fault, before Before, events []Seen, felt, lag uint64) {
+// was observed. felt counts its effects, lag is how many entries the victim was
+// behind at the heal.
+func Explain(f *rundir.Fault, before Before, events []Seen, felt Felt, lag uint64) {
 	end := f.Heal
 	for _, e := range events {
 		if e.At < f.Inject {
@@ -50,13 +60,13 @@ func Explain(f *rundir.Fault, before Before, events []Seen, felt, lag uint64) {
 			}
 		}
 	}
-	if felt > 0 {
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%d reads, writes, dials or connections met the fault", felt))
+	if felt.Count > 0 {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%d %s", felt.Count, felt.Effect))
 	}
 	if lag > 0 {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%s was %d entries behind when the fault was healed", f.Node, lag))
 	}
 	// A new leader that came only after the heal does not prove that the fault
 	// itself was felt.
-	f.Observed = felt > 0 || lag > 0 || f.Elected != 0 && (end < 0 || f.Elected <= end)
+	f.Observed = felt.Count > 0 || lag > 0 || f.Elected != 0 && (end < 0 || f.Elected <= end)
 }

@@ -24,6 +24,7 @@ type world struct {
 	inodes atomic.Uint64
 	syncs  atomic.Uint64
 	stall  atomic.Pointer[stall]
+	slow   atomic.Int64 // nanoseconds; see SlowSyncs
 	fails  atomic.Pointer[failures]
 	failMu sync.Mutex
 	spare  sparePages
@@ -239,6 +240,12 @@ func (fs *FS) sync(n *inode) error {
 	}
 	if s := fs.w.stall.Load(); s != nil && s.d > 0 {
 		s.wait()
+		if fs.ended() {
+			return nil
+		}
+	}
+	if d := time.Duration(fs.w.slow.Load()); d > 0 {
+		(&stall{d: d}).wait()
 		if fs.ended() {
 			return nil
 		}
