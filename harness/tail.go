@@ -46,7 +46,9 @@ func (t *thread) readRecords(ctx context.Context, op workloads.Op, rec rundir.Op
 			d.reply, d.err = nil, fmt.Errorf("chunk %d: %w", cur.chunk, err)
 			return d
 		}
-		d.reply.Node = node
+		if node != "" {
+			d.reply.Node = node
+		}
 		d.reply.Records = append(d.reply.Records, found...)
 		if last {
 			break

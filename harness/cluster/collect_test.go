@@ -98,8 +98,8 @@ func spoil(t *testing.T, fs disk.FS, dir string) {
 func TestLeaseEventsAreStampedExactly(t *testing.T) {
 	start := time.Now()
 	l := &leaseLog{node: "cs1", start: start}
-	l.add(chunkserver.Event{Kind: chunkserver.EventClaim, At: start.Add(5 * time.Millisecond), Until: start.Add(500 * time.Millisecond)})
-	l.add(chunkserver.Event{Kind: chunkserver.EventAccept, At: start.Add(5*time.Millisecond + 1)})
+	l.add(0, chunkserver.Event{Kind: chunkserver.EventClaim, At: start.Add(5 * time.Millisecond), Until: start.Add(500 * time.Millisecond)})
+	l.add(0, chunkserver.Event{Kind: chunkserver.EventAccept, At: start.Add(5*time.Millisecond + 1)})
 	got := l.all()
 	if got[0].At != 5e6 || got[0].Until != 500e6 || got[1].At != 5e6+1 || got[1].Until != 0 {
 		t.Errorf("stamped %+v", got)

@@ -52,8 +52,8 @@ func (h *hunt) crashServer(s *serverNode) {
 	h.down[s.name] = true
 }
 
-func (h *hunt) restartServer(s *serverNode) {
-	if err := h.c.Restart(h.ctx, s.name); err != nil {
+func (h *hunt) restartServer(ctx context.Context, s *serverNode) {
+	if err := h.c.Restart(ctx, s.name); err != nil {
 		h.t.Fatal(err)
 	}
 	delete(h.down, s.name)
@@ -65,7 +65,7 @@ func (h *hunt) step(ctx context.Context) {
 	switch s, m := h.c.servers[h.rng.IntN(len(h.c.servers))], h.c.masters[h.rng.IntN(len(h.c.masters))]; h.rng.IntN(10) {
 	case 0, 1:
 		if h.down[s.name] {
-			h.restartServer(s)
+			h.restartServer(ctx, s)
 		} else {
 			h.crashServer(s)
 		}
@@ -132,7 +132,7 @@ func (h *hunt) mend(ctx context.Context) {
 	}
 	for _, s := range h.c.servers {
 		if h.down[s.name] {
-			h.restartServer(s)
+			h.restartServer(ctx, s)
 		}
 	}
 }
