@@ -66,16 +66,16 @@ func (t *thread) readRecord(ctx context.Context, op workloads.Op) done {
 	return d
 }
 
-// recordSteps puts into the history what an append did at the master on its way:
+// recordSteps puts into the history what an operation did at the master on its way:
 // an allocation changes what others may see. Steps without a session of their own
-// belong to the append's client, which the thread may have given up by now.
-func (t *thread) recordSteps(append client.Session, steps []client.Step, phase string) {
+// belong to the operation's client, which the thread may have given up by now.
+func (t *thread) recordSteps(name string, steps []client.Step, phase string) {
 	for _, s := range steps {
 		op := rundir.Op{
 			Kind: s.Kind, Path: s.Path, Handle: s.Handle, Chunk: s.ChunkIndex, Phase: phase,
 			Due: t.load.at(s.Start), Start: t.load.at(s.Start), End: t.load.at(s.End),
 			Outcome: s.Outcome.String(), Attempts: t.load.attempts(s.Attempts),
-			Client: append.Client, Seq: s.Session.Seq,
+			Client: name, Seq: s.Session.Seq,
 		}
 		if s.Session.Client != "" {
 			op.Client = s.Session.Client

@@ -143,6 +143,7 @@ func (t *thread) do(ctx context.Context, op workloads.Op, phase string, due int6
 		t.kv.fill(&rec, session)
 	}
 	id := l.history.Invoke(t.id, rec, due)
+	name := l.history.Client(t.id)
 	d := t.call(ctx, op, rec, session)
 	l.history.Update(t.id, id, func(o *rundir.Op) {
 		o.Attempts = l.attempts(d.attempts)
@@ -151,7 +152,7 @@ func (t *thread) do(ctx context.Context, op workloads.Op, phase string, due int6
 		}
 	})
 	l.history.Complete(t.id, id, d.outcome, d.reply, d.err)
-	t.recordSteps(session, d.steps, phase)
+	t.recordSteps(name, d.steps, phase)
 	return d
 }
 
