@@ -176,7 +176,7 @@ func (g generator) chunk(cmd *metapb.Command) {
 	c, _ := g.s.loadChunk(handle)
 	version := g.near("version", c.version)
 	server := rapid.SampledFrom(servers).Draw(g.T, "server")
-	switch rapid.IntRange(0, 12).Draw(g.T, "op") {
+	switch rapid.IntRange(0, 14).Draw(g.T, "op") {
 	case 0, 1:
 		p, slot := g.file("path"), rapid.Uint32Range(0, 3).Draw(g.T, "slot")
 		if n, found := g.s.lookup(p); found && !g.oneIn(4, "slot") {
@@ -208,33 +208,47 @@ func (g generator) chunk(cmd *metapb.Command) {
 		cmd.Op = &metapb.Command_AddMember{AddMember: &metapb.AddMemberOp{Handle: handle, Version: version, Server: server}}
 	case 10:
 		cmd.Op = &metapb.Command_RemoveMember{RemoveMember: &metapb.RemoveMemberOp{Handle: handle, Version: version, Server: server}}
-	case 11, 12:
+	case 11, 12, 13, 14:
 		g.copy(cmd)
 	}
 }
 
 // copy is about a slot of a file, mostly one that is shared.
 func (g generator) copy(cmd *metapb.Command) {
-	var file uint64
-	if n, found := g.s.lookup(g.file("file")); found {
-		file = n.id
+	type slot struct {
+		file   uint64
+		slot   uint32
+		handle uint64
 	}
-	slot := rapid.Uint32Range(0, 1).Draw(g.T, "slot")
-	handle := g.near("handle", g.s.handleAt(file, slot))
-	c, _ := g.s.loadChunk(handle)
-	if g.oneIn(3, "begin") {
-		cmd.Op = &metapb.Command_CopyBegin{CopyBegin: &metapb.CopyBeginOp{File: file, Slot: slot, Handle: handle}}
-		return
+	var all []slot
+	w, _ := g.s.WalkFrom("/", 0)
+	for !w.Step(g.s, 100, func(id uint64, _ bool, handles []uint64) {
+		for i, h := range handles {
+			if c, _ := g.s.loadChunk(h); c.refs > 1 {
+				all = append(all, slot{id, uint32(i), h})
+			}
+		}
+	}) {
 	}
-	op := &metapb.CopyCommitOp{File: file, Slot: slot, Handle: handle, Version: g.near("version", c.version)}
-	if c.version > 0 || g.oneIn(5, "members") {
-		op.Members = g.names("members", c.members)
+	at := slot{file: rapid.Uint64Range(0, 3).Draw(g.T, "file")}
+	if len(all) > 0 && !g.oneIn(10, "any") {
+		at = rapid.SampledFrom(all).Draw(g.T, "slot")
 	}
+	at.handle = g.near("handle", at.handle)
+	c, _ := g.s.loadChunk(at.handle)
+	op := &metapb.CopyCommitOp{File: at.file, Slot: at.slot, Handle: at.handle, Version: g.near("version", c.version)}
 	for key, value := range g.s.copies.From(nil) {
-		if p, _ := decodeCopy(value); p.handle == handle && p.file == file {
+		if p, _ := decodeCopy(value); p.handle == at.handle && p.file == at.file {
 			op.Copy = binary.BigEndian.Uint64(key)
 		}
 	}
+	if op.Copy == 0 || g.oneIn(5, "begin") {
+		cmd.Op = &metapb.Command_CopyBegin{CopyBegin: &metapb.CopyBeginOp{File: at.file, Slot: at.slot, Handle: at.handle}}
+		return
+	}
 	op.Copy = g.near("copy", op.Copy)
+	if c.version > 0 || g.oneIn(5, "members") {
+		op.Members = g.names("members", c.members)
+	}
 	cmd.Op = &metapb.Command_CopyCommit{CopyCommit: op}
 }

@@ -13,7 +13,7 @@ import (
 
 // world applies one command an entry and checks its reply.
 type world struct {
-	t *testing.T
+	t testing.TB
 	s *State
 }
 
