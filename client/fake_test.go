@@ -30,6 +30,10 @@ type scripted struct {
 	calls  []*api.PathRequest
 	reads  int
 	stat   *api.StatReply // answered to every Stat, whatever the script says
+	lists  []*api.ListRequest
+	at     uint64 // the index of every List's reply
+	info   func() *api.ChunkReply
+	infos  int
 }
 
 func (s *scripted) step(ctx context.Context) error {
@@ -104,29 +108,32 @@ func hang(ctx context.Context) error {
 type world struct {
 	masters []*scripted
 	client  *Client
+	serve   func(addr string, register func(*grpc.Server))
 }
 
 func inWorld(t *testing.T, run func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		network := wire.NewMemory()
-		w := &world{}
-		o := Options{Name: "client", Seed: 3}
-		t.Logf("seed %d", o.Seed)
 		var serving sync.WaitGroup
 		var servers []*grpc.Server
-		for id := uint64(1); id <= 3; id++ {
-			m := &scripted{id: id}
-			w.masters = append(w.masters, m)
-			addr := fmt.Sprintf("m%d", id)
-			o.Masters = append(o.Masters, Master{ID: id, Addr: addr})
+		w := &world{serve: func(addr string, register func(*grpc.Server)) {
 			l, err := network.Listen(addr)
 			if err != nil {
 				t.Fatal(err)
 			}
 			g := grpc.NewServer(grpc.WaitForHandlers(true))
-			api.RegisterMasterServer(g, m)
+			register(g)
 			servers = append(servers, g)
 			serving.Go(func() { _ = g.Serve(l) })
+		}}
+		o := Options{Name: "client", Seed: 3}
+		t.Logf("seed %d", o.Seed)
+		for id := uint64(1); id <= 3; id++ {
+			m := &scripted{id: id}
+			w.masters = append(w.masters, m)
+			addr := fmt.Sprintf("m%d", id)
+			o.Masters = append(o.Masters, Master{ID: id, Addr: addr})
+			w.serve(addr, func(g *grpc.Server) { api.RegisterMasterServer(g, m) })
 		}
 		o.Conns = NewConns(network.Dial, 0)
 		c, err := New(o)
