@@ -28,11 +28,13 @@ func inCell(t *testing.T, chunkservers int, run func(t *testing.T, c *cell)) {
 		for i, addr := range clienttest.Addrs() {
 			c.list = append(c.list, Master{ID: uint64(i + 1), Addr: addr})
 		}
+		defer func() {
+			c.Fabric.HealAll()
+			if err := c.conns.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		run(t, c)
-		c.Fabric.HealAll()
-		if err := c.conns.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 }
 

@@ -58,6 +58,7 @@ func Run(t *testing.T, chunkservers int, test func(t *testing.T, c *Cell)) {
 		t.Logf("seed %d", Seed)
 		c := &Cell{t: t, Fabric: faultnet.NewFabric(wire.NewMemory()), Masters: map[uint64]*master.Master{}, stops: map[uint64]func(){},
 			Servers: map[string]*chunkserver.Server{}, Disks: map[string]*faultdisk.FS{}}
+		defer c.takeDown() // also after a failure: the bubble waits for all goroutines
 		for id := uint64(1); id <= masters; id++ {
 			c.startMaster(id)
 		}
@@ -67,15 +68,18 @@ func Run(t *testing.T, chunkservers int, test func(t *testing.T, c *Cell)) {
 			c.startServer(name)
 		}
 		test(t, c)
-		c.Fabric.HealAll()
-		for _, s := range c.Servers {
-			c.check(s.Close())
-		}
-		for id := range c.stops {
-			c.KillMaster(id)
-		}
-		c.serving.Wait()
 	})
+}
+
+func (c *Cell) takeDown() {
+	c.Fabric.HealAll()
+	for _, s := range c.Servers {
+		c.check(s.Close())
+	}
+	for id := range c.stops {
+		c.KillMaster(id)
+	}
+	c.serving.Wait()
 }
 
 func (c *Cell) check(err error) {

@@ -31,11 +31,15 @@ type cell struct {
 func inCell(t *testing.T, chunkservers int, run func(t *testing.T, c *cell)) {
 	clienttest.Run(t, chunkservers, func(t *testing.T, under *clienttest.Cell) {
 		c := &cell{Cell: under, t: t, conns: client.NewConns(under.Dial, 0)}
+		defer func() {
+			c.Fabric.HealAll()
+			if err := c.conns.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		c.Leader()
 		c.FS = c.fs("fs")
 		run(t, c)
-		c.Fabric.HealAll()
-		c.must(c.conns.Close())
 	})
 }
 
