@@ -39,9 +39,9 @@ func (a *appender) round() (done bool) {
 		return false
 	}
 	t.handle = l.Handle
-	if !a.push(l) {
+	if ok, done := a.push(l); !ok {
 		a.c.leases.drop(a.path, t.index)
-		return false
+		return done
 	}
 	return a.order(t, l)
 }

@@ -137,11 +137,12 @@ func (m *mutator) findLease(index uint32, handle uint64) (*api.ChunkReply, api.C
 }
 
 // push sends the data along the chain of replicas, which starts at a random one.
-func (m *mutator) push(l *api.ChunkReply) bool {
+// done means that it will never be taken.
+func (m *mutator) push(l *api.ChunkReply) (ok, done bool) {
 	n := len(l.Replicas)
 	if n == 0 {
 		m.Last = errors.New("the grant has no replicas")
-		return false
+		return false, false
 	}
 	first := m.c.Rand().IntN(n)
 	chain := make([]string, 0, n)
@@ -149,7 +150,7 @@ func (m *mutator) push(l *api.ChunkReply) bool {
 		addr := l.Addresses[l.Replicas[(first+i)%n]]
 		if addr == "" {
 			m.Last = fmt.Errorf("no address of replica %q", l.Replicas[(first+i)%n])
-			return false
+			return false, false
 		}
 		chain = append(chain, addr)
 	}
@@ -162,7 +163,7 @@ func (m *mutator) push(l *api.ChunkReply) bool {
 		_, err := api.NewChunkserverClient(cc).PushData(ctx, &api.PushRequest{Id: m.id, Data: m.data, Crc32C: m.res.CRC, Chain: chain[1:]})
 		return err
 	})
-	return err == nil
+	return err == nil, status.Code(err) == codes.InvalidArgument
 }
 
 // Data above pushWhole bytes is pushed in pieces of pushPiece, so that each is

@@ -33,9 +33,9 @@ func (m *mutator) writeRound(index uint32, offset uint64, turn <-chan struct{}) 
 		m.c.leases.drop(m.path, index)
 		return m.refuse(api.Code_WRONG_KIND)
 	}
-	if !m.push(l) {
+	if ok, done := m.push(l); !ok {
 		m.c.leases.drop(m.path, index)
-		return false
+		return done
 	}
 	if turn != nil {
 		select {

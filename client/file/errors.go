@@ -75,32 +75,25 @@ func Reason(c api.Code) string {
 	return c.String()
 }
 
-// plain is an error without gRPC's wrapping.
+// plain is an error without gRPC's and the client's wrapping.
 func plain(err error) string {
-	if errors.Is(err, context.DeadlineExceeded) {
-		if last := lastOf(err); last != nil {
-			return "timed out; last: " + plain(last)
-		}
+	why, last := err, error(nil)
+	if both, ok := err.(interface{ Unwrap() []error }); ok && len(both.Unwrap()) == 2 {
+		// What a client reports at the end of its time wraps that and the last attempt's.
+		why, last = both.Unwrap()[0], both.Unwrap()[1]
+	}
+	switch {
+	case why == context.Canceled:
+		return "interrupted"
+	case why == context.DeadlineExceeded && last != nil && !errors.Is(last, why):
+		return "timed out; last: " + plain(last)
+	case why == context.DeadlineExceeded:
 		return "timed out"
 	}
-	if errors.Is(err, context.Canceled) {
-		return "interrupted"
-	}
-	if s, ok := status.FromError(err); ok && s != nil {
-		return s.Message()
+	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
+		return s.GRPCStatus().Message()
 	}
 	return err.Error()
-}
-
-// lastOf takes the last attempt's error out of what a client reports at the end
-// of its time: an error that wraps both.
-func lastOf(err error) error {
-	if both, ok := err.(interface{ Unwrap() []error }); ok {
-		if errs := both.Unwrap(); len(errs) == 2 && !errors.Is(errs[1], context.DeadlineExceeded) {
-			return errs[1]
-		}
-	}
-	return nil
 }
 
 // ended turns the end of an operation into an error, nil if it succeeded.

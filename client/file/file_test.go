@@ -207,7 +207,7 @@ func TestErrorsSpeak(t *testing.T) {
 		"/a: the quota of a directory above is used up":               ended("/a", client.OK, api.Code_QUOTA, nil),
 		"/b: it exists already":                                       ended(blame(api.Code_EXISTS, "/a", "/b"), client.OK, api.Code_EXISTS, nil),
 		"/a -> /b: no such file or directory":                         ended(blame(api.Code_NOT_FOUND, "/a", "/b"), client.OK, api.Code_NOT_FOUND, nil),
-		"/a: chunk 3 cannot be verified: none answered":               failed("/a", "chunk %d cannot be verified: %w", 3, errNoReplica),
+		"/a: chunk 3 cannot be verified: there is none":               failed("/a", "chunk %d cannot be verified: %w", 3, errNoReplica),
 		"/a: more entries than one operation may touch":               ended("/a", client.OK, api.Code_TOO_LARGE, nil),
 		"/a: no chunkserver is alive to hold the data":                ended("/a", client.OK, api.Code_NO_CHUNKSERVER, nil),
 		"/a: the data is damaged on every replica":                    ended("/a", client.OK, api.Code_CORRUPT, nil),

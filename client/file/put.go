@@ -268,11 +268,11 @@ func (p *putting) verify(ctx context.Context, c *openChunk) error {
 		if err != nil || code != api.Code_OK {
 			return ended(p.partial, outcomeOf(err), code, err)
 		}
-		good := 0
+		good, bad := 0, errNoReplica
 		for _, s := range sums {
 			switch {
 			case s.Err != nil:
-				err = s.Err
+				bad = fmt.Errorf("%s: %s", s.Replica, plain(s.Err))
 			case s.End != uint64(c.size) || s.CRC != c.crc:
 				return failed(p.partial, "chunk %d has %d bytes with crc32c %08x on %s, %d with %08x were written",
 					c.index, s.End, s.CRC, s.Replica, c.size, c.crc)
@@ -281,10 +281,10 @@ func (p *putting) verify(ctx context.Context, c *openChunk) error {
 			}
 		}
 		if good == 0 {
-			return failed(p.partial, "chunk %d cannot be verified on any replica: %w", c.index, errors.Join(errNoReplica, err))
+			return failed(p.partial, "chunk %d cannot be verified on any replica: %w", c.index, bad)
 		}
 		return nil
 	})
 }
 
-var errNoReplica = errors.New("none answered")
+var errNoReplica = errors.New("there is none")

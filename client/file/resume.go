@@ -123,7 +123,7 @@ func (p *putting) resumeChunk(ctx context.Context, seeker io.Seeker, start int64
 		}
 	}
 	if shortest < 0 && len(sums) > 0 {
-		return failed(p.partial, "chunk %d cannot be verified: %w", index, errors.Join(errNoReplica, sums[0].Err))
+		return failed(p.partial, "chunk %d cannot be verified: %s: %s", index, sums[0].Replica, plain(sums[0].Err))
 	}
 	shortest = max(shortest, 0)
 	last := int(index) == len(st.Chunks)-1
