@@ -181,3 +181,16 @@ func WalkFrames(data []byte, handle uint64, frame func(Frame), gap func(start, e
 		gap(last, len(data))
 	}
 }
+
+// RehomeFrames gives every whole frame of the chunk from, in all of its bytes, to
+// the chunk to: a copy of a chunk has a handle of its own. What is torn stays as it
+// is, and belongs to neither.
+func RehomeFrames(data []byte, from, to uint64) {
+	le := binary.LittleEndian
+	WalkFrames(data, from, func(f Frame) {
+		header := data[f.Offset:]
+		le.PutUint64(header[16:], to)
+		n := frameFixed + len(f.Client)
+		le.PutUint32(header[n:], Checksum(header[:n]))
+	}, func(int, int) {})
+}

@@ -51,7 +51,10 @@ func (s *Server) copyChunk(ctx context.Context, r *api.CopyChunkRequest) *api.Cl
 		return cloneReply(err, 0)
 	}
 	v := &view{s: s, c: from, ctx: ctx}
-	for b.length() < end && err == nil {
+	if kind == api.ChunkKind_RECORDS {
+		err = copyRecords(v, b, r, end)
+	}
+	for kind != api.ChunkKind_RECORDS && b.length() < end && err == nil {
 		var data []byte
 		if data, err = v.read(b.length(), clonePiece); err == nil {
 			err = b.add(data)
@@ -73,6 +76,29 @@ func (s *Server) copyChunk(ctx context.Context, r *api.CopyChunkRequest) *api.Cl
 	s.stats.clonedBytes.Add(b.length())
 	s.event(Event{Kind: EventCopy, Handle: r.To, Version: r.Version, Term: r.Term, Length: b.length(), Source: strconv.FormatUint(r.From, 10)})
 	return cloneReply(nil, b.length())
+}
+
+// copyRecords copies a chunk of records, whose frames name the chunk they are in.
+// A frame may go over any piece's end, so all of it is in memory at once.
+func copyRecords(v *view, b *builder, r *api.CopyChunkRequest, end uint64) error {
+	data := make([]byte, 0, end)
+	for uint64(len(data)) < end {
+		piece, err := v.read(uint64(len(data)), clonePiece)
+		switch {
+		case err != nil:
+			return err
+		case len(piece) == 0:
+			return fmt.Errorf("%w: the chunk has become shorter", errStale)
+		}
+		data = append(data, piece...)
+	}
+	api.RehomeFrames(data, r.From, r.To)
+	for at := 0; at < len(data); at += clonePiece {
+		if err := b.add(data[at:min(at+clonePiece, len(data))]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cloneReply maps how a clone or copy went.
@@ -99,6 +125,14 @@ func cloneReply(err error, bytes uint64) *api.CloneReply {
 
 // ChecksumChunk sums all durable bytes of the replica, each block verified.
 func (s *Server) ChecksumChunk(ctx context.Context, r *api.ChecksumRequest) (*api.ChecksumReply, error) {
+	reply, err := s.checksum(ctx, r)
+	if reply != nil {
+		reply.ChunkBytes = uint64(s.opts.ChunkBytes)
+	}
+	return reply, err
+}
+
+func (s *Server) checksum(ctx context.Context, r *api.ChecksumRequest) (*api.ChecksumReply, error) {
 	c := s.chunk(r.Handle)
 	if c == nil {
 		return &api.ChecksumReply{Code: api.Code_NOT_FOUND}, nil

@@ -133,13 +133,10 @@ func (a *appender) order(t *tail, l *api.ChunkReply) (done bool) {
 	case api.Code_OK:
 		a.done(t.index, l, reply)
 		return true
-	case api.Code_CHUNK_FULL, api.Code_SEALED:
+	case api.Code_CHUNK_FULL, api.Code_SEALED, api.Code_WRONG_KIND: // or somebody has put bytes at the end
 		return a.next(t)
 	case api.Code_NOT_FOUND:
 		// The data was evicted, or dropped after an attempt that failed: push again.
-	case api.Code_WRONG_KIND:
-		// Somebody put bytes at the end: the file's next chunk is the place.
-		a.c.forget(a.path)
 	default:
 		a.c.leases.drop(a.path, t.index)
 	}

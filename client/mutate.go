@@ -156,9 +156,7 @@ func (m *mutator) push(l *api.ChunkReply) (ok, done bool) {
 	}
 	_, err := m.Attempt(l.Replicas[first], chain[0], m.c.o.dataTimeout(len(m.data)), func(ctx context.Context, cc *conn) error {
 		if len(m.data) > pushWhole {
-			if err := m.pushStream(ctx, api.NewChunkserverClient(cc), chain[1:]); status.Code(err) != codes.Unimplemented {
-				return err
-			}
+			return m.pushStream(ctx, api.NewChunkserverClient(cc), chain[1:])
 		}
 		_, err := api.NewChunkserverClient(cc).PushData(ctx, &api.PushRequest{Id: m.id, Data: m.data, Crc32C: m.res.CRC, Chain: chain[1:]})
 		return err

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"gfslab/api"
 	"gfslab/client"
 )
@@ -102,19 +105,30 @@ func (f *FS) borrow(ctx context.Context, do func(*client.Client) error) error {
 	}
 }
 
-// note keeps the longest time that an operation lost by attempts that failed.
+// note keeps the longest time that an operation lost by attempts that failed. The
+// reason is the first that tells more than who does not lead.
 func (f *FS) note(attempts []client.Attempt) {
+	var first *client.Attempt
+	why := ""
 	for i, a := range attempts {
 		if a.Err == nil || errors.Is(a.Err, context.Canceled) {
 			continue
 		}
-		lost := attempts[len(attempts)-1].End.Sub(a.Start)
-		f.mu.Lock()
-		if lost > f.trouble.longest {
-			f.trouble = trouble{lost, fmt.Sprintf("%s: %s", attempts[i].Node, plain(a.Err))}
+		if first == nil {
+			first = &attempts[i]
 		}
-		f.mu.Unlock()
+		if why = a.Node + ": " + plain(a.Err); status.Code(a.Err) != codes.FailedPrecondition {
+			break
+		}
+	}
+	if first == nil {
 		return
+	}
+	lost := attempts[len(attempts)-1].End.Sub(first.Start)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if lost > f.trouble.longest {
+		f.trouble = trouble{lost, why}
 	}
 }
 
