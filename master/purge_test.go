@@ -60,10 +60,10 @@ func TestPurge(t *testing.T) {
 			}
 		}
 		code[*api.MutationReply](t, api.Code_NOT_FOUND)(c.undelete(c.masters[1], "/f", gone.Id))
-		proposed = c.group.replicas[1].proposed
+		idle := *c.group.replicas[1]
 		time.Sleep(time.Minute)
-		if got := c.group.replicas[1].proposed; got != proposed {
-			t.Fatalf("%d commands were proposed with nothing to remove", got-proposed)
+		if now := c.group.replicas[1]; now.proposed != idle.proposed || now.barriers != idle.barriers {
+			t.Fatalf("%d commands and %d barriers with nothing to remove", now.proposed-idle.proposed, now.barriers-idle.barriers)
 		}
 	})
 }

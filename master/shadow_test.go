@@ -17,7 +17,7 @@ import (
 // TestShadow: every replica answers stale reads, says how far behind it is, and
 // never goes back behind an index that the client has seen.
 func TestShadow(t *testing.T) {
-	synctestCell(t, func(*Options) {}, 3, three, func(t *testing.T, c *fakeCell) {
+	synctestCell(t, func(*Options) {}, 3, nil, func(t *testing.T, c *fakeCell) {
 		var seen uint64
 		for i := range 10 {
 			path := fmt.Sprint("/f", i)
@@ -74,6 +74,7 @@ func TestShadowLag(t *testing.T) {
 		if got := lag(); got != 0 {
 			t.Fatalf("a lag of %v under a leader", got)
 		}
+		time.Sleep(time.Minute)
 		c.group.elect(consensus.NodeID(0))
 		time.Sleep(time.Minute)
 		if got := lag(); got < time.Minute || got > time.Minute+contactEvery {

@@ -158,6 +158,12 @@ func TestSnapshotsCross(t *testing.T) {
 			c.newChunk(fmt.Sprint("/d/", i))
 		}
 		code[*api.MutationReply](t, api.Code_OK)(c.snapshot(m, "/d", "/e"))
+		// In the order of names, the chunks are in another order now, and twice.
+		code[*api.MutationReply](t, api.Code_OK)(m.Rename(t.Context(), &api.RenameRequest{Session: c.session(), From: "/e/0", To: "/e/x"}))
+		code[*api.MutationReply](t, api.Code_OK)(c.snapshot(m, "/e/x", "/e/y"))
+		if got := m.handlesBelow("/e"); len(got) != 8 || !slices.IsSorted(got) {
+			t.Fatalf("the chunks would be taken as %v", got)
+		}
 		var wg sync.WaitGroup
 		for i := range 6 {
 			from := []string{"/d", "/e"}[i%2]

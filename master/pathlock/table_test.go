@@ -190,6 +190,43 @@ func TestNoStarvation(t *testing.T) {
 	})
 }
 
+// TestGivenUp: who waited behind one that gave up need not wait longer than for who
+// holds the lock.
+func TestGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var table Table
+		reader, err := table.Acquire(t.Context(), Read("/f"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		gaveUp := make(chan error)
+		go func() {
+			_, err := table.Acquire(ctx, Write("/f"))
+			gaveUp <- err
+		}()
+		synctest.Wait()
+		beside := make(chan *Held)
+		go func() {
+			h, err := table.Acquire(t.Context(), Read("/f"))
+			if err != nil {
+				t.Error(err)
+			}
+			beside <- h
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		(<-beside).Release()
+		reader.Release()
+		if table.Len() != 0 {
+			t.Fatalf("%d paths are still in the table", table.Len())
+		}
+	})
+}
+
 // TestConcurrent is for the race detector.
 func TestConcurrent(t *testing.T) {
 	seed := rand.Uint64()
