@@ -106,7 +106,7 @@ func TestFenceLeaderDies(t *testing.T) {
 			}
 		}
 		c.mu.Unlock()
-		if r, err := c.masters[0].FindLeaseHolder(t.Context(), &api.LeaseRequest{Handle: handle}); err == nil {
+		if r, err := c.masters[0].FindLeaseHolder(t.Context(), &api.LeaseRequest{Handle: handle}); err == nil && r.Code == api.Code_OK {
 			t.Fatalf("a deposed leader granted %v", r)
 		}
 		begin := time.Now()
