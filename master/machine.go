@@ -82,6 +82,13 @@ func (m *Machine) view(look func(*meta.State)) {
 	look(m.state)
 }
 
+// freeze returns what the state is now, for lookups that take long.
+func (m *Machine) freeze() *meta.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state.Freeze()
+}
+
 // chunk looks a chunk up.
 func (m *Machine) chunk(handle uint64) (c meta.Chunk, code meta.Code, at seen) {
 	m.view(func(s *meta.State) {

@@ -2,7 +2,6 @@ package master
 
 import (
 	"context"
-	"math"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -108,79 +107,6 @@ func (m *Master) commit(ctx context.Context, cmd *metapb.Command) (*api.Mutation
 		At:     &api.Position{Index: reply.Index, Offset: reply.Offset, Term: m.term(), Members: m.o.Directory.Index()},
 		Handle: reply.Handle, Version: reply.Version, Replayed: reply.Replayed, Id: reply.Id,
 	}, nil
-}
-
-// Stat describes a file or directory.
-func (m *Master) Stat(ctx context.Context, r *api.ReadRequest) (*api.StatReply, error) {
-	v, err := m.fit(ctx, r.Stale, r.AtLeast)
-	if err != nil {
-		return nil, err
-	}
-	reply := new(api.StatReply)
-	m.machine.view(func(s *meta.State) {
-		info, code := s.Stat(r.Path)
-		reply.Code, reply.At = api.Code(code), m.position(seenBy(s), v)
-		reply.Id, reply.Directory, reply.Chunks = info.ID, info.Directory, info.Chunks
-	})
-	return reply, nil
-}
-
-// List names what is in a directory.
-func (m *Master) List(ctx context.Context, r *api.ListRequest) (*api.ListReply, error) {
-	v, err := m.fit(ctx, r.Stale, r.AtLeast)
-	if err != nil {
-		return nil, err
-	}
-	reply := new(api.ListReply)
-	m.machine.view(func(s *meta.State) {
-		names, code := s.List(r.Path)
-		reply.Code, reply.At, reply.Names = api.Code(code), m.position(seenBy(s), v), names
-	})
-	return reply, nil
-}
-
-// FindLocation looks a chunk up by path and index.
-func (m *Master) FindLocation(ctx context.Context, r *api.LocationRequest) (*api.ChunkReply, error) {
-	v, err := m.fit(ctx, r.Stale, r.AtLeast)
-	if err != nil {
-		return nil, err
-	}
-	reply := m.readChunk(v, func(s *meta.State) (meta.Chunk, meta.Code) { return s.ChunkAt(r.Path, r.ChunkIndex) })
-	reply.ChunkIndex = r.ChunkIndex
-	return m.locate(reply), nil
-}
-
-// ChunkInfo looks a chunk up by handle, or by path and index.
-func (m *Master) ChunkInfo(ctx context.Context, r *api.LeaseRequest) (*api.ChunkReply, error) {
-	v, err := m.fit(ctx, false, 0)
-	if err != nil {
-		return nil, err
-	}
-	c, code, at := m.target(r)
-	return indexed(m.chunkReply(c, code, m.position(at, v)), r), nil
-}
-
-func (m *Master) readChunk(v viewpoint, look func(*meta.State) (meta.Chunk, meta.Code)) *api.ChunkReply {
-	var c meta.Chunk
-	var code meta.Code
-	var at seen
-	m.machine.view(func(s *meta.State) {
-		c, code = look(s)
-		at = seenBy(s)
-	})
-	return m.chunkReply(c, code, m.position(at, v))
-}
-
-// chunkReply describes a chunk to a client.
-func (m *Master) chunkReply(c meta.Chunk, code meta.Code, at *api.Position) *api.ChunkReply {
-	reply := &api.ChunkReply{Code: api.Code(code), At: at, Handle: c.Handle}
-	if code != meta.OK {
-		return reply
-	}
-	reply.Version, reply.Epoch, reply.Primary, reply.Replicas = c.Version, c.Epoch, c.Primary, c.Members
-	reply.Kind, reply.Sealed, reply.Refs = api.ChunkKind(c.Kind), c.Sealed, uint32(min(c.Refs, math.MaxUint32))
-	reply.Addresses = m.servers.addresses(c.Members)
-	return reply
 }
 
 // Status tells what this replica believes.

@@ -3,7 +3,6 @@ package master
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/status"
@@ -91,24 +90,21 @@ func (m *Master) holdAll(ctx context.Context, term uint64, handles []uint64) (re
 const revokers = 64
 
 // handlesBelow lists the chunks of a file, or of all files below a directory, in
-// order and each once, hidden files excepted.
+// order and each once, hidden files excepted. It is none if they are more than one
+// command may touch: then the snapshot is refused whatever is held.
 func (m *Master) handlesBelow(path string) (handles []uint64) {
-	// One directory at a time, so that others get at the state in between. Nothing
-	// is added meanwhile, as the path is locked.
-	for todo := []string{path}; len(todo) > 0; {
-		next := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		m.machine.view(func(s *meta.State) {
-			info, code := s.Stat(next)
-			if code != meta.OK || !info.Directory {
-				handles = append(handles, info.Chunks...)
-				return
-			}
-			names, _ := s.List(next)
-			for _, name := range names {
-				todo = append(todo, strings.TrimSuffix(next, "/")+"/"+strings.TrimSuffix(name, "/"))
-			}
-		})
+	s := m.machine.freeze()
+	walk, code := s.WalkFrom(path, 0)
+	if code != meta.OK {
+		return nil
+	}
+	all := walk.Step(s, 2*meta.MaxEntries, func(_ uint64, hidden bool, more []uint64) {
+		if !hidden && len(handles) <= meta.MaxEntries {
+			handles = append(handles, more...)
+		}
+	})
+	if !all || len(handles) > meta.MaxEntries {
+		return nil
 	}
 	slices.Sort(handles)
 	return slices.Compact(handles)

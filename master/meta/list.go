@@ -20,8 +20,9 @@ type ListOptions struct {
 	Prefix string
 	// After is the next of the page before, or any name to go on behind.
 	After string
-	// Limit bounds the entries, if above 0.
-	Limit int
+	// Limit bounds the entries, if above 0, and NameBytes the sum of their names'
+	// lengths, but for a first entry.
+	Limit, NameBytes int
 }
 
 // Entry is an entry of a directory.
@@ -58,13 +59,15 @@ type lister struct {
 	s       *State
 	o       ListOptions
 	entries []Entry
+	names   int    // bytes
 	last    string // the cursor behind the last entry
 	next    string
 }
 
 // add takes an entry; false if the page is full.
 func (l *lister) add(name, cursor string, n node) bool {
-	if l.o.Limit > 0 && len(l.entries) == l.o.Limit {
+	l.names += len(name)
+	if l.o.Limit > 0 && len(l.entries) == l.o.Limit || l.o.NameBytes > 0 && l.names > l.o.NameBytes && len(l.entries) > 0 {
 		l.next = l.last
 		return false
 	}
