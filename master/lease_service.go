@@ -140,7 +140,7 @@ func (m *Master) RevokeLease(ctx context.Context, r *api.LeaseRequest) (*api.Chu
 			return nil, err
 		}
 		c, code, at := m.target(r)
-		if code != meta.OK || c.Epoch == 0 {
+		if code != meta.OK || c.Epoch == 0 || r.Epoch != 0 && r.Epoch != c.Epoch {
 			return indexed(m.chunkReply(c, code, m.place(at, term)), r), nil
 		}
 		f, _ := m.join(term, c.Handle, revoking)

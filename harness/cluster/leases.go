@@ -43,6 +43,7 @@ func (l *leaseLog) add(life int, e chunkserver.Event) {
 	out := rundir.LeaseEvent{
 		Node: l.node, Kind: e.Kind, Handle: e.Handle, Version: e.Version,
 		Epoch: e.Epoch, Term: e.Term, Serial: e.Serial, Offset: e.Offset, At: int64(e.At.Sub(l.start)),
+		Length: e.Length, Wanted: e.Wanted, Source: e.Source,
 	}
 	if !e.Until.IsZero() {
 		out.Until = int64(e.Until.Sub(l.start))
