@@ -261,8 +261,10 @@ func (c *chunk) publish(b *batch, order []int) {
 		}
 		c.blocks[i] = b.blocks[i].now
 	}
-	c.durable = lengthOf(c.blocks)
-	c.settled = b.number
+	if len(order) > 0 {
+		c.durable = lengthOf(c.blocks)
+		c.settled = b.number
+	}
 }
 
 // beginRewrite and endRewrite enclose the time in which bytes change that

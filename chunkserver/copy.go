@@ -13,7 +13,7 @@ import (
 )
 
 // CopyChunk copies the replica to a new handle on this disk, for a copy on
-// write. One that is there already at that version was made before.
+// write; the frames of a chunk of records become frames of the new one. One that is there already at that version was made before.
 func (s *Server) CopyChunk(ctx context.Context, r *api.CopyChunkRequest) (*api.CloneReply, error) {
 	if r.From == 0 || r.To == 0 || r.From == r.To || r.Version == 0 {
 		return nil, status.Error(codes.InvalidArgument, "two handles and a version must be given")
@@ -46,19 +46,20 @@ func (s *Server) copyChunk(ctx context.Context, r *api.CopyChunkRequest) *api.Cl
 	case leased:
 		return cloneReply(errLeased, 0)
 	}
+	data, err := s.wholeChunk(ctx, from, end)
+	if err != nil {
+		return cloneReply(err, 0)
+	}
+	defer func() { <-s.copying }()
+	if kind == api.ChunkKind_RECORDS {
+		api.RehomeFrames(data, r.From, r.To)
+	}
 	b, err := s.newBuilder(r.To, r.Version, r.Term, kind)
 	if err != nil {
 		return cloneReply(err, 0)
 	}
-	v := &view{s: s, c: from, ctx: ctx}
-	if kind == api.ChunkKind_RECORDS {
-		err = copyRecords(v, b, r, end)
-	}
-	for kind != api.ChunkKind_RECORDS && b.length() < end && err == nil {
-		var data []byte
-		if data, err = v.read(b.length(), clonePiece); err == nil {
-			err = b.add(data)
-		}
+	for at := 0; at < len(data) && err == nil; at += clonePiece {
+		err = b.add(data[at:min(at+clonePiece, len(data))])
 	}
 	if err == nil {
 		err = b.finish(ctx, full)
@@ -78,27 +79,35 @@ func (s *Server) copyChunk(ctx context.Context, r *api.CopyChunkRequest) *api.Cl
 	return cloneReply(nil, b.length())
 }
 
-// copyRecords copies a chunk of records, whose frames name the chunk they are in.
-// A frame may go over any piece's end, so all of it is in memory at once.
-func copyRecords(v *view, b *builder, r *api.CopyChunkRequest, end uint64) error {
-	data := make([]byte, 0, end)
+// maxCopies bounds the copies made at once, each of which holds a chunk in memory.
+const maxCopies = 2
+
+// wholeChunk reads the replica up to end, verified. After success the caller
+// returns its place in s.copying.
+func (s *Server) wholeChunk(ctx context.Context, c *chunk, end uint64) (data []byte, err error) {
+	select {
+	case s.copying <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() {
+		if err != nil {
+			<-s.copying
+		}
+	}()
+	v := &view{s: s, c: c, ctx: ctx}
+	data = make([]byte, 0, end)
 	for uint64(len(data)) < end {
-		piece, err := v.read(uint64(len(data)), clonePiece)
-		switch {
-		case err != nil:
-			return err
-		case len(piece) == 0:
-			return fmt.Errorf("%w: the chunk has become shorter", errStale)
+		piece, err := v.read(uint64(len(data)), min(clonePiece, end-uint64(len(data))))
+		if err != nil {
+			return nil, err
+		}
+		if len(piece) == 0 {
+			return nil, errCorrupt // it cannot have become shorter
 		}
 		data = append(data, piece...)
 	}
-	api.RehomeFrames(data, r.From, r.To)
-	for at := 0; at < len(data); at += clonePiece {
-		if err := b.add(data[at:min(at+clonePiece, len(data))]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return data, nil
 }
 
 // cloneReply maps how a clone or copy went.

@@ -48,7 +48,8 @@ type Server struct {
 	stats    counters
 	reports  reports
 	claims   claims
-	removing atomic.Bool // a goroutine deletes replicas
+	removing atomic.Bool   // a goroutine deletes replicas
+	copying  chan struct{} // a token for each copy that holds a chunk in memory
 	usage    usage
 }
 
@@ -69,7 +70,8 @@ func start(o Options) (*Server, error) {
 	}
 	maxMessage := max(int(o.ChunkBytes/4)+64<<10, 4<<20)
 	s := &Server{
-		opts: o, log: o.Logger, chunks: make(map[uint64]*chunk), builds: make(map[uint64]*buildRun), selfLock: make(chan struct{}, 1),
+		opts: o, log: o.Logger, chunks: make(map[uint64]*chunk), builds: make(map[uint64]*buildRun),
+		copying: make(chan struct{}, maxCopies), selfLock: make(chan struct{}, 1),
 		peers: newPeers(o.Dial, maxMessage), buffer: newBuffer(o.BufferBytes),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -90,6 +92,9 @@ func start(o Options) (*Server, error) {
 			s.log.Warn("serving ended", "chunkserver", o.Name, "err", err)
 		}
 	})
+	if o.ScrubBytesPerSecond > 0 {
+		s.background.Go(s.scrub)
+	}
 	s.masters.mu.Lock()
 	s.followLocked(o.Masters)
 	s.masters.mu.Unlock()
@@ -119,6 +124,9 @@ func (s *Server) closeFiles() error {
 	for _, c := range s.chunks {
 		c.mu.Lock()
 		if c.file != nil {
+			if next := c.settledHead(); next.generation != 0 && c.failed == nil {
+				keep(errors.Join(next.write(c.file), c.file.SyncData()))
+			}
 			keep(c.file.release())
 			c.file = nil
 		}
