@@ -1,5 +1,7 @@
 package master
 
+import "time"
+
 // AliveChunkservers is the number of chunkservers that this replica has heard
 // from lately. It is soft state: it says nothing about what they hold.
 func (m *Master) AliveChunkservers() int {
@@ -25,4 +27,13 @@ func (t *chunkservers) silent(name string) bool {
 		return !t.alive(c, now)
 	}
 	return now.Sub(t.started) > t.o.DeadAfter
+}
+
+// restartedSince reports whether the chunkserver was heard under a new boot, after
+// another one, later than start.
+func (t *chunkservers) restartedSince(name string, start time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.byName[name]
+	return c != nil && c.restarted.After(start)
 }

@@ -33,7 +33,9 @@ type chunkservers struct {
 type chunkserver struct {
 	name, addr, boot, rack string
 	heard                  time.Time
-	conn                   *grpc.ClientConn
+	// restarted is when another boot than before was heard first; zero: never.
+	restarted time.Time
+	conn      *grpc.ClientConn
 
 	// replicas are as reported by the present boot, sequence is its last report.
 	// Until complete, what is not reported may be there all the same.

@@ -41,6 +41,9 @@ func (m *Master) grant(ctx context.Context, term, handle uint64) (*api.ChunkRepl
 			if m.holds(term, c) {
 				return nil, nil
 			}
+			if m.restarted(term, c) {
+				m.stopped(term, c)
+			}
 			if !m.o.LeaseWait {
 				if !m.fence(term, c) {
 					return fail(&consensus.NotLeaderError{})
@@ -126,7 +129,7 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 
 	now := c
 	now.Version, now.Members, now.Epoch, now.Primary, now.Intent = active.Version, acked, active.Epoch, primary, 0
-	if !m.activate(ctx, term, now) {
+	if ok, _ := m.activate(ctx, term, now); !ok {
 		m.leases.unanswered(term, now)
 		return attempt{silent: primary, logged: true}, nil
 	}
@@ -195,20 +198,34 @@ func (m *Master) choosePrimary(names, silent []string) string {
 }
 
 // activate tells the primary that its grant is in the log.
-func (m *Master) activate(ctx context.Context, term uint64, c meta.Chunk) bool {
-	ok := m.call(ctx, c.Primary, m.request(term, c), api.ChunkserverClient.ActivateGrant)
+func (m *Master) activate(ctx context.Context, term uint64, c meta.Chunk) (ok, answered bool) {
+	ok, answered = m.ask(ctx, c.Primary, m.request(term, c), api.ChunkserverClient.ActivateGrant)
 	if ok {
 		m.observe("activate", term, c.Handle, c.Version, c.Epoch, c.Primary, time.Time{})
 	}
-	return ok
+	return ok, answered
 }
 
 // reactivate tells the primary of an inherited lease of its grant once more: the
-// last leader may have died between logging it and telling. Whether or not the
-// primary answers, the lease counts as live from the own-term barrier.
+// last leader may have died between logging it and telling. A primary that does not
+// answer may act: its lease counts as live from the own-term barrier. One that
+// refuses, as a chunkserver does that has restarted, is asked to stop, and its word
+// ends the lease at once.
 func (m *Master) reactivate(ctx context.Context, term uint64, c meta.Chunk) {
-	m.activate(ctx, term, c)
+	ok, answered := m.activate(ctx, term, c)
 	m.leases.adopt(term, c)
+	if !ok && answered && m.call(ctx, c.Primary, m.request(term, c), api.ChunkserverClient.EndLease) {
+		m.stopped(term, c)
+	}
+}
+
+// stopped notes that the primary of an active lease does not act on it any more.
+func (m *Master) stopped(term uint64, c meta.Chunk) {
+	if over, ok := m.leases.end(term, c); ok {
+		m.observe("ending", term, c.Handle, c.Version, c.Epoch, c.Primary, over)
+		m.leases.acknowledged(term, c)
+		m.observe("revoke", term, c.Handle, c.Version, c.Epoch, c.Primary, time.Time{})
+	}
 }
 
 // request describes an active grant to its primary.

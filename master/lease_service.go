@@ -101,9 +101,17 @@ func (m *Master) target(r *api.LeaseRequest) (c meta.Chunk, code meta.Code, at s
 }
 
 // holds reports whether clients are sent to the primary of the chunk's lease: it
-// may act, nobody is ending that, and, where versions fence, it is not dead.
+// may act, nobody is ending that, it has not restarted since, and, where versions
+// fence, it is not dead.
 func (m *Master) holds(term uint64, c meta.Chunk) bool {
-	return m.leases.live(term, c) && (m.o.LeaseWait || !m.servers.silent(c.Primary))
+	return m.leases.live(term, c) && !m.restarted(term, c) && (m.o.LeaseWait || !m.servers.silent(c.Primary))
+}
+
+// restarted reports whether the primary was heard under a new boot after what the
+// lease counts from. Leases do not outlive the process that claimed them.
+func (m *Master) restarted(term uint64, c meta.Chunk) bool {
+	start, ok := m.leases.startOf(term, c)
+	return ok && m.servers.restartedSince(c.Primary, start)
 }
 
 // liveHolder answers from the applied state, without waiting: nil if a grant of
@@ -221,26 +229,33 @@ func (m *Master) await(ctx context.Context, f *flight) error {
 	}
 }
 
+// grantCall is one of a chunkserver's calls about grants.
+type grantCall = func(api.ChunkserverClient, context.Context, *api.GrantRequest, ...grpc.CallOption) (*api.GrantReply, error)
+
 // call makes one call about a grant; it is true if the chunkserver agreed.
-func (m *Master) call(ctx context.Context, name string, request *api.GrantRequest,
-	method func(api.ChunkserverClient, context.Context, *api.GrantRequest, ...grpc.CallOption) (*api.GrantReply, error),
-) bool {
+func (m *Master) call(ctx context.Context, name string, request *api.GrantRequest, method grantCall) bool {
+	ok, _ := m.ask(ctx, name, request, method)
+	return ok
+}
+
+// ask is call; answered tells a chunkserver that refused from one that is silent.
+func (m *Master) ask(ctx context.Context, name string, request *api.GrantRequest, method grantCall) (ok, answered bool) {
 	client, err := m.servers.client(name)
 	if err != nil {
 		m.o.Logger.Debug("chunkserver cannot be called", "chunkserver", name, "error", err)
-		return false
+		return false, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.o.CallTimeout)
 	defer cancel()
 	reply, err := method(client, ctx, request)
 	if err != nil {
 		m.o.Logger.Debug("call to chunkserver failed", "chunkserver", name, "handle", request.Handle, "error", err)
-		return false
+		return false, false
 	}
 	if !reply.Ok {
 		m.o.Logger.Debug("chunkserver refused", "chunkserver", name, "handle", request.Handle, "reason", reply.Reason)
 	}
-	return reply.Ok
+	return reply.Ok, true
 }
 
 // waitUntil waits for a moment on the node's clock; the zero time has passed.

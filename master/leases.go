@@ -98,6 +98,18 @@ func (l *leases) live(term uint64, c meta.Chunk) bool {
 	return h != nil && !h.ending && (h.claimed || !h.silent) && l.now().Before(h.start.Add(l.term0))
 }
 
+// startOf returns the latest moment from which the primary may count its lease, if
+// anything is known of it.
+func (l *leases) startOf(term uint64, c meta.Chunk) (start time.Time, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.lookup(term, c)
+	if h == nil {
+		return time.Time{}, false
+	}
+	return h.start, true
+}
+
 // known reports whether anything is known of the chunk's lease in this term.
 func (l *leases) known(term uint64, c meta.Chunk) bool {
 	l.mu.Lock()

@@ -131,6 +131,9 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 	}
 	if c.addr != r.Address || c.boot != r.Boot || c.replicas == nil {
 		h.old, c.conn = c.conn, nil
+		if c.boot != "" && c.boot != r.Boot {
+			c.restarted = t.o.Now()
+		}
 		c.addr, c.boot = r.Address, r.Boot
 		c.replicas, c.complete, c.sequence = newReplicaSet(), false, 0
 		c.suspects, c.removing, c.removed = make(map[uint64]time.Time), make(map[uint64]time.Time), nil
