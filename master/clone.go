@@ -258,7 +258,7 @@ func (m *Master) raise(ctx context.Context, term uint64, c *meta.Chunk) error {
 	if _, err := m.grant(ctx, term, c.Handle); err != nil {
 		return err
 	}
-	if _, err := m.revoke(ctx, term, c.Handle, true); err != nil {
+	if _, err := m.revoke(ctx, term, c.Handle, askEver); err != nil {
 		return err
 	}
 	now, code, _ := m.machine.chunk(c.Handle)

@@ -139,3 +139,49 @@ func TestFenceInherited(t *testing.T) {
 		}
 	})
 }
+
+// TestSnapshotOverDeadPrimary: a lease whose primary is dead is taken over first,
+// and ended on its new primary's word; nobody waits for D.
+func TestSnapshotOverDeadPrimary(t *testing.T) {
+	long := func(o *Options) { fencing(o); o.LeaseTerm = time.Minute }
+	synctestCell(t, long, 1, three, func(t *testing.T, c *fakeCell) {
+		m, handle := c.masters[0], c.newChunk("/f")
+		first := c.find(m, handle)
+		c.servers[first.Primary].set(true, "")
+		time.Sleep(c.o.DeadAfter + time.Millisecond)
+		for _, name := range three {
+			if name != first.Primary {
+				c.heartbeat(name)
+			}
+		}
+		events := c.record()
+		begin := time.Now()
+		code[*api.MutationReply](t, api.Code_OK)(c.snapshot(m, "/f", "/copy"))
+		if took := time.Since(begin); took > 2*c.o.CallTimeout {
+			t.Fatalf("the snapshot took %v", took)
+		}
+		if got := events.kinds(handle); got[len(got)-2] != "revoke" || !slices.Contains(got, "fence") {
+			t.Fatalf("the lease went through %v", got)
+		}
+		x, _, _ := m.machine.chunk(handle)
+		if x.Epoch != 0 || x.Version != 2 || slices.Contains(x.Members, first.Primary) {
+			t.Fatalf("the chunk is %+v", x)
+		}
+	})
+}
+
+// TestRevokeAsksAgain: a primary that did not hear the first time is asked again
+// while its lease lasts.
+func TestRevokeAsksAgain(t *testing.T) {
+	bubble(t, 1, three, func(t *testing.T, c *fakeCell) {
+		m, handle := c.masters[0], c.newChunk("/f")
+		first := c.find(m, handle)
+		begin := time.Now()
+		c.servers[first.Primary].set(true, "")
+		time.AfterFunc(c.o.CallTimeout+time.Millisecond, func() { c.servers[first.Primary].set(false, "") })
+		code[*api.ChunkReply](t, api.Code_OK)(m.RevokeLease(t.Context(), &api.LeaseRequest{Handle: handle}))
+		if took := time.Since(begin); took > 2*c.o.CallTimeout {
+			t.Fatalf("revoked after %v", took)
+		}
+	})
+}

@@ -35,7 +35,7 @@ func (m *Master) join(term, handle uint64, kind flightKind) (f *flight, mine boo
 		if kind == granting {
 			return m.grant(ctx, term, handle)
 		}
-		return m.revoke(ctx, term, handle, m.o.LeaseWait)
+		return m.revoke(ctx, term, handle, askOnce)
 	})
 }
 
@@ -77,7 +77,9 @@ func (l *leases) land(handle uint64, f *flight) {
 // held by others until release is called: once, whatever happens. The chunk need
 // not exist. What was logged by an earlier flight is applied when hold returns.
 //
-// It is for who must find a chunk quiet: snapshots and clones. It never fences.
+// It is for who must find a chunk quiet: snapshots and clones. Fencing alone is
+// never enough: a lease that replaced another is ended in its turn, so that all
+// members have refused whatever was before, and nobody may act any more.
 // The error may be a gRPC status or one of package consensus.
 func (m *Master) hold(ctx context.Context, term, handle uint64) (release func(), err error) {
 	f, err := m.take(ctx, handle)
@@ -109,8 +111,19 @@ func (m *Master) quieten(ctx context.Context, term, handle uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(m.closing, cancel)()
-	if _, err := m.revoke(ctx, term, handle, true); err != nil {
+	reply, err := m.revoke(ctx, term, handle, askAlive)
+	if err != nil {
 		return err
+	}
+	if reply.GetCode() == api.Code_LEASE_HELD {
+		// The primary is dead. A grant to other members takes its lease away at
+		// once, and they have to answer; else all that is left is to wait.
+		if _, err := m.grant(ctx, term, handle); err != nil {
+			return err
+		}
+		if _, err := m.revoke(ctx, term, handle, askEver); err != nil {
+			return err
+		}
 	}
 	c, _, _ := m.machine.chunk(handle)
 	if c.Intent == 0 {
@@ -118,7 +131,7 @@ func (m *Master) quieten(ctx context.Context, term, handle uint64) error {
 	}
 	// An intent that nobody is to activate any more is given up by its index.
 	c.Epoch = c.Intent
-	_, err := m.logEnd(ctx, term, c)
+	_, err = m.logEnd(ctx, term, c)
 	return err
 }
 

@@ -251,11 +251,22 @@ func (m *Master) endWhenOver(ctx context.Context, term uint64, c meta.Chunk) err
 	return err
 }
 
+// patience is how long a revocation waits for a primary that does not answer.
+// Where versions do not fence, it is for ever, that is until the lease has surely
+// run out.
+type patience uint8
+
+const (
+	askOnce  patience = iota + 1 // one call
+	askAlive                     // until the primary counts as dead
+	askEver
+)
+
 // revoke ends an active lease before its time, on the primary's word, or when it
-// has run out. If wait is not set it does not wait for that: then the reply says
-// LEASE_HELD, no claim is granted any more, and the next grant fences the lease.
-// The reply is nil if there was none to end.
-func (m *Master) revoke(ctx context.Context, term, handle uint64, wait bool) (*api.ChunkReply, error) {
+// has run out. If it loses patience, the reply says LEASE_HELD, no claim is granted
+// any more, and the next grant fences the lease. The reply is nil if there was none
+// to end.
+func (m *Master) revoke(ctx context.Context, term, handle uint64, p patience) (*api.ChunkReply, error) {
 	c, _, _ := m.machine.chunk(handle) // also of a deleted file
 	if c.Epoch == 0 {
 		return nil, nil
@@ -265,15 +276,23 @@ func (m *Master) revoke(ctx context.Context, term, handle uint64, wait bool) (*a
 		return nil, &consensus.NotLeaderError{}
 	}
 	m.observe("ending", term, c.Handle, c.Version, c.Epoch, c.Primary, over)
-	switch {
-	case over.IsZero():
-	case m.call(ctx, c.Primary, m.request(term, c), api.ChunkserverClient.EndLease):
-		m.leases.acknowledged(term, c)
-		m.observe("revoke", term, c.Handle, c.Version, c.Epoch, c.Primary, time.Time{})
-	case !wait && m.o.Now().Before(over):
-		return m.refusal(term, handle, meta.LeaseHeld), nil
-	default:
-		if err := m.waitUntil(ctx, over); err != nil {
+	if m.o.LeaseWait {
+		p = askEver
+	}
+	for m.o.Now().Before(over) {
+		if m.askToEnd(ctx, term, c, over) {
+			m.leases.acknowledged(term, c)
+			m.observe("revoke", term, c.Handle, c.Version, c.Epoch, c.Primary, time.Time{})
+			break
+		}
+		if m.o.Now().Before(over) && (p == askOnce || p == askAlive && m.servers.silent(c.Primary)) {
+			return m.refusal(term, handle, meta.LeaseHeld), ctx.Err()
+		}
+		again := m.o.Now().Add(m.o.CallTimeout / 2)
+		if again.After(over) {
+			again = over
+		}
+		if err := m.waitUntil(ctx, again); err != nil {
 			return nil, err
 		}
 	}
@@ -286,6 +305,13 @@ func (m *Master) revoke(ctx context.Context, term, handle uint64, wait bool) (*a
 	}
 	c.Epoch, c.Primary = 0, ""
 	return m.chunkReply(c, meta.OK, &api.Position{Index: ended.Index, Offset: ended.Offset, Term: term}), nil
+}
+
+// askToEnd asks the primary to stop; not for longer than until the lease is over.
+func (m *Master) askToEnd(ctx context.Context, term uint64, c meta.Chunk, over time.Time) bool {
+	ctx, cancel := context.WithTimeout(ctx, over.Sub(m.o.Now()))
+	defer cancel()
+	return m.call(ctx, c.Primary, m.request(term, c), api.ChunkserverClient.EndLease)
 }
 
 // logEnd puts the end of a lease that is over into the log. The term must still
