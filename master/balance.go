@@ -13,8 +13,9 @@ import (
 // instead of being swamped (section 4.3 of the GFS paper).
 
 const (
-	// balanceOver is the part of the mean use by which a chunkserver must be above
-	// it to give something up, balanceLeast the number of bytes.
+	// balanceOver is the part of the mean use by which a chunkserver must be off it
+	// for something to be moved, balanceLeast the bytes between the fullest and the
+	// emptiest.
 	balanceOver  = 0.1
 	balanceLeast = 64 << 20
 	// balanceLook is how many replicas are looked at for one that can be moved.
@@ -53,7 +54,7 @@ func (m *Master) rebalance(term uint64) {
 }
 
 // uneven returns the fullest and the emptiest chunkserver, if one of them is so
-// much above the mean that moving helps.
+// far off the mean that moving helps.
 func (t *chunkservers) uneven(now time.Time) (from, to string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,14 +75,13 @@ func (t *chunkservers) uneven(now time.Time) (from, to string) {
 		}
 		return float64(c.used)
 	}
-	var mean, bytes float64
+	var mean float64
 	for _, c := range all {
 		mean += use(c) / float64(len(all))
-		bytes += float64(c.used) / float64(len(all))
 	}
 	byUse := func(a, b candidate) int { return cmp.Compare(use(a), use(b)) }
 	least, most := slices.MinFunc(all, byUse), slices.MaxFunc(all, byUse)
-	if use(most) <= mean*(1+balanceOver) || float64(most.used)-float64(least.used) < balanceLeast {
+	if use(most) <= mean*(1+balanceOver) && use(least) >= mean*(1-balanceOver) || float64(most.used)-float64(least.used) < balanceLeast {
 		return "", ""
 	}
 	return most.name, least.name

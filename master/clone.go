@@ -30,6 +30,7 @@ type job struct {
 // Waits before a task is tried again.
 const (
 	noTargetWait = time.Second
+	noSourceWait = 100 * time.Millisecond // until the next reports
 	failureWait  = 500 * time.Millisecond // doubled with each failure
 	failureMost  = 30 * time.Second
 	// blockedMost bounds how many tasks a round passes over because chunkservers
@@ -57,13 +58,20 @@ func (m *Master) dispatch(term uint64) {
 		j := job{handle: t.handle, urgency: t.urgency}
 		r.mu.Unlock()
 		wait, ready := m.prepareJob(term, &j)
-		if ready && m.start(func() { m.mend(term, t, j) }) {
+		filed := j.live <= t.live // as urgent as it was filed
+		if ready && filed && m.start(func() { m.mend(term, t, j) }) {
 			continue
+		}
+		if ready {
+			m.servers.release(&j)
 		}
 		r.mu.Lock()
 		r.running--
 		switch {
 		case r.term != term:
+		case ready && !filed:
+			t.live = j.live
+			r.queue.giveBack(t, now, 0)
 		case wait > 0:
 			r.queue.giveBack(t, now, wait)
 		case wait == 0:
@@ -132,6 +140,7 @@ func (m *Master) mend(term uint64, t *task, j job) {
 	defer cancel()
 	err := m.work(ctx, term, &j)
 	m.servers.release(&j)
+	m.look(j.handle) // first: the task goes back with its new urgency
 	now := m.o.Now()
 	r := m.upkeep
 	r.mu.Lock()
@@ -150,7 +159,6 @@ func (m *Master) mend(term uint64, t *task, j job) {
 	if err != nil && m.closing.Err() == nil {
 		m.o.Logger.Debug("work on a chunk's replicas failed", "handle", j.handle, "target", j.target, "error", err)
 	}
-	m.look(j.handle)
 	r.kick()
 }
 
@@ -332,7 +340,7 @@ func (t *chunkservers) reserve(j *job, c *meta.Chunk, v *verdict, now time.Time)
 	})
 	switch {
 	case len(sources) == 0:
-		return noTargetWait, false
+		return noSourceWait, false
 	case len(targets) == 0 && !blocked:
 		return noTargetWait, false
 	case len(targets) == 0 || t.byName[sources[0]].busy >= t.o.CloneLimit:

@@ -127,6 +127,10 @@ func (c *fakeChunkserver) Clone(ctx context.Context, r *api.CloneRequest) (*api.
 	if ok, err := c.enter(ctx, "clone"); !ok || err != nil {
 		return &api.CloneReply{Code: api.Code_CORRUPT, Reason: "refused"}, err
 	}
+	if c.onClone != nil {
+		c.onClone(r, false)
+		defer c.onClone(r, true)
+	}
 	for name, s := range c.cell.servers {
 		if s.acting(r.Handle) != 0 {
 			c.cell.t.Errorf("chunk %d is cloned while %s acts as primary", r.Handle, name)

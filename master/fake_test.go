@@ -150,7 +150,8 @@ type fakeChunkserver struct {
 	refuse string                       // the method that it refuses
 	calls  map[string]int
 
-	store fakeStore
+	store   fakeStore
+	onClone func(r *api.CloneRequest, done bool)
 }
 
 func (c *fakeChunkserver) enter(ctx context.Context, method string) (bool, error) {

@@ -115,6 +115,9 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 	})
 	primary := m.choosePrimary(acked, silent)
 	if primary == "" {
+		if st := m.replica.Status(); !isLeader(st) || st.Term != term {
+			return attempt{}, &consensus.NotLeaderError{Hint: st.Leader} // they may refuse because of that
+		}
 		return attempt{refused: meta.NoChunkserver}, ctx.Err()
 	}
 	active, err := m.propose(ctx, &metapb.Command{Op: &metapb.Command_GrantActive{GrantActive: &metapb.GrantActiveOp{

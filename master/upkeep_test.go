@@ -252,6 +252,7 @@ func TestUrgency(t *testing.T) {
 			}
 			return ""
 		})
+		time.Sleep(7 * time.Millisecond) // between reports
 		go u.find(u.leader(), wanted)
 		u.await(30*time.Second, "all cloned", u.atGoal(handles, 3))
 		ones, seen := 0, make(map[uint64]bool)
