@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
+	"math"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -16,13 +16,7 @@ import (
 // TestDamagedSnapshot: every flipped byte and every cut is refused, and the state
 // stays as it was.
 func TestDamagedSnapshot(t *testing.T) {
-	s := New()
-	for i := range 6 {
-		s.Apply(uint64(i+1), [][]byte{
-			encode(t, &metapb.Command{Client: "c", Seq: uint64(i + 1), Op: &metapb.Command_Create{Create: &metapb.PathOp{Path: fmt.Sprint("/f", i)}}}),
-			encode(t, &metapb.Command{Op: &metapb.Command_Allocate{Allocate: &metapb.AllocateOp{Path: fmt.Sprint("/f", i)}}}),
-		})
-	}
+	s := furnished(t).s
 	var image bytes.Buffer
 	if _, err := s.Snapshot().WriteTo(&image); err != nil {
 		t.Fatal(err)
@@ -49,14 +43,7 @@ func TestDamagedSnapshot(t *testing.T) {
 // FuzzRestore: no bytes can make Restore panic, or change a state that it
 // refuses to replace; a state that it accepts can be used and is sound.
 func FuzzRestore(f *testing.F) {
-	s := New()
-	s.Apply(1, [][]byte{
-		encode(f, &metapb.Command{Client: "c", Seq: 1, Op: &metapb.Command_Mkdir{Mkdir: &metapb.PathOp{Path: "/d"}}}),
-		encode(f, &metapb.Command{Op: &metapb.Command_Create{Create: &metapb.PathOp{Path: "/d/f"}}}),
-		encode(f, &metapb.Command{Op: &metapb.Command_Allocate{Allocate: &metapb.AllocateOp{Path: "/d/f"}}}),
-		encode(f, intentOf(1, 0, "a", "b")),
-	})
-	s.Apply(2, [][]byte{encode(f, activeOf(1, 1, "a"))})
+	s := furnished(f).s
 	var image bytes.Buffer
 	if _, err := s.Snapshot().WriteTo(&image); err != nil {
 		f.Fatal(err)
@@ -88,34 +75,47 @@ func restoreHostile(t *testing.T, raw []byte) {
 		s.Stat(p)
 		s.ChunkAt(p, 0)
 	}
-	s.Apply(s.index+1, [][]byte{encode(t, &metapb.Command{Client: "c", Seq: 9, Op: &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: "/d/f"}}})})
+	var raws [][]byte
+	for _, cmd := range furnished(t).log {
+		cmd.Client, cmd.StampNs = "", math.MaxInt64
+		raws = append(raws, encode(t, cmd))
+	}
+	for _, cmd := range []*metapb.Command{deleteAllOf("/d"), deleteAllOf("/g"), purgeOf(1), purgeOf(1000)} {
+		raws = append(raws, encode(t, cmd))
+	}
+	s.Apply(s.index+1, raws)
 }
 
 // FuzzApply: no bytes can make Apply panic; bytes that are no command change
 // nothing; and what it does with the others is the twin's business too.
 func FuzzApply(f *testing.F) {
+	w := furnished(f)
 	f.Add([]byte{})
 	f.Add([]byte{0x52, 0x00})
-	f.Add(encode(f, &metapb.Command{Client: "c", Seq: 1, Op: &metapb.Command_Create{Create: &metapb.PathOp{Path: "/d/new"}}}))
-	f.Add(encode(f, &metapb.Command{Op: &metapb.Command_GrantIntent{GrantIntent: &metapb.GrantIntentOp{Handle: 1, Replicas: servers}}}))
-	f.Add(encode(f, &metapb.Command{Op: &metapb.Command_Rename{Rename: &metapb.RenameOp{From: "/d", To: "/e"}}}))
-	setup := [][]byte{
-		encode(f, &metapb.Command{Op: &metapb.Command_Mkdir{Mkdir: &metapb.PathOp{Path: "/d"}}}),
-		encode(f, &metapb.Command{Op: &metapb.Command_Create{Create: &metapb.PathOp{Path: "/d/f"}}}),
-		encode(f, &metapb.Command{Op: &metapb.Command_Allocate{Allocate: &metapb.AllocateOp{Path: "/d/f"}}}),
+	info, _ := w.s.Stat("/d/f")
+	file, shared := info.ID, info.Chunks[0]
+	private := uint64(0)
+	for key := range w.s.copies.From(nil) {
+		private = binary.BigEndian.Uint64(key)
+	}
+	fence := intentOf(3, 1, "a")
+	fence.GetGrantIntent().Fences = 9
+	for _, cmd := range append([]*metapb.Command{
+		createOf("/d/new"), renameOf("/d", "/e"), renameOf("/g", "/d/g"), deleteAllOf("/d"), undeleteOf("/s", 0), at(1<<60, purgeOf(2)), strictOf("/g", 2),
+		snapshotOf("/d", "/c"), snapshotOf("/g", "/c"), quotaOf("/", 9, 9), commitOf(file, 0, shared, private, 0), commitOf(file, 0, shared, private, 1, "a"),
+		addOf(3, 1, "c"), removeOf(3, 1, "b"), expediteOf("/s", 5<<20), endOf(5, 27), fence,
+		setOf(&metapb.SetAttributesOp{Path: "/d", Replicas: proto.Uint32(2), Clear: []string{"max_files"}}),
+	}, w.log...) {
+		f.Add(encode(f, cmd))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		s, tw := New(), newTwin(SessionEntries, SessionLimit)
-		s.Apply(1, setup)
-		for k, c := range setup {
-			cmd := new(metapb.Command)
-			if err := proto.Unmarshal(c, cmd); err != nil {
-				t.Fatal(err)
-			}
-			tw.apply(1, uint32(k), cmd)
+		for i, cmd := range w.log {
+			s.Apply(uint64(i+1), [][]byte{encode(t, cmd)})
+			tw.apply(uint64(i+1), 0, cmd)
 		}
-		before := s.Hash()
-		got := decode(t, s.Apply(2, [][]byte{raw})[0])
+		before, index := s.Hash(), s.index+1
+		got := decode(t, s.Apply(index, [][]byte{raw})[0])
 		cmd := new(metapb.Command)
 		if err := proto.Unmarshal(raw, cmd); err != nil {
 			if Code(got.Code) != Invalid || s.Hash() != before {
@@ -123,7 +123,7 @@ func FuzzApply(f *testing.F) {
 			}
 			return
 		}
-		if want := tw.apply(2, 0, cmd); !proto.Equal(got, want) {
+		if want := tw.apply(index, 0, cmd); !proto.Equal(got, want) {
 			t.Fatalf("command %v: reply %v, twin says %v", cmd, got, want)
 		}
 		if rehash(s) != s.Hash() {

@@ -13,12 +13,14 @@ import (
 
 // world applies one command an entry and checks its reply.
 type world struct {
-	t testing.TB
-	s *State
+	t   testing.TB
+	s   *State
+	log []*metapb.Command
 }
 
 func (w *world) do(cmd *metapb.Command, want Code) *metapb.Reply {
 	w.t.Helper()
+	w.log = append(w.log, cmd)
 	reply := decode(w.t, w.s.Apply(w.s.index+1, [][]byte{encode(w.t, cmd)})[0])
 	if Code(reply.Code) != want {
 		w.t.Fatalf("entry %d: %v: code %d, want %d", w.s.index, cmd, reply.Code, want)

@@ -10,7 +10,7 @@ import (
 
 // whole holds the tables that were read against each other.
 func (x *restoring) whole() error {
-	if x.time < 0 || x.nextHandle == 0 {
+	if x.time < 0 || x.nextHandle == 0 || x.nextCopy >= copyIDs || x.index >= copyIDs>>offsetBits {
 		return errors.New("its numbers are malformed")
 	}
 	if err := x.tree(); err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// furnished is a state that has something in every table.
-func furnished(t testing.TB) *State {
+// furnished is a world that has something in every table.
+func furnished(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, s: New()}
 	for _, p := range []string{"/d", "/d/e", "/x"} {
@@ -34,7 +34,7 @@ func furnished(t testing.TB) *State {
 	create := createOf("/h")
 	create.Client, create.Seq = "c", 1
 	w.do(create, OK)
-	return w.s
+	return w
 }
 
 // TestUnsound: tables that cannot be those of one state are refused, though every
@@ -110,7 +110,7 @@ func TestUnsound(t *testing.T) {
 		"time before 0": func(s *State) { s.time = -1 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := furnished(t)
+			s := furnished(t).s
 			image := func() []byte {
 				s.sum = sumOf(s)
 				var b bytes.Buffer
