@@ -177,15 +177,25 @@ func ValidatePlan(p rundir.Plan) error {
 		check(p.ReplaceAt >= 0 && p.ReplaceEvery >= 0, "replace_at is %v and replace_every %v; they must not be negative", time.Duration(p.ReplaceAt), time.Duration(p.ReplaceEvery))
 		check(p.ReplaceAt+rundir.Duration(p.Replace-1)*p.ReplaceEvery < p.Duration, "the last replacement begins after the end of duration %v", time.Duration(p.Duration))
 	}
+	checkProfile(p, check)
 	oneOf("record_sizes", p.RecordSizes, workloads.SizeTables())
-	check(p.Files >= 0 && p.Files <= 10_000_000, "files is %d; it must be 0 (the profile's own number) to 10000000", p.Files)
-	check(p.Replication >= 0 && p.Replication <= max(p.Chunkservers, 0), "replication is %d; it must be 0 (3, or as many as there are chunkservers) to chunkservers, %d", p.Replication, p.Chunkservers)
-	check(p.Racks >= 0 && p.Racks <= max(p.Chunkservers, 0), "racks is %d; it must be 0 (none) to chunkservers, %d", p.Racks, p.Chunkservers)
-	check(p.Retention >= 0 && p.Period >= 0, "retention is %v and period %v; they must not be negative", time.Duration(p.Retention), time.Duration(p.Period))
 	check(p.RecordBytes >= 1 && p.RecordBytes <= 16<<20, "record_bytes is %d; it must be 1 to %d", p.RecordBytes, 16<<20)
 	check(p.ChunkBytes >= 4096 && p.ChunkBytes <= 1<<31, "chunk_bytes is %d; it must be 4096 to %d", p.ChunkBytes, int64(1<<31))
 	check(int64(p.RecordBytes)+frameBytes <= p.ChunkBytes/4, "record_bytes is %d; a record (with its frame of up to %d bytes) must fit into a quarter of chunk_bytes %d", p.RecordBytes, frameBytes, p.ChunkBytes)
 	return errors.Join(errs...)
+}
+
+// checkProfile judges the keys that most plans leave as they are.
+func checkProfile(p rundir.Plan, check func(ok bool, format string, args ...any)) {
+	check(p.Files >= 0 && p.Files <= 10_000_000, "files is %d; it must be 0 (the profile's own number) to 10000000", p.Files)
+	check(p.Replication >= 0 && p.Replication <= max(p.Chunkservers, 0), "replication is %d; it must be 0 (3, or as many as there are chunkservers) to chunkservers, %d", p.Replication, p.Chunkservers)
+	check(p.Racks >= 0 && p.Racks <= max(p.Chunkservers, 0), "racks is %d; it must be 0 (none) to chunkservers, %d", p.Racks, p.Chunkservers)
+	for key, d := range map[string]rundir.Duration{
+		"retention": p.Retention, "period": p.Period, "dead_after": p.DeadAfter, "replicate_after": p.ReplicateAfter, "orphan_age": p.OrphanAge, "settle": p.Settle,
+	} {
+		check(d >= 0, "%s is %v; it must not be negative", key, time.Duration(d))
+	}
+	check(p.ScrubRate >= 0, "scrub_rate is %d; it must not be negative", p.ScrubRate)
 }
 
 // frameBytes is what a record's frame takes at most: the header and the name of

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -226,6 +225,15 @@ func (r *run) drive(ctx context.Context, w *rundir.Writer) error {
 	if err := r.cell.Quiesce(quiet); err != nil {
 		return fmt.Errorf("after the heal: %w", err)
 	}
+	if counters.Settled, err = r.settle(ctx); err != nil {
+		return err
+	}
+	if counters.Settled > 0 {
+		counters.Waited = append(counters.Waited, rundir.WaitedReplicas)
+		if r.plan.OrphanAge > 0 {
+			counters.Waited = append(counters.Waited, rundir.WaitedGarbage)
+		}
+	}
 	if err := r.load.finalReads(ctx); err != nil {
 		return fmt.Errorf("final reads: %w", err)
 	}
@@ -238,6 +246,20 @@ func (r *run) drive(ctx context.Context, w *rundir.Writer) error {
 	w.Faults(out...)
 	w.Counters(counters)
 	return nil
+}
+
+// settle waits for the cell to come to rest, if the plan asks for it.
+func (r *run) settle(ctx context.Context) (at int64, err error) {
+	if r.plan.Settle == 0 || r.plan.Chunkservers == 0 {
+		return 0, nil
+	}
+	rest, cancel := context.WithTimeout(ctx, time.Duration(r.plan.Settle))
+	defer cancel()
+	if err := r.cell.Settle(rest, time.Duration(r.plan.OrphanAge)+time.Second); err != nil {
+		r.o.Logger.Warn("the cell did not come to rest", "error", err)
+		return 0, ctx.Err()
+	}
+	return r.now(), nil
 }
 
 // disturb carries out the plan's faults and, beside them, its replacements. All
@@ -319,6 +341,11 @@ func (r *run) collect(w *rundir.Writer) error {
 			return err
 		}
 	}
+	for n, events := range r.cell.Replicas() {
+		if err := w.Replicas(n, events...); err != nil {
+			return err
+		}
+	}
 	chunks, err := r.cell.Chunks()
 	if err != nil {
 		return err
@@ -346,45 +373,4 @@ func Check(ctx context.Context, dir string, timeout time.Duration) (rundir.Verdi
 		return v, ctx.Err()
 	}
 	return v, rundir.WriteVerdict(dir, v)
-}
-
-// profileFlags are the flags of a plan that most plans leave as they are.
-func profileFlags(p rundir.Plan) (line string) {
-	for _, f := range []struct {
-		name  string
-		value any
-		set   bool
-	}{
-		{"record-sizes", p.RecordSizes, p.RecordSizes != ""},
-		{"files", p.Files, p.Files != 0},
-		{"replication", p.Replication, p.Replication != 0},
-		{"racks", p.Racks, p.Racks != 0},
-		{"fencing", p.Fencing, p.Fencing},
-		{"strict", p.Strict, p.Strict},
-		{"retention", p.Retention, p.Retention != 0},
-		{"period", p.Period, p.Period != 0},
-	} {
-		if f.set {
-			line += fmt.Sprintf(" --%s=%v", f.name, f.value)
-		}
-	}
-	return line
-}
-
-// ReplayCommand is the one line that runs the plan again.
-func ReplayCommand(p rundir.Plan) string {
-	line := fmt.Sprintf("gfslab run --backend %s --workload %s --fault %s --setting %s --tier %s --seed %d --replicas %d --chunkservers %d --clients %d --arrival %s",
-		p.Backend, p.Workload, p.Fault, p.Setting, p.Tier, p.Seed, p.Replicas, p.Chunkservers, p.Clients, p.Arrival)
-	if p.Rate > 0 && !math.IsInf(p.Rate, 0) {
-		line += fmt.Sprintf(" --rate %g", p.Rate)
-	}
-	if p.Replace > 0 {
-		line += fmt.Sprintf(" --replace %d --replace-at %v --replace-every %v", p.Replace, p.ReplaceAt, p.ReplaceEvery)
-	}
-	line += profileFlags(p)
-	for _, l := range limitAssignments(p.Limits) {
-		line += " --limit " + l
-	}
-	return line + fmt.Sprintf(" --warm-up %v --duration %v --fault-at %v --fault-for %v --fault-repeat %d --fault-every %v --op-timeout %v --lease-term %v --record-bytes %d --chunk-bytes %d",
-		p.WarmUp, p.Duration, p.FaultAt, p.FaultFor, p.FaultRepeat, p.FaultEvery, p.OpTimeout, p.LeaseTerm, p.RecordBytes, p.ChunkBytes)
 }

@@ -59,7 +59,8 @@ func (f *planFlags) register(c *cobra.Command) {
 	for name, d := range map[string]*rundir.Duration{
 		"warm-up": &p.WarmUp, "duration": &p.Duration, "fault-at": &p.FaultAt, "fault-for": &p.FaultFor,
 		"fault-every": &p.FaultEvery, "op-timeout": &p.OpTimeout, "replace-at": &p.ReplaceAt, "replace-every": &p.ReplaceEvery, "lease-term": &p.LeaseTerm, "check-timeout": &p.CheckTimeout,
-		"retention": &p.Retention, "period": &p.Period,
+		"retention": &p.Retention, "period": &p.Period, "settle": &p.Settle,
+		"dead-after": &p.DeadAfter, "replicate-after": &p.ReplicateAfter, "orphan-age": &p.OrphanAge,
 	} {
 		fs.Var(durationFlag{d}, name, "see `gfslab plan print`")
 	}
@@ -72,6 +73,8 @@ func (f *planFlags) register(c *cobra.Command) {
 	fs.IntVar(&p.Files, "files", p.Files, "files of the profile (0: its own number)")
 	fs.IntVar(&p.Replication, "replication", p.Replication, "goal of every chunk (0: 3, or as many as there are chunkservers)")
 	fs.IntVar(&p.Racks, "racks", p.Racks, "racks that the chunkservers are spread over (0: none)")
+	fs.Uint64Var(&p.CloneRate, "clone-rate", p.CloneRate, "bytes a second that a chunkserver takes clones in with (0: as fast as it goes)")
+	fs.Int64Var(&p.ScrubRate, "scrub-rate", p.ScrubRate, "bytes a second that an idle chunkserver verifies without a pause (0: its default)")
 	fs.BoolVar(&p.Fencing, "fencing", p.Fencing, "grant a dead primary's chunk at once and fence the old grant, instead of waiting for the lease's end")
 	fs.BoolVar(&p.Strict, "strict", p.Strict, "seal a full chunk at the master before the next one is used")
 	complete(c, "record-sizes", workloads.SizeTables()[1:])

@@ -63,6 +63,8 @@ type masterNode struct {
 	stage atomic.Int32 // see the stages
 	disk  Disk
 	rec   *recorder
+	// replicas are the events of its work on replicas, while it led.
+	replicas *replicaLog
 
 	mu      sync.Mutex
 	silent  bool    // it left while it was down
@@ -80,6 +82,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	for i := range cfg.Plan.Replicas + cfg.Plan.Replace {
 		m := &masterNode{name: fmt.Sprintf("m%d", i+1), id: consensus.NodeID(i + 1)}
 		m.rec = &recorder{node: m.name, now: func() int64 { return int64(time.Since(cfg.Start)) }, session: sessionOf(cfg.Plan)}
+		m.replicas = &replicaLog{node: m.name, start: cfg.Start}
 		m.address = cfg.World.Address(m.name + "-client")
 		m.peer = cfg.World.Address(m.name + "-peer")
 		c.masters = append(c.masters, m)

@@ -3,7 +3,9 @@ package cluster
 import (
 	"fmt"
 	"maps"
+	"slices"
 
+	"gfslab/api"
 	"gfslab/chunkserver"
 	"gfslab/results/rundir"
 )
@@ -83,20 +85,47 @@ func (c *Cluster) Chunks() (map[string][]rundir.Chunk, error) {
 	out := map[string][]rundir.Chunk{}
 	for _, s := range c.servers {
 		s.disk.Crash(0)
-		found, err := chunkserver.Scan(s.disk.FS(), s.disk.Dir())
+		found, err := chunkserver.ScanChunks(s.disk.FS(), s.disk.Dir())
 		if err != nil {
 			return nil, fmt.Errorf("cluster: scan the chunks of %s: %w", s.name, err)
 		}
-		lines := make([]rundir.Chunk, 0, len(found))
-		for _, r := range found {
-			lines = append(lines, rundir.Chunk{
-				Handle: r.Handle, Version: r.Version, Offset: r.Offset, Length: r.Length,
-				CRC: r.CRC, Client: r.Client, Seq: r.Seq, Kind: r.Kind,
-			})
+		lines := []rundir.Chunk{}
+		for _, c := range found {
+			lines = append(lines, chunkLines(c)...)
 		}
 		out[s.name] = lines
 	}
 	return out, nil
+}
+
+// blockBytes is the length of a block with a checksum of its own.
+const blockBytes = 64 << 10
+
+// chunkLines are a chunk's records, or its blocks if it holds bytes.
+func chunkLines(c chunkserver.FoundChunk) (lines []rundir.Chunk) {
+	bad := func(offset, length uint64) bool {
+		return slices.ContainsFunc(c.Bad, func(b int) bool {
+			return uint64(b)*blockBytes < offset+length && offset < uint64(b+1)*blockBytes
+		})
+	}
+	for _, r := range c.Records {
+		size := uint64(api.FrameSize(r.Client, int(r.Length)))
+		lines = append(lines, rundir.Chunk{
+			Handle: r.Handle, Version: r.Version, Offset: r.Offset, Length: r.Length,
+			CRC: r.CRC, Client: r.Client, Seq: r.Seq, Kind: r.Kind, Corrupt: r.Kind != chunkserver.KindPad && bad(r.Offset, size),
+		})
+	}
+	if c.Kind != api.ChunkKind_BYTES {
+		return lines
+	}
+	for i, crc := range c.Blocks {
+		offset := uint64(i) * blockBytes
+		lines = append(lines, rundir.Chunk{
+			Handle: c.Handle, Version: c.Version, Offset: offset, Length: uint32(min(blockBytes, c.Length-offset)),
+			CRC: crc, Kind: rundir.ChunkBlock, Corrupt: slices.Contains(c.Bad, i),
+		})
+	}
+	return lines
 }
 
 // AppliedCounts is the number of commands that each master's last incarnation

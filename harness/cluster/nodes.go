@@ -49,7 +49,8 @@ func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 			ReplicaConfig: base,
 			Master: master.Options{
 				Dial: network.Dial, LeaseTerm: time.Duration(p.LeaseTerm), LeaseWait: !p.Fencing, Strict: p.Strict, Seed: p.Seed, OnApply: o.applied, OnRestore: o.restored,
-				Replicas: replication(p), Logger: c.cfg.Logger.With("node", m.name),
+				Replicas: replication(p), DeadAfter: time.Duration(p.DeadAfter), ReplicateAfter: time.Duration(p.ReplicateAfter),
+				OrphanAge: time.Duration(p.OrphanAge), CloneBytesPerSecond: p.CloneRate, OnReplication: m.replicas.add, Logger: c.cfg.Logger.With("node", m.name),
 			},
 		})
 	}

@@ -72,6 +72,7 @@ func (c *Cluster) startServer(ctx context.Context, s *serverNode) error {
 	}
 	running, err := chunkserver.Start(chunkserver.Options{
 		Name: s.name, FS: s.disk.FS(), Dir: s.disk.Dir(), ChunkBytes: c.cfg.Plan.ChunkBytes,
+		Rack: s.rack, ScrubBytesPerSecond: c.cfg.Plan.ScrubRate, ScrubEvery: scrubEvery(c.cfg.Plan),
 		Masters: masters, Dial: network.Dial, Listener: l, HeartbeatEvery: 50 * time.Millisecond,
 		Logger: c.cfg.Logger.With("node", s.name), OnEvent: s.leases.incarnation(),
 	})
@@ -82,6 +83,14 @@ func (c *Cluster) startServer(ctx context.Context, s *serverNode) error {
 	s.running = running
 	s.mu.Unlock()
 	return nil
+}
+
+// scrubEvery is the pause between two rounds of a scrubber.
+func scrubEvery(p rundir.Plan) time.Duration {
+	if p.ScrubRate > 0 {
+		return time.Millisecond
+	}
+	return 0
 }
 
 func (c *Cluster) server(name string) *serverNode {

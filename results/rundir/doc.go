@@ -9,6 +9,7 @@
 //	applied/<node>.jsonl        one applied command a line, in log order
 //	chunks/<chunkserver>.jsonl  one record found in a chunk file a line
 //	leases/<node>.jsonl         one lease or mutation event a line
+//	replicas/<node>.jsonl       one event of a master's work on replicas a line
 //	verdict.json        what the checkers said
 //	END                 line counts and hashes of all files above but the verdict
 //

@@ -23,7 +23,7 @@ func decodeRun(dir string, files map[string][]byte) (*Run, error) {
 			return nil, fmt.Errorf("rundir: %s: %w: the file is missing", name, ErrDamaged)
 		}
 	}
-	run := &Run{Dir: dir, Applied: map[string][]Applied{}, Chunks: map[string][]Chunk{}, Leases: map[string][]LeaseEvent{}}
+	run := &Run{Dir: dir, Applied: map[string][]Applied{}, Chunks: map[string][]Chunk{}, Leases: map[string][]LeaseEvent{}, Replicas: map[string][]ReplicaEvent{}}
 	if err := decodeDocument(ManifestFile, files[ManifestFile], &run.Manifest); err != nil {
 		return nil, err
 	}
@@ -64,6 +64,8 @@ func decodeNodeFile(run *Run, name string, data []byte) error {
 		run.Chunks[node], err = decodeLines[Chunk](name, data)
 	} else if node, ok := nodeOf(name, leasesDir); ok {
 		run.Leases[node], err = decodeLines[LeaseEvent](name, data)
+	} else if node, ok := nodeOf(name, replicaDir); ok {
+		run.Replicas[node], err = decodeLines[ReplicaEvent](name, data)
 	} else if !slices.Contains(singleFiles, name) {
 		return fmt.Errorf("rundir: %s: %w: no such file belongs to a run", name, ErrDamaged)
 	}

@@ -22,6 +22,7 @@ const (
 	appliedDir = "applied"
 	chunksDir  = "chunks"
 	leasesDir  = "leases"
+	replicaDir = "replicas"
 	jsonl      = ".jsonl"
 )
 
@@ -29,7 +30,7 @@ const (
 var singleFiles = []string{ManifestFile, OpsFile, FaultsFile, CountersFile}
 
 // nodeDirs are the directories that hold one file per node.
-var nodeDirs = []string{appliedDir, chunksDir, leasesDir}
+var nodeDirs = []string{appliedDir, chunksDir, leasesDir, replicaDir}
 
 // Errors of reading a run directory. They are wrapped with the file's name and
 // what is wrong with it.

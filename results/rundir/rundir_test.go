@@ -27,6 +27,7 @@ func sample() *Run {
 		Applied:  map[string][]Applied{"m1": {{Index: 3, Client: "c1", Seq: 1, Command: []byte{1}, Reply: []byte{2}, Hash: "aa"}}, "m2": {}},
 		Chunks:   map[string][]Chunk{"cs1": {{Handle: 1, Version: 1, Length: 3, Kind: ChunkRecord}}},
 		Leases:   map[string][]LeaseEvent{"cs1": {{At: 1, Node: "cs1", Kind: LeaseClaim, Until: 9}}},
+		Replicas: map[string][]ReplicaEvent{"m1": {{At: 2, Node: "m1", Term: 1, Kind: ReplicaCloned, Handle: 7, Server: "cs1"}}},
 	}
 }
 

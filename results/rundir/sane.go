@@ -16,7 +16,8 @@ var (
 	phases     = []string{PhasePreload, PhaseWarmUp, PhaseRun, PhaseFinal}
 	leaseKinds = []string{LeasePrepare, LeaseActivate, LeaseClaim, LeaseAccept, LeaseMutate, LeaseStop, LeaseRefuse,
 		LeaseServe, LeaseClone, LeaseCopy, LeaseDelete, LeaseCorrupt}
-	chunkKinds = []string{ChunkRecord, ChunkPad, ChunkFragment, ChunkBlock}
+	replicaKinds = []string{ReplicaWarm, ReplicaQueued, ReplicaClone, ReplicaCloned, ReplicaFailed, ReplicaDropped, ReplicaRemove, ReplicaRemoved, ReplicaCorrupt}
+	chunkKinds   = []string{ChunkRecord, ChunkPad, ChunkFragment, ChunkBlock}
 )
 
 // checkNodeRecords refuses records of the nodes that no recorder can have
@@ -48,6 +49,13 @@ func checkNodeRecords(run *Run) error {
 				return bad(leasesDir, node, i, "it is from before the run")
 			case e.Node != node:
 				return bad(leasesDir, node, i, fmt.Sprintf("it is an event of node %q", e.Node))
+			}
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(run.Replicas)) {
+		for i, e := range run.Replicas[node] {
+			if !slices.Contains(replicaKinds, e.Kind) || e.At < 0 || e.Node != node {
+				return bad(replicaDir, node, i, fmt.Sprintf("an event %q of node %q at %d ns", e.Kind, e.Node, e.At))
 			}
 		}
 	}

@@ -56,6 +56,20 @@ type Plan struct {
 	Strict bool `toml:"strict" json:"strict,omitempty"`
 	// Retention, if above 0, is set on the root: how long what was deleted stays.
 	Retention Duration `toml:"retention" json:"retention,omitzero"`
+	// DeadAfter is the silence after which a chunkserver counts as dead, ReplicateAfter
+	// how long a chunk stays below its goal before it is cloned, OrphanAge how long a
+	// replica that nobody needs stays, CloneRate (bytes a second) how fast a
+	// chunkserver takes clones in; 0 is the master's own default.
+	DeadAfter      Duration `toml:"dead_after" json:"dead_after,omitzero"`
+	ReplicateAfter Duration `toml:"replicate_after" json:"replicate_after,omitzero"`
+	OrphanAge      Duration `toml:"orphan_age" json:"orphan_age,omitzero"`
+	CloneRate      uint64   `toml:"clone_rate" json:"clone_rate,omitempty"`
+	// ScrubRate is how many bytes a second an idle chunkserver verifies, without a
+	// pause between its rounds; 0 is the chunkserver's own default.
+	ScrubRate int64 `toml:"scrub_rate" json:"scrub_rate,omitempty"`
+	// Settle is how long the run waits at its end, at most, for every chunk to be at
+	// its goal and all that is not needed to be removed.
+	Settle Duration `toml:"settle" json:"settle,omitzero"`
 	// Period is the pause of a profile's thread that acts by the clock (snap-append:
 	// a snapshot every 2 s); 0 leaves it to the profile.
 	Period Duration `toml:"period" json:"period,omitzero"`
@@ -195,7 +209,11 @@ type Counters struct {
 	// Nodes maps a node's name to its counters, by name.
 	Nodes map[string]map[string]uint64 `json:"nodes"`
 	// Leader is the node that led at the start of the measured window.
-	Leader     string  `json:"leader"`
+	Leader string `json:"leader"`
+	// Settled is when the cell had come to rest at the end, in nanoseconds since the
+	// start of the run: every chunk at its goal, nothing left to remove. 0: it did not,
+	// or the plan did not wait.
+	Settled    int64   `json:"settled,omitempty"`
 	Operations uint64  `json:"operations"`
 	Seconds    float64 `json:"seconds"`
 	CPUSeconds float64 `json:"cpu_seconds"` // whole process
@@ -288,6 +306,45 @@ type LeaseEvent struct {
 	Source string `json:"source,omitempty"`
 }
 
+// ReplicaEvent is one event of the work on replicas as a leading master saw it.
+//
+// The kinds: "warm": this leader may judge from now on. "queued": the chunk is to
+// be cloned. "clone": Server is asked to fetch from Source. "cloned": it is a
+// member now. "failed". "dropped": Server is no member any more. "remove": it is
+// told to remove its replica. "removed": it says that it did. "corrupt": it reports
+// bad bytes.
+type ReplicaEvent struct {
+	At      int64  `json:"at"`
+	Node    string `json:"node"` // the master
+	Term    uint64 `json:"term"`
+	Kind    string `json:"kind"`
+	Handle  uint64 `json:"handle,omitempty"`
+	Version uint64 `json:"version,omitempty"`
+	Server  string `json:"server,omitempty"`
+	Source  string `json:"source,omitempty"`
+	Bytes   uint64 `json:"bytes,omitempty"`
+	// Live and Goal are the current replicas alive before, and how many there
+	// should be. Wanted: a client waits. Hidden: the file is deleted.
+	Live   int    `json:"live,omitempty"`
+	Goal   int    `json:"goal,omitempty"`
+	Wanted bool   `json:"wanted,omitempty"`
+	Hidden bool   `json:"hidden,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// The kinds of events of the work on replicas.
+const (
+	ReplicaWarm    = "warm"
+	ReplicaQueued  = "queued"
+	ReplicaClone   = "clone"
+	ReplicaCloned  = "cloned"
+	ReplicaFailed  = "failed"
+	ReplicaDropped = "dropped"
+	ReplicaRemove  = "remove"
+	ReplicaRemoved = "removed"
+	ReplicaCorrupt = "corrupt"
+)
+
 // The verdicts, best first. Void means that the run does not count (the fault
 // was never observed, or the harness itself failed).
 const (
@@ -329,4 +386,6 @@ type Run struct {
 	Applied  map[string][]Applied
 	Chunks   map[string][]Chunk
 	Leases   map[string][]LeaseEvent
+	// Replicas are the masters' events of the work on replicas.
+	Replicas map[string][]ReplicaEvent
 }

@@ -93,6 +93,12 @@ func (w *Writer) Leases(node string, events ...LeaseEvent) error {
 	return appendNode(w, leasesDir, node, events)
 }
 
+// Replicas appends to replicas/<node>.jsonl; with no records it makes the empty
+// file.
+func (w *Writer) Replicas(node string, events ...ReplicaEvent) error {
+	return appendNode(w, replicaDir, node, events)
+}
+
 // Faults adds faults to faults.json, which Seal writes.
 func (w *Writer) Faults(faults ...Fault) {
 	w.mu.Lock()
@@ -217,6 +223,9 @@ func Save(dir string, run *Run) error {
 	}
 	for node, events := range run.Leases {
 		errs = append(errs, w.Leases(node, events...))
+	}
+	for node, events := range run.Replicas {
+		errs = append(errs, w.Replicas(node, events...))
 	}
 	w.Faults(run.Faults...)
 	w.Counters(run.Counters)
