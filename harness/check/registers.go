@@ -81,7 +81,8 @@ func stepChunk(s chunkState, op *rundir.Op, out *rundir.Reply) (bool, chunkState
 		op.Kind == rundir.KindRevoke && next.leased:
 		return false, s
 	case next.version == s.version:
-		if next.members != s.members || next.leased && (!s.leased || next.epoch != s.epoch || next.primary != s.primary) {
+		// Replicas come and go between leases too: clones are added, bad ones dropped.
+		if next.members != s.members && next.leased && s.leased || next.leased && (!s.leased || next.epoch != s.epoch || next.primary != s.primary) {
 			return false, s
 		}
 	case next.leased && next.epoch <= s.epoch:
