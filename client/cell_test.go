@@ -23,7 +23,11 @@ type cell struct {
 }
 
 func inCell(t *testing.T, chunkservers int, run func(t *testing.T, c *cell)) {
-	clienttest.Run(t, chunkservers, func(t *testing.T, under *clienttest.Cell) {
+	inCellOf(t, clienttest.Config{Chunkservers: chunkservers}, run)
+}
+
+func inCellOf(t *testing.T, config clienttest.Config, run func(t *testing.T, c *cell)) {
+	clienttest.Run(t, config, func(t *testing.T, under *clienttest.Cell) {
 		c := &cell{Cell: under, t: t, conns: NewConns(under.Dial, 0)}
 		for i, addr := range clienttest.Addrs() {
 			c.list = append(c.list, Master{ID: uint64(i + 1), Addr: addr})

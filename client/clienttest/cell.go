@@ -6,6 +6,7 @@
 package clienttest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -47,22 +48,32 @@ type Cell struct {
 	Disks   map[string]*faultdisk.FS
 
 	t       *testing.T
+	config  Config
 	stops   map[uint64]func()
 	serving sync.WaitGroup
 }
 
-// Run makes a cell in a bubble, with chunkservers cs1, cs2 and so on, runs the
-// test, and takes the cell down.
-func Run(t *testing.T, chunkservers int, test func(t *testing.T, c *Cell)) {
+// Config says how a cell differs from others.
+type Config struct {
+	// Chunkservers are cs1, cs2 and so on (default 3), with chunks of ChunkBytes
+	// (default: the constant).
+	Chunkservers int
+	ChunkBytes   int64
+	Strict       bool
+}
+
+// Run makes a cell in a bubble, runs the test, and takes the cell down.
+func Run(t *testing.T, config Config, test func(t *testing.T, c *Cell)) {
+	config.Chunkservers, config.ChunkBytes = cmp.Or(config.Chunkservers, 3), cmp.Or(config.ChunkBytes, ChunkBytes)
 	synctest.Test(t, func(t *testing.T) {
 		t.Logf("seed %d", Seed)
-		c := &Cell{t: t, Fabric: faultnet.NewFabric(wire.NewMemory()), Masters: map[uint64]*master.Master{}, stops: map[uint64]func(){},
+		c := &Cell{t: t, config: config, Fabric: faultnet.NewFabric(wire.NewMemory()), Masters: map[uint64]*master.Master{}, stops: map[uint64]func(){},
 			Servers: map[string]*chunkserver.Server{}, Disks: map[string]*faultdisk.FS{}}
 		defer c.takeDown() // also after a failure: the bubble waits for all goroutines
 		for id := uint64(1); id <= masters; id++ {
 			c.startMaster(id)
 		}
-		for i := range chunkservers {
+		for i := range config.Chunkservers {
 			name := fmt.Sprintf("cs%d", i+1)
 			c.Disks[name] = faultdisk.NewMem(Seed + uint64(i))
 			c.startServer(name)
@@ -126,6 +137,7 @@ func (c *Cell) startMaster(id uint64) {
 			return multipaxos.Open(cfg, engine.Deps{FS: faultdisk.NewMem(Seed + id), Dir: "/log", Network: network})
 		},
 		Dial: network.Dial, LeaseTerm: LeaseTerm, DeadAfter: 300 * time.Millisecond, CallTimeout: 200 * time.Millisecond, Seed: Seed,
+		Strict: c.config.Strict,
 	})
 	c.must(err)
 	l, err := network.Listen(Addr(id))
@@ -155,7 +167,7 @@ func (c *Cell) startServer(name string) {
 	l, err := network.Listen(name)
 	c.must(err)
 	s, err := chunkserver.Start(chunkserver.Options{
-		Name: name, FS: c.Disks[name], Dir: "/cs", ChunkBytes: ChunkBytes, Masters: Addrs(), Dial: network.Dial, Listener: l,
+		Name: name, FS: c.Disks[name], Dir: "/cs", ChunkBytes: c.config.ChunkBytes, Masters: Addrs(), Dial: network.Dial, Listener: l,
 		HeartbeatEvery: 50 * time.Millisecond, MutateTimeout: 200 * time.Millisecond,
 	})
 	c.must(err)

@@ -29,7 +29,7 @@ type cell struct {
 }
 
 func inCell(t *testing.T, chunkservers int, run func(t *testing.T, c *cell)) {
-	clienttest.Run(t, chunkservers, func(t *testing.T, under *clienttest.Cell) {
+	clienttest.Run(t, clienttest.Config{Chunkservers: chunkservers}, func(t *testing.T, under *clienttest.Cell) {
 		c := &cell{Cell: under, t: t, conns: client.NewConns(under.Dial, 0)}
 		defer func() {
 			c.Fabric.HealAll()
