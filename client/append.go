@@ -39,8 +39,7 @@ func (a *appender) round() (done bool) {
 		return false
 	}
 	t.handle = l.Handle
-	if ok, done := a.push(l); !ok {
-		a.c.leases.drop(a.path, t.index)
+	if ok, done := a.push(t.index, l); !ok {
 		return done
 	}
 	return a.order(t, l)

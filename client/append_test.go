@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gfslab/api"
+	"gfslab/client/clienttest"
 )
 
 func TestAppendsOfManyClientsToOneFile(t *testing.T) {
@@ -137,6 +138,39 @@ func TestDeadReplicaIsLeftOutOfTheNextGrant(t *testing.T) {
 		}
 		c.verify("/f", []acked{first, second})
 	})
+}
+
+// With leases of a minute, as in production, no dead chunkserver stalls an append
+// for longer than it takes to notice: whoever cannot reach it has the lease ended.
+func TestDeadReplicaUnderALongLease(t *testing.T) {
+	for _, role := range []string{"primary", "secondary"} {
+		t.Run(role, func(t *testing.T) {
+			inCellOf(t, clienttest.Config{LeaseTerm: time.Minute}, func(t *testing.T, c *cell) {
+				c.Leader()
+				cl := c.client("c", 1)
+				c.create(cl, "/f")
+				first := c.append(cl, "/f", []byte("with three"))
+				victim := first.Primary
+				for _, name := range first.Replicas {
+					if role == "secondary" && name != first.Primary {
+						victim = name
+					}
+				}
+				c.Fabric.CloseNode(victim)
+				begin := time.Now()
+				second := c.append(cl, "/f", []byte("with two"))
+				if d := time.Since(begin); d > 2*time.Second {
+					t.Errorf("the append took %v", d)
+				} else {
+					t.Logf("the append took %v", d)
+				}
+				if len(second.Replicas) != 2 {
+					t.Errorf("replicas %v", second.Replicas)
+				}
+				c.verify("/f", []acked{first, second})
+			})
+		})
+	}
 }
 
 func TestLeaseCallsAndNamespace(t *testing.T) {

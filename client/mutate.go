@@ -124,7 +124,7 @@ func (m *mutator) findLease(index uint32, handle uint64) (*api.ChunkReply, api.C
 	switch {
 	case !ok:
 		return nil, api.Code_OK
-	case reply.Code == api.Code_OK && reply.Primary != "" && reply.Addresses[reply.Primary] != "":
+	case reply.Code == api.Code_OK && reply.Addresses[reply.Primary] != "" && len(reply.Replicas) > 0:
 		m.c.leases.add(place{m.path, index}, reply)
 		m.c.learn(reply)
 		return reply, api.Code_OK
@@ -138,18 +138,15 @@ func (m *mutator) findLease(index uint32, handle uint64) (*api.ChunkReply, api.C
 
 // push sends the data along the chain of replicas, which starts at a random one.
 // done means that it will never be taken.
-func (m *mutator) push(l *api.ChunkReply) (ok, done bool) {
+func (m *mutator) push(index uint32, l *api.ChunkReply) (ok, done bool) {
 	n := len(l.Replicas)
-	if n == 0 {
-		m.Last = errors.New("the grant has no replicas")
-		return false, false
-	}
 	first := m.c.Rand().IntN(n)
 	chain := make([]string, 0, n)
 	for i := range n {
 		addr := l.Addresses[l.Replicas[(first+i)%n]]
 		if addr == "" {
 			m.Last = fmt.Errorf("no address of replica %q", l.Replicas[(first+i)%n])
+			m.c.leases.drop(m.path, index)
 			return false, false
 		}
 		chain = append(chain, addr)
@@ -161,7 +158,27 @@ func (m *mutator) push(l *api.ChunkReply) (ok, done bool) {
 		_, err := api.NewChunkserverClient(cc).PushData(ctx, &api.PushRequest{Id: m.id, Data: m.data, Crc32C: m.res.CRC, Chain: chain[1:]})
 		return err
 	})
+	if err != nil {
+		m.abandon(index, l, err)
+	}
 	return err == nil, status.Code(err) == codes.InvalidArgument
+}
+
+// abandon gives up a lease under which a chunkserver could not be reached, and asks
+// the leader to end it: the primary itself learns only from mutations, and none
+// comes to it while the data does not reach every replica. One attempt: whoever
+// grants the next lease finds out what is true.
+func (m *mutator) abandon(index uint32, l *api.ChunkReply, err error) {
+	m.c.leases.drop(m.path, index)
+	if c := status.Code(err); c != codes.Unavailable && c != codes.DeadlineExceeded || !m.Live() {
+		return
+	}
+	maybe, last, leader := m.Maybe, m.Last, m.c.Leader()
+	_, _ = m.Attempt(NodeName(leader), m.c.Address(leader), m.c.o.LeaseTimeout, func(ctx context.Context, cc *conn) error {
+		_, err := api.NewMasterClient(cc).RevokeLease(ctx, &api.LeaseRequest{Handle: l.Handle, Epoch: l.Epoch})
+		return err
+	})
+	m.Maybe, m.Last = maybe, last // what became of that is no part of the mutation
 }
 
 // Data above pushWhole bytes is pushed in pieces of pushPiece, so that each is

@@ -33,8 +33,7 @@ func (m *mutator) writeRound(index uint32, offset uint64, turn <-chan struct{}) 
 		m.c.leases.drop(m.path, index)
 		return m.refuse(api.Code_WRONG_KIND)
 	}
-	if ok, done := m.push(l); !ok {
-		m.c.leases.drop(m.path, index)
+	if ok, done := m.push(index, l); !ok {
 		return done
 	}
 	if turn != nil {

@@ -59,12 +59,14 @@ type Config struct {
 	// (default: the constant).
 	Chunkservers int
 	ChunkBytes   int64
+	LeaseTerm    time.Duration // default: the constant
 	Strict       bool
 }
 
 // Run makes a cell in a bubble, runs the test, and takes the cell down.
 func Run(t *testing.T, config Config, test func(t *testing.T, c *Cell)) {
 	config.Chunkservers, config.ChunkBytes = cmp.Or(config.Chunkservers, 3), cmp.Or(config.ChunkBytes, ChunkBytes)
+	config.LeaseTerm = cmp.Or(config.LeaseTerm, LeaseTerm)
 	synctest.Test(t, func(t *testing.T) {
 		t.Logf("seed %d", Seed)
 		c := &Cell{t: t, config: config, Fabric: faultnet.NewFabric(wire.NewMemory()), Masters: map[uint64]*master.Master{}, stops: map[uint64]func(){},
@@ -136,7 +138,7 @@ func (c *Cell) startMaster(id uint64) {
 			cfg.StateMachine = sm
 			return multipaxos.Open(cfg, engine.Deps{FS: faultdisk.NewMem(Seed + id), Dir: "/log", Network: network})
 		},
-		Dial: network.Dial, LeaseTerm: LeaseTerm, DeadAfter: 300 * time.Millisecond, CallTimeout: 200 * time.Millisecond, Seed: Seed,
+		Dial: network.Dial, LeaseTerm: c.config.LeaseTerm, DeadAfter: 300 * time.Millisecond, CallTimeout: 200 * time.Millisecond, Seed: Seed,
 		Strict: c.config.Strict,
 	})
 	c.must(err)

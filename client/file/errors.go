@@ -15,11 +15,11 @@ import (
 // "/a/b: no such file or directory".
 type Error struct {
 	Path string
-	// Outcome is OK if the cell refused, and Code says why: nothing was done. It is
-	// Unknown if the operation may have happened or may still.
+	// Outcome is OK if the answer is no, and Code says why, or Err if no code can:
+	// nothing was done. It is Unknown if the operation may have happened or may still.
 	Outcome client.Outcome
 	Code    api.Code
-	Err     error // set if Outcome is not OK, and for what no code can say
+	Err     error
 }
 
 // Error names the path and the reason.
@@ -107,6 +107,11 @@ func ended(path string, outcome client.Outcome, code api.Code, err error) error 
 // failed is an error of our own about a path: surely nothing more was done.
 func failed(path, format string, args ...any) error {
 	return &Error{Path: path, Outcome: client.Fail, Err: fmt.Errorf(format, args...)}
+}
+
+// declined is our own refusal: nothing was done, and trying again is of no use.
+func declined(path, why string) error {
+	return &Error{Path: path, Outcome: client.OK, Err: errors.New(why)}
 }
 
 // coded is every reply of a master.

@@ -35,7 +35,7 @@ func (f *FS) Glob(ctx context.Context, pattern string) ([]string, error) {
 		found[i] = "/" + found[i]
 	}
 	if len(found) == 0 {
-		return nil, failed(pattern, "nothing matches")
+		return nil, declined(pattern, "nothing matches")
 	}
 	return found, nil
 }

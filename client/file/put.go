@@ -207,7 +207,7 @@ func (p *putting) piece(buffer []byte, n int) (b []byte, end bool, err error) {
 func (p *putting) allocate(ctx context.Context) (*openChunk, error) {
 	reply, err := take(p.f, p.partial, p.f.main.AllocateChunk(ctx, p.partial, p.next, client.WithKind(api.ChunkKind_BYTES)))
 	if Refused(err, api.Code_EXISTS) {
-		return nil, failed(p.name, "another put to this path is under way")
+		return nil, declined(p.name, "another put to this path is under way")
 	}
 	if err != nil {
 		return nil, err

@@ -183,7 +183,7 @@ func TestFSCommands(t *testing.T) {
 	_, out, _ := c.fs("", "rm", "/a/f")
 	id := strings.TrimSpace(out[strings.LastIndex(out, " "):])
 	c.steps([]step{
-		{line: "stat /a/f --id " + id, out: "id      " + id},
+		{line: "stat /a/f --id " + id, out: id},
 		{line: "rm --now " + id + " /a/f"},
 		{line: "undelete /a/f --id " + id, code: exitNo, out: "/a/f: no such file"},
 	})
