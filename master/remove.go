@@ -16,7 +16,7 @@ import (
 const (
 	// nameMost is how many replicas one answer names, nameAgain after how long one
 	// is named again that is still there.
-	nameMost  = 1024
+	nameMost  = 128
 	nameAgain = time.Second
 )
 

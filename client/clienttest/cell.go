@@ -202,3 +202,19 @@ func (c *Cell) Leader() uint64 {
 	c.t.Fatal("no leader in 5 s")
 	return 0
 }
+
+// StopServer ends a chunkserver; what is on its disk stays. StartServer starts it
+// again.
+func (c *Cell) StopServer(name string) {
+	c.t.Helper()
+	c.Fabric.CloseNode(name)
+	c.must(c.Servers[name].Close())
+	delete(c.Servers, name)
+}
+
+// StartServer starts a chunkserver that was stopped.
+func (c *Cell) StartServer(name string) {
+	c.t.Helper()
+	c.Fabric.OpenNode(name)
+	c.startServer(name)
+}
