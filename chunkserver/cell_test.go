@@ -15,6 +15,7 @@ import (
 
 	"gfslab/api"
 	"gfslab/consensus/wire"
+	"gfslab/internal/disk"
 	faultdisk "gfslab/internal/fault/disk"
 	faultnet "gfslab/internal/fault/net"
 )
@@ -85,6 +86,7 @@ type cell struct {
 	fabric  *faultnet.Fabric
 	master  *fakeMaster
 	disks   map[string]*faultdisk.FS
+	wrapped map[string]disk.FS // over the disk of the next start, if there is one
 	servers map[string]*Server
 	clients map[string]api.ChunkserverClient
 	peers   *peers
@@ -140,8 +142,12 @@ func (c *cell) start(name string) {
 	node := c.fabric.Incarnation(name)
 	l, err := node.Listen(name)
 	c.must(err)
+	var fs disk.FS = c.disks[name]
+	if w := c.wrapped[name]; w != nil {
+		fs = w
+	}
 	s, err := Start(Options{
-		Name: name, FS: c.disks[name], Dir: "/cs", ChunkBytes: c.size, Masters: []string{"master"}, Dial: node.Dial, Listener: l,
+		Name: name, FS: fs, Dir: "/cs", ChunkBytes: c.size, Masters: []string{"master"}, Dial: node.Dial, Listener: l,
 		HeartbeatEvery: 100 * time.Millisecond, MutateTimeout: 400 * time.Millisecond, HoleWait: 150 * time.Millisecond,
 		OnEvent: func(e Event) {
 			c.mu.Lock()
