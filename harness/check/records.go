@@ -79,7 +79,9 @@ func indexChunks(run *rundir.Run) map[string]map[place]*rundir.Chunk {
 	for server, list := range run.Chunks {
 		m := make(map[place]*rundir.Chunk, len(list))
 		for i := range list {
-			m[place{list[i].Handle, list[i].Offset}] = &list[i]
+			if list[i].Kind != rundir.ChunkBlock {
+				m[place{list[i].Handle, list[i].Offset}] = &list[i]
+			}
 		}
 		found[server] = m
 	}

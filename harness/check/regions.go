@@ -12,7 +12,7 @@ import (
 func checkRegions(run *rundir.Run, c *chunkFacts, member string, out *findings) {
 	var list []*rundir.Chunk
 	for i := range run.Chunks[member] {
-		if x := &run.Chunks[member][i]; x.Handle == c.handle {
+		if x := &run.Chunks[member][i]; x.Handle == c.handle && x.Kind != rundir.ChunkBlock {
 			list = append(list, x)
 		}
 	}

@@ -176,7 +176,7 @@ func (w *wrote) checkBlocks(c *chunkFacts, member string, list []rundir.Chunk, o
 	end := uint64(0)
 	for i := range list {
 		b := &list[i]
-		if b.Handle != c.handle || b.Kind != rundir.ChunkBlock || b.Length > maxWrite || b.Offset > math.MaxInt64 {
+		if b.Handle != c.handle || b.Kind != rundir.ChunkBlock || b.Corrupt || b.Length > maxWrite || b.Offset > math.MaxInt64 {
 			continue
 		}
 		end = max(end, b.Offset+uint64(b.Length))
