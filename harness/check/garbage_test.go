@@ -26,7 +26,10 @@ func TestGarbage(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	verdicts := map[string]int{}
 	for i := range rounds {
-		run := simulate(t, []string{"create", "append", "lease-churn"}[i%3], uint64(i%5+1), 6, 400)
+		run := newCellScript(t).run
+		if i%4 < 3 {
+			run = simulate(t, []string{"create", "append", "lease-churn"}[i%4], uint64(i%5+1), 6, 400)
+		}
 		for range 1 + rng.IntN(4) {
 			spoil(rng, run)
 		}
@@ -86,7 +89,7 @@ func change(rng *rand.Rand, f reflect.Value) {
 	case reflect.Bool:
 		f.SetBool(!f.Bool())
 	case reflect.String:
-		words := []string{"", "/", "/p0", "/p0/../x", "m1", "cs1", "OK", "NO_CHUNK", "NOT_FOUND", "unknown", "ok", "fail", "delete", "rename", "list", "append", "claim"}
+		words := []string{"", "/", "/p0", "/p0/../x", "m1", "cs1", "OK", "NO_CHUNK", "NOT_FOUND", "unknown", "ok", "fail", "delete", "rename", "list", "append", "claim", "write", "read-bytes", "read-records", "snapshot", "undelete", "block"}
 		f.SetString(words[rng.IntN(len(words))])
 	case reflect.Pointer:
 		f.SetZero()

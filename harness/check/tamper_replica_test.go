@@ -1,0 +1,93 @@
+package check
+
+import (
+	"slices"
+	"testing"
+
+	"gfslab/master/meta/metapb"
+	"gfslab/results/rundir"
+)
+
+func replicaTamperings() []cellTampering {
+	mutated := func(s *cellScript, node string, serial uint64) *rundir.LeaseEvent {
+		i := slices.IndexFunc(s.run.Leases[node], func(e rundir.LeaseEvent) bool {
+			return e.Kind == rundir.LeaseMutate && e.Handle == s.bytes && e.Serial == serial
+		})
+		return &s.run.Leases[node][i]
+	}
+	return []cellTampering{
+		{"a version that nobody reserved", "replicas", "which the log never reserved", func(s *cellScript) { s.eventOf("cs2", rundir.LeasePrepare, s.records).Version = 9 }},
+		{"a version taken before the log reserved it", "replicas", "before the log reserved it", func(s *cellScript) { s.eventOf("cs2", rundir.LeasePrepare, s.records).At = 1 }},
+		{"a version granted before it was taken", "leases", "never made durable", func(s *cellScript) { s.forget("cs2", rundir.LeaseMutate, s.records) }},
+		{"an older version served than was asked for", "replicas", "asked for version 2", func(s *cellScript) { s.eventOf("cs2", rundir.LeaseServe, s.bytes).Wanted = 2 }},
+		{"a master of an earlier term obeyed", "replicas", "obeyed a master of term 1", func(s *cellScript) { s.eventOf("cs3", rundir.LeasePrepare, s.own).Term = 5 }},
+		{"a current replica deleted", "replicas", "a current one by the log", func(s *cellScript) {
+			s.event("cs2", rundir.LeaseDelete, rundir.LeaseEvent{Handle: s.bytes, Version: 1})
+		}},
+		{"the last good replica deleted", "replicas", "no other good one", func(s *cellScript) {
+			for _, m := range []string{"cs1", "cs2"} {
+				s.run.Leases[m] = slices.DeleteFunc(s.run.Leases[m], func(e rundir.LeaseEvent) bool { return e.Handle == s.own })
+			}
+		}},
+		{"a member that never cloned", "replicas", "which it had not cloned or copied by then", func(s *cellScript) { s.forget("cs3", rundir.LeaseClone, s.bytes) }},
+		{"a private copy never made", "replicas", "which it had not cloned or copied by then", func(s *cellScript) { s.forget("cs2", rundir.LeaseCopy, s.own) }},
+		{"a clone of another version", "replicas", "which it had not cloned or copied by then", func(s *cellScript) { s.eventOf("cs3", rundir.LeaseClone, s.bytes).Version = 0 }},
+		{"a mutation after the clone", "replicas", "mutations were accepted after it had copied", func(s *cellScript) {
+			s.eventOf("cs3", rundir.LeaseClone, s.bytes).At = s.writes[1].Start
+		}},
+		{"one serial at two places", "replicas", "is at offset", func(s *cellScript) { mutated(s, "cs2", 2).Offset++ }},
+		{"two serials in another order", "replicas", "durable at", func(s *cellScript) {
+			a, b := mutated(s, "cs2", 1), mutated(s, "cs2", 2)
+			a.Serial, b.Serial, a.Offset, b.Offset = b.Serial, a.Serial, b.Offset, a.Offset
+		}},
+		{"a mutation of a shared chunk", "replicas", "while 2 files shared it", func(s *cellScript) {
+			snap := s.run.Ops[slices.IndexFunc(s.run.Ops, func(op rundir.Op) bool { return op.Kind == rundir.KindSnapshot })]
+			s.eventOf("cs1", rundir.LeaseAccept, s.records).At = snap.End
+		}},
+		{"a client shown an older version than before", "replicas", "had used version 3", func(s *cellScript) {
+			before := *s.read
+			reply := *s.read.Reply
+			before.Reply = &reply
+			before.Start, before.End, reply.Version = s.read.Start-2, s.read.Start-1, 3
+			s.run.Ops = append(s.run.Ops, before)
+		}},
+		{"corrupt bytes on a current replica", "replicas", "do not match their checksum", func(s *cellScript) { s.chunk("cs1", s.bytes).Corrupt = true }},
+		{"garbage left", "replicas", "which no file has", func(s *cellScript) {
+			s.run.Counters.Waited = []string{rundir.WaitedGarbage}
+			s.run.Chunks["cs1"] = append(s.run.Chunks["cs1"], rundir.Chunk{Handle: 99, Version: 1, Kind: rundir.ChunkBlock})
+		}},
+		{"a replica left that is current no more", "replicas", "the current replicas are", func(s *cellScript) {
+			s.run.Counters.Waited = []string{rundir.WaitedGarbage}
+			s.run.Chunks["cs3"] = append(s.run.Chunks["cs3"], rundir.Chunk{Handle: s.own, Version: 2, Kind: rundir.ChunkBlock})
+		}},
+		{"too few replicas", "replicas", "and 3 are its goal", func(s *cellScript) { s.run.Counters.Waited = []string{rundir.WaitedReplicas} }},
+		{"two leaders of one term", "leaders", "answered as leader of term 1", func(s *cellScript) { s.run.Ops[0].Reply.Node = "m2" }},
+		{"a leader that answers before it has all", "leaders", "before it had what node m1 acknowledged", func(s *cellScript) {
+			s.look(rundir.Op{Kind: rundir.KindStat, Path: "/"}, rundir.Reply{Directory: true, FileID: 1})
+			op := &s.run.Ops[len(s.run.Ops)-1]
+			op.Reply.Term, op.Reply.Index, op.Reply.Node = 2, 3, "m2"
+		}},
+	}
+}
+
+// TestStrictOrder appends to the second chunk of a file and then to the first one:
+// where chunks are sealed before the next is used, that cannot be.
+func TestStrictOrder(t *testing.T) {
+	for strict, want := range map[bool]string{true: rundir.Invalid, false: rundir.Valid} {
+		s := newScript(t)
+		s.run.Manifest.Plan.Strict = strict
+		s.create("/r")
+		first := s.allocate("/r")
+		second := s.mutate(rundir.Op{Kind: rundir.KindAllocate, Path: "/r", Chunk: 1},
+			&metapb.Command{Op: &metapb.Command_Allocate{Allocate: &metapb.AllocateOp{Path: "/r", ChunkIndex: 1}}}).Reply.Handle
+		for _, h := range []uint64{second, first} {
+			s.grant(h, threeServers...)
+			s.mutation(rundir.Op{Kind: rundir.KindAppend, Path: "/r", Length: 50}, h, 1, 0)
+		}
+		says := ""
+		if strict {
+			says = "(index 1) at offset 0 before it began"
+		}
+		s.wants("replicas", want, says)
+	}
+}
