@@ -5,7 +5,20 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
+
+// orNever is a duration in TOML that may be negative, which means never.
+type orNever time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *orNever) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = orNever(v)
+	return err
+}
+
+func (d orNever) String() string { return time.Duration(d).String() }
 
 // byteSize is a number of bytes, as flag and in TOML: 67108864, "64MiB", "1.5 GB".
 type byteSize int64

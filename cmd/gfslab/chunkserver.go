@@ -19,6 +19,7 @@ type chunkserverConfig struct {
 	Listen      string   `toml:"listen"`
 	Advertise   string   `toml:"advertise"`
 	Data        string   `toml:"data"`
+	Rack        string   `toml:"rack"`
 	ClusterName string   `toml:"cluster_name"`
 	daemonConfig
 	chunkserverPolicy
@@ -29,6 +30,11 @@ type chunkserverPolicy struct {
 	Chunks struct {
 		Size   byteSize `toml:"size"`
 		Buffer byteSize `toml:"buffer"`
+		// Capacity is the room for chunks; 0: as the file system says.
+		Capacity byteSize `toml:"capacity"`
+		// ScrubRate is how many bytes a second are compared with their checksums.
+		ScrubRate  byteSize        `toml:"scrub_rate"`
+		ScrubEvery rundir.Duration `toml:"scrub_every"`
 	} `toml:"chunks"`
 	Leases struct {
 		HeartbeatEvery rundir.Duration `toml:"heartbeat_every"`
@@ -39,9 +45,12 @@ type chunkserverPolicy struct {
 
 func (p *chunkserverPolicy) register(c *cobra.Command) {
 	fs := c.Flags()
-	p.Chunks.Size, p.Chunks.Buffer = 64<<20, 64<<20
+	p.Chunks.Size, p.Chunks.Buffer, p.Chunks.ScrubRate = 64<<20, 64<<20, 4<<20
 	fs.Var(&p.Chunks.Size, "chunk-size", "size of a chunk, the same for all chunkservers and clients of a cell ([chunks] size)")
 	fs.Var(&p.Chunks.Buffer, "buffer", "memory for data that was pushed and waits for its mutation ([chunks] buffer)")
+	fs.Var(&p.Chunks.Capacity, "capacity", "room for chunks; 0: as the file system says ([chunks] capacity)")
+	fs.Var(&p.Chunks.ScrubRate, "scrub-rate", "bytes a second that are compared with their checksums when there is little else to do; 0: none ([chunks] scrub_rate)")
+	fs.DurationVar((*time.Duration)(&p.Chunks.ScrubEvery), "scrub-every", time.Minute, "pause after all chunks were compared ([chunks] scrub_every)")
 	fs.DurationVar((*time.Duration)(&p.Leases.HeartbeatEvery), "heartbeat-every", 500*time.Millisecond, "pause between reports to a master ([leases] heartbeat_every)")
 	fs.DurationVar((*time.Duration)(&p.Leases.MutateTimeout), "mutate-timeout", 5*time.Second, "bound of one mutation over all replicas ([leases] mutate_timeout)")
 }
@@ -52,7 +61,12 @@ func (p *chunkserverPolicy) options() (chunkserver.Options, error) {
 		ChunkBytes: int64(p.Chunks.Size), BufferBytes: int64(p.Chunks.Buffer),
 		HeartbeatEvery: time.Duration(p.Leases.HeartbeatEvery), MutateTimeout: time.Duration(p.Leases.MutateTimeout), Rho: p.Leases.Rho,
 	}
+	o.Capacity, o.ScrubBytesPerSecond, o.ScrubEvery = uint64(p.Chunks.Capacity), int64(p.Chunks.ScrubRate), time.Duration(p.Chunks.ScrubEvery)
+	if o.ScrubBytesPerSecond == 0 {
+		o.ScrubBytesPerSecond = -1
+	}
 	var c checks
+	c.want(o.ScrubEvery >= 0, "[chunks] scrub_every is %v; it must not be negative", o.ScrubEvery)
 	c.want(p.Chunks.Size >= 4<<10 && p.Chunks.Size <= 1<<31, "[chunks] size is %v; it must be 4KiB to 2GiB", p.Chunks.Size)
 	c.want(p.Chunks.Buffer >= p.Chunks.Size/4, "[chunks] buffer is %v; it must hold a record, a quarter of a chunk: at least %v", p.Chunks.Buffer, p.Chunks.Size/4)
 	c.want(o.HeartbeatEvery >= 10*time.Millisecond, "[leases] heartbeat_every is %v; it must be at least 10ms", o.HeartbeatEvery)
@@ -101,6 +115,7 @@ The file of --config has the flags' names as keys, masters as a list, and
 	fs.StringVar(&cfg.Listen, "listen", "", "host:port to listen at")
 	fs.StringVar(&cfg.Advertise, "advertise", "", "host:port where others reach it (default: --listen)")
 	fs.StringVar(&cfg.Data, "data", "", "the chunkserver's folder")
+	fs.StringVar(&cfg.Rack, "rack", "", "what fails together with this chunkserver: a chunk's replicas are spread over racks")
 	fs.StringVar(&cfg.ClusterName, "cluster-name", "gfslab", "masters of another name refuse the chunkserver")
 	cfg.daemonConfig.register(c)
 	cfg.chunkserverPolicy.register(c)
@@ -130,7 +145,7 @@ func (cfg *chunkserverConfig) resolve(c *cobra.Command) (d node.ChunkserverDaemo
 		"--listen %s is no address that others can reach; say it with --advertise", cfg.Listen)
 	if bad.err() == nil {
 		d.Logger = log.With("node", cfg.Name)
-		d.Chunkserver.Name, d.Chunkserver.Masters, d.Chunkserver.Address = cfg.Name, cfg.Masters, cfg.Advertise
+		d.Chunkserver.Name, d.Chunkserver.Rack, d.Chunkserver.Masters, d.Chunkserver.Address = cfg.Name, cfg.Rack, cfg.Masters, cfg.Advertise
 		if cfg.Advertise == "" {
 			d.Chunkserver.Address = cfg.Listen
 		}
@@ -141,7 +156,8 @@ func (cfg *chunkserverConfig) resolve(c *cobra.Command) (d node.ChunkserverDaemo
 // args are the flags that say the same to another process.
 func (p *chunkserverPolicy) args() []string {
 	return []string{
-		"--chunk-size", p.Chunks.Size.String(), "--buffer", p.Chunks.Buffer.String(),
+		"--chunk-size", p.Chunks.Size.String(), "--buffer", p.Chunks.Buffer.String(), "--capacity", p.Chunks.Capacity.String(),
+		"--scrub-rate", p.Chunks.ScrubRate.String(), "--scrub-every", p.Chunks.ScrubEvery.String(),
 		"--heartbeat-every", p.Leases.HeartbeatEvery.String(), "--mutate-timeout", p.Leases.MutateTimeout.String(),
 	}
 }

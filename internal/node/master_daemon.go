@@ -80,14 +80,35 @@ func ServeMaster(d MasterDaemon) (m *ServedMaster, err error) {
 // figures are the master's own numbers.
 func (m *ServedMaster) figures() []metrics.Figure {
 	nodes, chunks, sessions := m.Sizes()
+	r := m.ReplicationStats()
 	return []metrics.Figure{
 		metrics.Gauge("files", "Files and directories in the namespace.", nodes),
 		metrics.Gauge("chunks", "Chunks in the namespace.", chunks),
 		metrics.Gauge("sessions", "Client sessions that are remembered.", sessions),
 		metrics.Gauge("chunkservers_alive", "Chunkservers that were heard from lately.", m.AliveChunkservers()),
+		metrics.Gauge("leases", "Leases that this leader knows of.", m.KnownLeases()),
+		metrics.Gauge("warming_up", "1 while this leader has not heard from enough chunkservers to judge replication.", asNumber(r.WarmingUp)),
+		metrics.Gauge("chunks_under_goal", "Chunks below their goal; 0 at followers.", r.Under),
+		metrics.Gauge("chunks_without_replica", "Chunks without a live current replica; 0 at followers.", r.Without),
+		metrics.Gauge("clones_queued", "Chunks that wait for work on their replicas.", r.Queued),
+		metrics.Gauge("clones_running", "Chunks whose replicas are worked at.", r.Running),
+		metrics.Counter("clones_total", "Clones made.", r.ClonedChunks),
+		metrics.Counter("clone_failures_total", "Clones that failed.", r.FailedClones),
+		metrics.Counter("cloned_bytes_total", "Bytes of clones made.", r.ClonedBytes),
+		metrics.Counter("dropped_members_total", "Members dropped from chunks.", r.DroppedMembers),
+		metrics.Counter("named_replicas_total", "Replicas that chunkservers were told to remove.", r.NamedReplicas),
+		metrics.Counter("removed_replicas_total", "Replicas that chunkservers removed when told.", r.RemovedByName),
+		metrics.Counter("corrupt_replicas_total", "Replicas reported corrupt.", r.CorruptReplicas),
 		metrics.Counter("disk_syncs_total", "Syncs of files and folders.", m.fs.Syncs()),
 		metrics.Counter("disk_written_bytes_total", "Bytes written to files.", m.fs.Written()),
 	}
+}
+
+func asNumber(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // MetricsAddr is where the metrics are served, nil if nowhere.
