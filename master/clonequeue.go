@@ -57,8 +57,8 @@ func falseFirst(a, b bool) int {
 	return 1
 }
 
-// put adds a chunk, or changes its urgency. A new one is ready after wait; one
-// that is known is ready no later than that. It reports whether it is new.
+// put adds a chunk, or changes how many copies live. A new one is ready after wait;
+// one that is known is ready no later than that. It reports whether it is new.
 func (q *cloneQueue) put(handle uint64, u urgency, now time.Time, wait time.Duration) bool {
 	t := q.tasks[handle]
 	if t == nil {
@@ -68,7 +68,7 @@ func (q *cloneQueue) put(handle uint64, u urgency, now time.Time, wait time.Dura
 		q.enqueue(t, now)
 		return true
 	}
-	u.wanted = u.wanted || t.wanted
+	u.wanted, u.hidden = u.wanted || t.wanted, t.hidden
 	sooner := t.failures == 0 && now.Add(wait).Before(t.notBefore)
 	if t.urgency == u && !sooner {
 		return false
@@ -88,6 +88,17 @@ func (q *cloneQueue) put(handle uint64, u urgency, now time.Time, wait time.Dura
 func (q *cloneQueue) want(handle uint64, now time.Time) {
 	if t := q.tasks[handle]; t != nil && !t.wanted {
 		t.wanted = true
+		if t.in != nil {
+			q.dequeue(t)
+			q.enqueue(t, now)
+		}
+	}
+}
+
+// hide notes whether only hidden files have the chunk, if it is in the queue.
+func (q *cloneQueue) hide(handle uint64, hidden bool, now time.Time) {
+	if t := q.tasks[handle]; t != nil && t.hidden != hidden {
+		t.hidden = hidden
 		if t.in != nil {
 			q.dequeue(t)
 			q.enqueue(t, now)

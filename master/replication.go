@@ -34,53 +34,10 @@ type replication struct {
 	orphans map[string]uint64
 	alive   string // who was alive at the last look
 	balance time.Time
+	hidden  time.Time        // when the hidden files were looked at
 	total   ReplicationStats // since this master started
 	inTerm  ReplicationStats
 }
-
-// ReplicationStats counts what a master did about replicas, or had to.
-type ReplicationStats struct {
-	// Leading and WarmingUp describe the moment, as Under, Without (chunks below
-	// their goal, and of those the ones without any live current replica), Queued
-	// and Running (chunks that wait for work or have it done) do.
-	Leading, WarmingUp              bool
-	Under, Without, Queued, Running int
-	// The others only grow: clones made and failed, their bytes, members dropped
-	// from the log, replicas that chunkservers were told to remove and have
-	// removed, and replicas reported corrupt.
-	ClonedChunks, ClonedBytes, FailedClones      uint64
-	DroppedMembers, NamedReplicas, RemovedByName uint64
-	CorruptReplicas                              uint64
-}
-
-// ReplicationEvent is one step of the work on replicas. Observers must not block.
-type ReplicationEvent struct {
-	At   time.Time
-	Term uint64
-	// Kind is one of: warm (this leader may judge from now on), queued, clone (the
-	// target is asked), cloned (it is a member now), failed, dropped (no member any
-	// more), remove (the chunkserver is told to remove its replica), removed (it
-	// says that it did), corrupt (it reports bad bytes).
-	Kind    string
-	Handle  uint64
-	Version uint64
-	Server  string // whose replica it is
-	Source  string // clone, cloned: the chunkserver that is asked first
-	Bytes   uint64 // cloned
-	// Live and Goal are the current replicas alive before, and how many there
-	// should be; Wanted says that a client waits, Hidden that the file is deleted.
-	Live, Goal     int
-	Wanted, Hidden bool
-	Reason         string // failed, dropped, remove
-}
-
-// Limits of one look at the chunks or replicas: how long a lock is held, and how
-// much is looked at in a tick.
-const (
-	walkPage   = 1024
-	walkPages  = 8  // a tick
-	hurryPages = 64 // a tick, after a chunkserver came or went
-)
 
 func newReplication(o Options) *replication {
 	r := &replication{o: o, wake: make(chan struct{}, 1)}
@@ -92,7 +49,7 @@ func newReplication(o Options) *replication {
 func (r *replication) reset(term uint64) {
 	r.term, r.since, r.warm, r.next, r.walks, r.hurry, r.alive = term, r.o.Now(), false, 0, 0, true, ""
 	r.named, r.without, r.under = make(map[string]bool), make(map[uint64]bool), make(map[uint64]bool)
-	r.queue, r.orphans, r.inTerm = newCloneQueue(), make(map[string]uint64), ReplicationStats{}
+	r.queue, r.orphans, r.inTerm, r.hidden = newCloneQueue(), make(map[string]uint64), ReplicationStats{}, time.Time{}
 }
 
 // kick lets the loop look soon.
@@ -125,6 +82,7 @@ func (m *Master) replicate() {
 		}
 		m.walkChunks(term)
 		m.warmUp(term)
+		m.walkHidden(term)
 		m.walkReplicas(term)
 		m.dispatch(term)
 		m.rebalance(term)
@@ -168,40 +126,6 @@ func (m *Master) goal(c *meta.Chunk) int {
 		return int(c.Goal)
 	}
 	return m.o.Replicas
-}
-
-// walkChunks looks at the next chunks, or at all that matters if a chunkserver
-// came or went.
-func (m *Master) walkChunks(term uint64) {
-	r := m.upkeep
-	alive := m.servers.aliveNames()
-	r.mu.Lock()
-	if alive != r.alive {
-		r.alive, r.next, r.hurry = alive, 0, true
-	}
-	from, pages := r.next, walkPages
-	if r.hurry {
-		pages = hurryPages
-	}
-	r.mu.Unlock()
-	for range pages {
-		var chunks []meta.Chunk
-		m.machine.view(func(s *meta.State) { chunks, from = s.ChunksFrom(from, walkPage) })
-		m.lookAt(term, chunks)
-		if from == 0 {
-			break
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.term != term {
-		return
-	}
-	r.next = from
-	if from == 0 {
-		r.walks++
-		r.hurry = false
-	}
 }
 
 // lookAt judges chunks and queues those that need work.
@@ -323,26 +247,6 @@ func (m *Master) wanted(handle uint64) {
 	if r.term != 0 {
 		r.queue.want(handle, m.o.Now())
 	}
-}
-
-// ReplicationStats describes the work on replicas as of now.
-func (m *Master) ReplicationStats() ReplicationStats {
-	warming := m.warmingUp()
-	r := m.upkeep
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.total
-	s.Leading, s.WarmingUp = r.term != 0, warming
-	s.Under, s.Without, s.Queued, s.Running = len(r.under), len(r.without), r.queue.waiting(), r.running
-	return s
-}
-
-// count adds to the counters, those of the term and those of all.
-func (r *replication) count(add func(*ReplicationStats)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	add(&r.total)
-	add(&r.inTerm)
 }
 
 // aliveNames lists who is alive, and since which boot, in one string.

@@ -277,6 +277,36 @@ func TestUrgency(t *testing.T) {
 	})
 }
 
+// TestHiddenLater: chunks that only hidden files have are cloned after the others.
+func TestHiddenLater(t *testing.T) {
+	upkeepBubble(t, func(o *Options) { o.CloneTotal = 1 }, 1, four, func(t *testing.T, u *upkeepCell) {
+		handles := u.fill(20)
+		for i := range 10 {
+			if r, err := u.leader().Delete(t.Context(), &api.DeleteRequest{Session: u.session(), Path: fmt.Sprintf("/f%03d", i)}); err != nil || r.Code != api.Code_OK {
+				t.Fatal(r, err)
+			}
+		}
+		for _, s := range u.servers {
+			s.store.cloning = 50 * time.Millisecond
+		}
+		time.Sleep(testWarmUp)
+		u.servers["cs1"].store.kill()
+		u.await(30*time.Second, "all cloned", u.atGoal(handles, 3))
+		clones, hidden := u.kinds("clone"), 0
+		for _, e := range clones {
+			if old := slices.Index(handles, e.Handle) < 10; old != e.Hidden || hidden > 0 && !old {
+				t.Fatalf("%+v after %d clones for hidden files", e, hidden)
+			}
+			if e.Hidden {
+				hidden++
+			}
+		}
+		if hidden == 0 || hidden == len(clones) {
+			t.Fatalf("%d of %d clones are for hidden files: nothing is shown", hidden, len(clones))
+		}
+	})
+}
+
 // TestLeaderWarmUp: a leader that has not heard the chunkservers calls nothing lost,
 // clones nothing and removes nothing; once it has, it judges.
 func TestLeaderWarmUp(t *testing.T) {
