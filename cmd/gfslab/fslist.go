@@ -109,7 +109,11 @@ func (l *lister) print(dir string, e *api.Entry) {
 		fmt.Fprintln(l.out, e.Name)
 		return
 	}
-	fmt.Fprintf(l.out, "%d\t%d chunks\t%s\t", e.Id, e.Chunks, iec(e.Bytes))
+	if e.Directory {
+		fmt.Fprintf(l.out, "%d\t\t\t", e.Id)
+	} else {
+		fmt.Fprintf(l.out, "%d\t%s\t%s\t", e.Id, count(uint64(e.Chunks), "chunk"), iec(e.Bytes))
+	}
 	if l.o.Deleted {
 		fmt.Fprintf(l.out, "deleted %s\tuntil %s\t", moment(e.DeletedNs), moment(e.ExpiresNs))
 	}
@@ -117,6 +121,14 @@ func (l *lister) print(dir string, e *api.Entry) {
 }
 
 func moment(ns int64) string { return time.Unix(0, ns).Local().Format("2006-01-02 15:04:05") }
+
+// count is a number of things.
+func count(n uint64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
 
 // iec is a number of bytes for people.
 func iec(n uint64) string {
@@ -159,9 +171,13 @@ func newFSDu(f *fsFlags) *cobra.Command {
 			if f.json {
 				return printMessage(s.c.OutOrStdout(), u)
 			}
-			fmt.Fprintf(out, "%s\t%d chunks\t%d files\t%d directories\t%s\n", iec(u.Bytes), u.Chunks, u.Files, u.Directories, name)
+			directories := fmt.Sprintf("%d directories", u.Directories)
+			if u.Directories == 1 {
+				directories = "1 directory"
+			}
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\n", iec(u.Bytes), count(u.Chunks, "chunk"), count(u.Files, "file"), directories, name)
 			if u.HiddenFiles > 0 {
-				fmt.Fprintf(out, "hidden\t%d chunks\t%d files\t\t%s\n", u.HiddenChunks, u.HiddenFiles, name)
+				fmt.Fprintf(out, "hidden\t%s\t%s\t\t%s\n", count(u.HiddenChunks, "chunk"), count(u.HiddenFiles, "file"), name)
 			}
 			return nil
 		})
