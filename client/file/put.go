@@ -155,7 +155,7 @@ func (p *putting) copy(ctx context.Context) error {
 	}
 	work.Wait()
 	if err := context.Cause(ctx); err != nil && errors.Is(err, context.Canceled) {
-		return failed(p.name, "%w; the same put goes on where this one stopped (%s)", err, p.partial)
+		return &Error{Path: p.name, Err: &interrupted{fmt.Sprintf("interrupted; the same put goes on where this one stopped (%s)", p.partial)}, Outcome: client.Fail}
 	} else if err != nil {
 		return err
 	}
@@ -286,5 +286,13 @@ func (p *putting) verify(ctx context.Context, c *openChunk) error {
 		return nil
 	})
 }
+
+// interrupted is an end that the caller's context has brought.
+type interrupted struct{ text string }
+
+func (i *interrupted) Error() string { return i.text }
+
+// Unwrap returns context.Canceled.
+func (i *interrupted) Unwrap() error { return context.Canceled }
 
 var errNoReplica = errors.New("there is none")

@@ -81,6 +81,9 @@ func (a *appending) all(in io.Reader, lines bool) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if a.ctx.Err() != nil {
+			return &exitError{exitInterrupted, errors.New("interrupted")}
+		}
 		if err != nil {
 			return fmt.Errorf("read a line: %w", err)
 		}
