@@ -216,9 +216,21 @@ func (m *Master) activate(ctx context.Context, term uint64, c meta.Chunk) (ok, a
 // ends the lease at once.
 func (m *Master) reactivate(ctx context.Context, term uint64, c meta.Chunk) {
 	ok, answered := m.activate(ctx, term, c)
-	m.leases.adopt(term, c)
+	m.leases.adopt(term, c, answered)
 	if !ok && answered && m.call(ctx, c.Primary, m.request(term, c), api.ChunkserverClient.EndLease) {
 		m.stopped(term, c)
+	}
+}
+
+// askAgain reactivates an inherited lease whose primary did not answer when it was
+// to be told, but is heard of: a leader that began before its chunkservers reported
+// could not reach it. Nobody waits for it.
+func (m *Master) askAgain(term uint64, c meta.Chunk) {
+	if m.leases.untold(term, c) && !m.servers.silent(c.Primary) {
+		m.begin(c.Handle, granting, func(ctx context.Context) (*api.ChunkReply, error) {
+			m.reactivate(ctx, term, c)
+			return nil, nil
+		})
 	}
 }
 

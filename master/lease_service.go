@@ -76,6 +76,7 @@ func (m *Master) seekHolder(ctx context.Context, r *api.LeaseRequest) (term uint
 	c, found := m.liveHolder(term, r)
 	switch {
 	case found != nil:
+		m.askAgain(term, c)
 		return term, found, nil, false, nil
 	case c.Refs > 1:
 		f, mine = m.begin(c.Handle, copying, func(ctx context.Context) (*api.ChunkReply, error) {

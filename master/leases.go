@@ -43,6 +43,7 @@ type held struct {
 	claimed bool // a claim was granted in this term
 	fresh   bool // granted in this term: no earlier leader extended it
 	silent  bool // granted in this term, but the primary did not answer
+	untold  bool // inherited, and the primary did not answer
 	ending  bool // no claim is granted any more
 	ended   bool // the primary has acknowledged that it stopped
 }
@@ -127,11 +128,23 @@ func (l *leases) unanswered(term uint64, c meta.Chunk) {
 	}
 }
 
-// adopt makes an entry for an inherited lease.
-func (l *leases) adopt(term uint64, c meta.Chunk) {
+// adopt makes an entry for an inherited lease; told is whether its primary answered
+// when it was told of its grant.
+func (l *leases) adopt(term uint64, c meta.Chunk, told bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.inherit(term, c)
+	if h := l.inherit(term, c); h != nil {
+		h.untold = !told
+	}
+}
+
+// untold reports whether the primary of an inherited lease has neither answered nor
+// claimed in this term.
+func (l *leases) untold(term uint64, c meta.Chunk) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.lookup(term, c)
+	return h != nil && h.untold && !h.claimed
 }
 
 // granted notes a grant of this term.

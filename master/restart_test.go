@@ -2,7 +2,10 @@ package master
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"gfslab/api"
 )
 
 // A primary that restarted holds no lease any more: the next caller gets a new
@@ -47,11 +50,37 @@ func TestInheritedLeaseOfARestartedPrimary(t *testing.T) {
 	})
 }
 
-// restartProcess forgets what a chunkserver keeps in memory.
+// A leader that could not reach the primary of an inherited lease asks it again when
+// it is heard, and learns then that it has restarted.
+func TestUnreachedPrimaryIsAskedAgain(t *testing.T) {
+	bubbleWith(t, func(o *Options) { o.LeaseTerm = time.Hour }, 2, three, func(t *testing.T, c *fakeCell) {
+		handle := c.newChunk("/f")
+		first := c.find(c.masters[0], handle)
+		primary := c.servers[first.Primary]
+		primary.forget() // and this leader has heard no other boot before
+		primary.set(true, "")
+		c.group.elect(2)
+		if r := c.find(c.masters[1], handle); r.Epoch != first.Epoch {
+			t.Fatalf("while the primary is silent: %v; want the inherited lease", r)
+		}
+		primary.set(false, "activate")
+		c.masters[1].FindLeaseHolder(t.Context(), &api.LeaseRequest{Handle: handle}) // the old answer still; it makes the leader ask
+		synctest.Wait()
+		if second := c.find(c.masters[1], handle); !second.Granted || second.Version <= first.Version {
+			t.Fatalf("%v; want a new grant", second)
+		}
+	})
+}
+
+// restartProcess begins another boot without what a chunkserver keeps in memory.
 func (c *fakeChunkserver) restartProcess() {
+	c.forget()
+	c.store.restart()
+}
+
+func (c *fakeChunkserver) forget() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	clear(c.grants)
 	clear(c.until)
-	c.mu.Unlock()
-	c.store.restart()
 }
