@@ -198,6 +198,10 @@ func (c *client) finish(k *call) {
 func (c *client) compose() []byte {
 	r := &c.rng
 	cmd := &metapb.Command{Client: fmt.Sprintf("c%d.%d", c.index, c.names), Seq: c.seq, StampNs: c.w.now * 1000}
+	if r.chance(c.w.swarm.TreeShare) {
+		c.composeTree(cmd)
+		return encode(cmd)
+	}
 	switch p := r.intn(100); {
 	case p < 25:
 		cmd.Op = &metapb.Command_Create{Create: &metapb.PathOp{Path: c.file()}}
@@ -220,6 +224,10 @@ func (c *client) compose() []byte {
 	default:
 		c.composeLease(cmd, p)
 	}
+	return encode(cmd)
+}
+
+func encode(cmd *metapb.Command) []byte {
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(cmd)
 	if err != nil {
 		panic(fmt.Sprintf("sim: encoding a command: %v", err)) // no field of it can fail

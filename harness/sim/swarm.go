@@ -21,6 +21,9 @@ type Swarm struct {
 	Think   Law
 	// StaleShare of the reads are stale ones; ReadShare of all operations are reads.
 	ReadShare, StaleShare float64
+	// TreeShare of the commands hide, bring back, remove or copy trees, set
+	// attributes, or are about what their chunks share; see composeTree.
+	TreeShare float64
 
 	// The network. Ordered links deliver like a connection; Held messages wait for
 	// a cut link to heal instead of getting lost.
@@ -102,6 +105,7 @@ func drawSwarm(seed uint64, b Backend) Swarm {
 	if b == MultiPaxos && s.Limits.CheckQuorum && r.intn(4) == 0 {
 		s.Limits.ReadMode = consensus.ReadLease
 	}
+	s.TreeShare = pick(&r, 0, 0.2, 0.5)
 	return s
 }
 
