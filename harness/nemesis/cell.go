@@ -11,7 +11,7 @@ import (
 // OfChunkservers reports whether a fault needs chunkservers, and leaves the
 // masters alone.
 func OfChunkservers(fault string) bool {
-	return slices.Contains([]string{"crash-chunkserver", "crash-primary", "stop-chunkserver", "isolate-chunkserver", "bit-rot"}, fault)
+	return slices.Contains([]string{"crash-chunkserver", "crash-two-chunkservers", "crash-primary", "stop-chunkserver", "isolate-chunkserver", "bit-rot"}, fault)
 }
 
 // crash kills a node until the heal.
@@ -48,6 +48,33 @@ func crashChunkserver(_ context.Context, t Target, args Args) (Injection, error)
 		return Injection{}, err
 	}
 	return crash(t, name, args)
+}
+
+func crashTwo(_ context.Context, t Target, args Args) (Injection, error) {
+	all := t.Chunkservers()
+	if len(all) < 2 {
+		return Injection{}, errors.New("nemesis: there are no two chunkservers")
+	}
+	first := args.Pick % uint64(len(all))
+	victims := []string{all[first], all[(first+1)%uint64(len(all))]}
+	for _, name := range victims {
+		if err := t.Crash(name, args.KeepPercent); err != nil {
+			return Injection{}, err
+		}
+	}
+	return Injection{Node: victims[0], Nodes: victims, Heal: restartAll(t, victims)}, nil
+}
+
+// restartAll starts crashed nodes again, one after the other.
+func restartAll(t Target, names []string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, name := range names {
+			if err := t.Restart(ctx, name); err != nil {
+				return fmt.Errorf("restart %s: %w", name, err)
+			}
+		}
+		return nil
+	}
 }
 
 func crashPrimary(_ context.Context, t Target, args Args) (Injection, error) {
@@ -97,14 +124,7 @@ func powerLoss(_ context.Context, t Target, args Args) (Injection, error) {
 	if err := t.PowerLoss(args.KeepPercent); err != nil {
 		return Injection{}, err
 	}
-	return Injection{Node: leader, Nodes: all, Heal: func(ctx context.Context) error {
-		for _, name := range all {
-			if err := t.Restart(ctx, name); err != nil {
-				return fmt.Errorf("restart %s: %w", name, err)
-			}
-		}
-		return nil
-	}}, nil
+	return Injection{Node: leader, Nodes: all, Heal: restartAll(t, all)}, nil
 }
 
 func bitRot(_ context.Context, t Target, args Args) (Injection, error) {

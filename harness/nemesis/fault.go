@@ -100,6 +100,7 @@ func Kinds() []Fault {
 		{"one-way-in", "what other masters send to the leader stalls; they still hear it", oneWay(false)},
 		{"crash-follower", "kills a master that does not lead; unsynced data is lost; it restarts when the fault heals", crashFollower},
 		{"crash-chunkserver", "kills a chunkserver; unsynced data is lost; it restarts when the fault heals", crashChunkserver},
+		{"crash-two-chunkservers", "kills two chunkservers at once", crashTwo},
 		{"crash-primary", "kills the chunkserver that acted last as a primary", crashPrimary},
 		{"stop-chunkserver", "a chunkserver falls silent: whatever it sends or is sent stalls", stopChunkserver},
 		{"isolate-chunkserver", "cuts a chunkserver's links with all masters; clients and other chunkservers still reach it", isolateChunkserver},

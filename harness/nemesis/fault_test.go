@@ -81,7 +81,7 @@ func TestEveryFaultBreaksAndHeals(t *testing.T) {
 		},
 	}
 	victims := map[string][]string{
-		"crash-leader": {"m2"}, "crash-follower": {"m1"}, "crash-chunkserver": {"cs1"}, "crash-primary": {"cs2"},
+		"crash-leader": {"m2"}, "crash-follower": {"m1"}, "crash-chunkserver": {"cs1"}, "crash-two-chunkservers": {"cs1", "cs2"}, "crash-primary": {"cs2"},
 		"power-loss": {"cs1", "cs2", "cs3", "m1", "m2", "m3"},
 	}
 	for _, f := range Kinds() {

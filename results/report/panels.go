@@ -42,7 +42,6 @@ func (pic Picture) Draw(dir string) error {
 		return fmt.Errorf("report: picture %s has no panels", pic.Name)
 	}
 	s := &sheet{name: pic.Name, title: pic.Title, note: pic.Note}
-	colours := &bench{}
 	var row []*plot.Plot
 	shaded := false
 	for _, panel := range pic.Panels {
@@ -54,7 +53,7 @@ func (pic Picture) Draw(dir string) error {
 		}
 		p.Add(grid{false, true})
 		for _, series := range panel.Series {
-			line := colours.seriesLine(s, series.Name)
+			line := seriesLine(s, series.Name)
 			points := make(plotter.XYs, len(series.X))
 			for i := range points {
 				points[i] = plotter.XY{X: series.X[i], Y: series.Y[i]}
@@ -98,7 +97,7 @@ func (pic Picture) Draw(dir string) error {
 
 // seriesLine is the line of a series, the same in all panels; its name goes into the
 // legend once.
-func (b *bench) seriesLine(s *sheet, name string) draw.LineStyle {
+func seriesLine(s *sheet, name string) draw.LineStyle {
 	for _, e := range s.legend {
 		if e.name == name {
 			return e.line
