@@ -75,6 +75,10 @@ func (v *view) judge(op *rundir.Op, who string, out *findings) {
 		out.stat("views beside a write that is open", 1)
 		return
 	}
+	if v.retried() {
+		out.stat("views beside a write that was tried before", 1)
+		return
+	}
 	segments, choices := v.segments(acked)
 	if choices > maxChoices {
 		out.stat("views of too many orders", 1)
@@ -92,6 +96,18 @@ func (v *view) judge(op *rundir.Op, who string, out *findings) {
 		}
 		out.invalid(op, "%s bytes with crc %08x in chunk %d version %d from offset %d to %d, which no order of the writes makes", who, v.crc, v.handle, v.version, v.from, v.to)
 	}
+}
+
+// retried reports whether a write that was acknowledged under a newer version may
+// have reached the replica before, by an attempt of its that failed elsewhere.
+func (v *view) retried() bool {
+	for _, x := range v.w.acked[v.handle] {
+		failed := func(a rundir.Attempt) bool { return a.Error != "" }
+		if x.op.Reply.Version > v.version && x.op.Start < v.end && x.from < v.to && v.from < x.to && slices.ContainsFunc(x.op.Attempts, failed) {
+			return true
+		}
+	}
+	return false
 }
 
 // segment is a part of a view that every write covers whole or not at all; nil
