@@ -31,20 +31,53 @@ const (
 type fakeMaster struct {
 	api.UnimplementedMasterServer
 
-	mu      sync.Mutex
-	term    uint64
-	follows bool // answers as a replica that does not lead
-	refuse  bool // refuses claims
-	delay   time.Duration
-	claims  int
-	reports map[string]*api.HeartbeatRequest
+	mu       sync.Mutex
+	term     uint64
+	follows  bool // answers as a replica that does not lead
+	refuse   bool // refuses claims
+	extends  bool // answers the claims of heartbeats
+	wantFull bool // the next heartbeat is asked for everything
+	lose     bool // notes heartbeats and does not answer
+	delay    time.Duration
+	remove   []*api.ChunkReport // for the next heartbeat
+	sealCode api.Code
+	claims   int
+	extended int
+	beats    map[string][]*api.HeartbeatRequest
+	revoked  []*api.LeaseRequest
+	seals    []*api.SealRequest
 }
 
 func (m *fakeMaster) Heartbeat(_ context.Context, r *api.HeartbeatRequest) (*api.HeartbeatReply, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.reports[r.Chunkserver] = r
-	return &api.HeartbeatReply{Term: m.term, Leader: !m.follows}, nil
+	m.beats[r.Chunkserver] = append(m.beats[r.Chunkserver], r)
+	if m.lose {
+		return nil, status.Error(codes.Unavailable, "lost")
+	}
+	reply := &api.HeartbeatReply{Term: m.term, Leader: !m.follows, WantFull: m.wantFull, Remove: m.remove}
+	m.wantFull, m.remove = false, nil
+	if m.extends && !m.follows {
+		for range r.Claims {
+			m.extended++
+			reply.Claims = append(reply.Claims, &api.ClaimReply{Granted: !m.refuse, Term: m.term, DurationNs: int64(leaseTerm)})
+		}
+	}
+	return reply, nil
+}
+
+func (m *fakeMaster) RevokeLease(_ context.Context, r *api.LeaseRequest) (*api.ChunkReply, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.revoked = append(m.revoked, r)
+	return &api.ChunkReply{}, nil
+}
+
+func (m *fakeMaster) Seal(_ context.Context, r *api.SealRequest) (*api.MutationReply, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seals = append(m.seals, r)
+	return &api.MutationReply{Code: m.sealCode}, nil
 }
 
 func (m *fakeMaster) ClaimLease(ctx context.Context, r *api.ClaimRequest) (*api.ClaimReply, error) {
@@ -92,6 +125,8 @@ type cell struct {
 	peers   *peers
 	kind    api.ChunkKind // of what is granted
 	size    int64         // of a chunk
+	strict  bool          // mode of what is granted
+	beat    time.Duration // between heartbeats
 
 	mu     sync.Mutex
 	events map[string][]Event
@@ -102,9 +137,9 @@ func newCell(t *testing.T, names ...string) *cell { return newSizedCell(t, testC
 func newSizedCell(t *testing.T, size int64, names ...string) *cell {
 	t.Logf("seed %d", testSeed)
 	c := &cell{
-		t: t, size: size, fabric: faultnet.NewFabric(wire.NewMemory()), disks: map[string]*faultdisk.FS{}, servers: map[string]*Server{},
+		t: t, size: size, beat: 100 * time.Millisecond, fabric: faultnet.NewFabric(wire.NewMemory()), disks: map[string]*faultdisk.FS{}, servers: map[string]*Server{},
 		clients: map[string]api.ChunkserverClient{}, events: map[string][]Event{},
-		master: &fakeMaster{term: 5, reports: map[string]*api.HeartbeatRequest{}},
+		master: &fakeMaster{term: 5, beats: map[string][]*api.HeartbeatRequest{}},
 	}
 	c.peers = newPeers(func(ctx context.Context, addr string) (net.Conn, error) { return c.fabric.Node("test").Dial(ctx, addr) }, 8<<20)
 	l, err := c.fabric.Node("master").Listen("master")
@@ -148,7 +183,7 @@ func (c *cell) start(name string) {
 	}
 	s, err := Start(Options{
 		Name: name, FS: fs, Dir: "/cs", ChunkBytes: c.size, Masters: []string{"master"}, Dial: node.Dial, Listener: l,
-		HeartbeatEvery: 100 * time.Millisecond, MutateTimeout: 400 * time.Millisecond, HoleWait: 150 * time.Millisecond,
+		HeartbeatEvery: c.beat, ScrubEvery: time.Second, MutateTimeout: 400 * time.Millisecond, HoleWait: 150 * time.Millisecond,
 		OnEvent: func(e Event) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -191,7 +226,7 @@ func (c *cell) ctx() context.Context {
 }
 
 func (c *cell) request(version, epoch, term uint64, replicas ...string) *api.GrantRequest {
-	r := &api.GrantRequest{Handle: handle, Version: version, Epoch: epoch, Term: term, Kind: c.kind, Replicas: replicas, Addresses: map[string]string{}}
+	r := &api.GrantRequest{Handle: handle, Version: version, Epoch: epoch, Term: term, Kind: c.kind, Strict: c.strict, Replicas: replicas, Addresses: map[string]string{}}
 	for _, name := range replicas {
 		r.Addresses[name] = name
 	}

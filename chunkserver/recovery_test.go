@@ -205,26 +205,6 @@ func TestEitherHeaderMayBeSpoilt(t *testing.T) {
 	})
 }
 
-func TestHeartbeatsReportAllChunks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCell(t, "a")
-		c.grant(1, 10, 5, "a")
-		c.append(1, 1, payload(1, 100), "a")
-		reported := func(boot string) func() bool {
-			return func() bool {
-				c.master.mu.Lock()
-				defer c.master.mu.Unlock()
-				r := c.master.reports["a"]
-				return r.GetBoot() == boot && r.GetAddress() == "a" && len(r.GetChunks()) == 1 &&
-					r.Chunks[0].Handle == handle && r.Chunks[0].Version == 1 && r.Chunks[0].Length > 100
-			}
-		}
-		c.eventually("the report", reported("a.1"))
-		c.crash("a", 0)
-		c.eventually("the report after the restart", reported("a.2"))
-	})
-}
-
 func FuzzScan(f *testing.F) {
 	f.Add(encodeFrame(handle, 1, 1, 0, id(1), []byte("payload"), 0))
 	f.Add(encodeFrame(handle, 1, 1, 0, nil, nil, 500))
