@@ -72,7 +72,7 @@ func All() []Checker {
 		{"full-reads", "readers of whole files find every acknowledged record once and none that was not sent, in a snapshot those of its moment (A2, S1)", (*facts).readsWhole, checkFullReads},
 		{"writes", "what is read, and what lies on every current replica, is what the acknowledged writes make in the primary's order (W1, S1, V4, C1)", (*facts).writes, checkWrites},
 		{"leases", "one primary a chunk; no mutation under an old version after one under a newer (V1, L1-L3)", (*facts).leases, checkLeases},
-		{"replicas", "no replica is taken, served, joined or deleted but as the log allows, and all have one serial order (V1-V3, L4, A4, A5, S3, G1, G3, R1, C1)", (*facts).leases, checkReplicas},
+		{"replicas", "no replica is taken, served, joined or deleted but as the log allows, and all have one serial order (V1-V3, L4, A4, A5, S3, G1, G3, F3, F4, R1, C1)", (*facts).leases, checkReplicas},
 	}
 }
 

@@ -30,7 +30,7 @@ func checkLeft(f *facts, out *findings) {
 		}
 	}
 	if slices.Contains(f.run.Counters.Waited, rundir.WaitedReplicas) {
-		checkGoals(f, on, out)
+		checkGoals(f, out)
 	}
 }
 
@@ -57,7 +57,7 @@ func damaged(f *facts, node string) bool {
 const faultBitRot = "bit-rot"
 
 // checkGoals wants as many current replicas of each chunk as its goal says.
-func checkGoals(f *facts, on map[uint64]map[string]*rundir.Chunk, out *findings) {
+func checkGoals(f *facts, out *findings) {
 	plan, book := f.run.Manifest.Plan, f.replay().book
 	alive := 0
 	for node := range f.run.Chunks {
@@ -80,7 +80,7 @@ func checkGoals(f *facts, on map[uint64]map[string]*rundir.Chunk, out *findings)
 		goal = min(goal, alive)
 		have := 0
 		for _, m := range c.members {
-			if !leftDown(f.run, m) && (len(on[handle]) == 0 || on[handle][m] != nil) {
+			if !leftDown(f.run, m) {
 				have++
 			}
 		}

@@ -28,6 +28,7 @@ func checkReplicas(ctx context.Context, f *facts, out *findings) {
 		checkShared(f, handle, list, out)
 	}
 	checkJoined(f, events, out)
+	checkUpkeep(f, out)
 	checkUsed(f, out)
 	if f.run.Manifest.Plan.Strict {
 		checkStrict(f, out)

@@ -61,6 +61,16 @@ func replicaTamperings() []cellTampering {
 			s.run.Chunks["cs3"] = append(s.run.Chunks["cs3"], rundir.Chunk{Handle: s.own, Version: 2, Kind: rundir.ChunkBlock})
 		}},
 		{"too few replicas", "replicas", "and 3 are its goal", func(s *cellScript) { s.run.Counters.Waited = []string{rundir.WaitedReplicas} }},
+		{"a clone ordered before the leader is warm", "replicas", "did not know the replicas yet", func(s *cellScript) {
+			s.run.Replicas = map[string][]rundir.ReplicaEvent{"m1": {{At: 5, Node: "m1", Term: 1, Kind: rundir.ReplicaClone, Handle: 99, Server: "cs3"}}}
+		}},
+		{"a current replica ordered away", "replicas", "remove its replica of chunk 1", func(s *cellScript) {
+			s.run.Replicas = map[string][]rundir.ReplicaEvent{"m1": {{At: 5, Node: "m1", Term: 1, Kind: rundir.ReplicaWarm},
+				{At: s.now, Node: "m1", Term: 1, Kind: rundir.ReplicaRemove, Handle: s.bytes, Server: "cs3"}}}
+		}},
+		{"two masters at work in one term", "replicas", "works on replicas as leader of term 1", func(s *cellScript) {
+			s.run.Replicas = map[string][]rundir.ReplicaEvent{"m1": {{At: 5, Node: "m1", Term: 1, Kind: rundir.ReplicaWarm}}, "m2": {{At: 6, Node: "m2", Term: 1, Kind: rundir.ReplicaWarm}}}
+		}},
 		{"two leaders of one term", "leaders", "answered as leader of term 1", func(s *cellScript) { s.run.Ops[0].Reply.Node = "m2" }},
 		{"a leader that answers before it has all", "leaders", "before it had what node m1 acknowledged", func(s *cellScript) {
 			s.look(rundir.Op{Kind: rundir.KindStat, Path: "/"}, rundir.Reply{Directory: true, FileID: 1})
