@@ -146,6 +146,10 @@ func (o *op) read(loc *api.ChunkReply, name string, r *api.ReadChunkRequest) (re
 		}
 		return err
 	})
+	if err == nil {
+		// Who has seen a version takes no older one any more, whatever was cached.
+		loc.Version = max(loc.Version, reply.Version)
+	}
 	return reply, err
 }
 

@@ -110,7 +110,8 @@ func checkUsed(f *facts, out *findings) {
 			out.invalid(op, "node %s read chunk %d version %d for a client that had used version %d before: %s",
 				op.Reply.Node, op.Reply.Handle, op.Reply.Version, before.Reply.Version, describe(before))
 		}
-		if before := used[key]; reads && (before == nil || op.Reply.Version > before.Reply.Version) {
+		// A version that was taken and never granted is nothing to hold anybody to.
+		if before := used[key]; reads && (before == nil || op.Reply.Version > before.Reply.Version) && f.committed(op.Reply.Handle, op.Reply.Version) {
 			used[key] = op
 		}
 		if reads {

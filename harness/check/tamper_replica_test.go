@@ -44,12 +44,15 @@ func replicaTamperings() []cellTampering {
 			snap := s.run.Ops[slices.IndexFunc(s.run.Ops, func(op rundir.Op) bool { return op.Kind == rundir.KindSnapshot })]
 			s.eventOf("cs1", rundir.LeaseAccept, s.records).At = snap.End
 		}},
-		{"a client shown an older version than before", "replicas", "had used version 3", func(s *cellScript) {
+		{"a client shown an older version than before", "replicas", "had used version 2", func(s *cellScript) {
 			before := *s.read
 			reply := *s.read.Reply
 			before.Reply = &reply
-			before.Start, before.End, reply.Version = s.read.Start-2, s.read.Start-1, 3
-			s.run.Ops = append(s.run.Ops, before)
+			after := before
+			before.Start, before.End, reply.Handle, reply.Version = s.now-4, s.now-3, s.own, 2
+			old := reply
+			after.Start, after.End, after.Reply, old.Version = s.now-2, s.now-1, &old, 1
+			s.run.Ops = append(s.run.Ops, before, after)
 		}},
 		{"corrupt bytes on a current replica", "replicas", "do not match their checksum", func(s *cellScript) { s.chunk("cs1", s.bytes).Corrupt = true }},
 		{"garbage left", "replicas", "which no file has", func(s *cellScript) {

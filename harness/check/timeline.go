@@ -20,11 +20,9 @@ func (f *facts) momentAt(handle uint64, at int64) *moment {
 	return nil
 }
 
-// everIn reports whether a node was a current replica at a version.
-func (f *facts) everIn(handle uint64, node string, version uint64) bool {
-	return slices.ContainsFunc(f.replay().book.past[handle], func(m moment) bool {
-		return m.version == version && slices.Contains(m.members, node)
-	})
+// committed reports whether the log ever committed a version of a chunk.
+func (f *facts) committed(handle, version uint64) bool {
+	return slices.ContainsFunc(f.replay().book.past[handle], func(m moment) bool { return m.version == version })
 }
 
 // lineage lists a chunk and those that it was copied from, the newest first, with

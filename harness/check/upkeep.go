@@ -17,6 +17,9 @@ func checkUpkeep(f *facts, out *findings) {
 		list := f.run.Replicas[node]
 		for i := range list {
 			e := &list[i]
+			if e.Kind == rundir.ReplicaCorrupt {
+				continue // every master hears of it, whoever leads
+			}
 			if first := leads[e.Term]; first == nil {
 				leads[e.Term] = e
 			} else if first.Node != node {
