@@ -10,6 +10,7 @@ BENCH   ?=
 ROLLING ?=
 LEASETRIALS ?= 50
 SCALE   ?=
+BACKEND ?= multipaxos
 # Packages with goroutines of their own, tested once more under the race
 # detector. The suite in real time is left out there: it would only be slower.
 RACE    ?= ./consensus/... ./internal/fault/... ./master/... ./chunkserver/... ./client/...
@@ -19,7 +20,7 @@ RACESKIP := TestSuiteReal|TestSuiteCatchesBugs|TestRecorderIsSilent|TestComplete
 RACEHEAVY := TestSuiteVirtual.+|TestSuiteVirtual/scenarios/(sender-crash|large-snapshot|install-crash-all.*|storm|flapping)
 
 .DEFAULT_GOAL := help
-.PHONY: help build bench test race check sim explore suite partial-connectivity mutants rolling lease-reads report scale lint fmt generate clean
+.PHONY: help build bench test race check sim explore suite partial-connectivity mutants rolling lease-reads session report scale lint fmt generate clean
 
 help: ## print this help
 	@echo "usage: make TARGET"
@@ -79,6 +80,9 @@ rolling: build ## replace all masters under load on every backend, with and with
 
 lease-reads: ## restart a follower inside the lease: who serves stale reads? (LEASETRIALS=50 a backend and read mode)
 	GFSLAB_LEASE_TRIALS=$(LEASETRIALS) $(GO) test -count=1 -timeout 1h -v -run 'TestLeaseReads' ./harness/virtual
+
+session: build ## a new user's session with processes that are killed meanwhile: nothing may be lost (BACKEND=multipaxos)
+	scripts/session.sh $(BACKEND)
 
 lint: ## gofmt, vet, staticcheck, import law and house style
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not gofmt'ed:"; echo "$$bad"; exit 1; }
