@@ -23,11 +23,15 @@ type shelf struct {
 	sum    func() (*api.ChecksumReply, error)
 }
 
-func (s *shelf) ReadChunk(_ context.Context, r *api.ReadChunkRequest) (*api.ReadChunkReply, error) {
+func (s *shelf) ReadChunk(ctx context.Context, r *api.ReadChunkRequest) (*api.ReadChunkReply, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.reads++
-	return s.answer(r)
+	answer := s.answer
+	s.mu.Unlock()
+	if answer == nil {
+		return nil, hang(ctx)
+	}
+	return answer(r)
 }
 
 func (s *shelf) ChecksumChunk(context.Context, *api.ChecksumRequest) (*api.ChecksumReply, error) {
@@ -87,6 +91,9 @@ func TestReadPassesOverBadReplicas(t *testing.T) {
 		"dead": func(*api.ReadChunkRequest) (*api.ReadChunkReply, error) {
 			return nil, status.Error(codes.Unavailable, "")
 		},
+		"too much": func(*api.ReadChunkRequest) (*api.ReadChunkReply, error) {
+			return &api.ReadChunkReply{Data: []byte("0123456789"), End: 10, Crc32C: api.Checksum([]byte("0123456789"))}, nil
+		},
 		"garbled": func(*api.ReadChunkRequest) (*api.ReadChunkReply, error) {
 			return &api.ReadChunkReply{Data: []byte("0x"), End: 10, Crc32C: api.Checksum([]byte("01"))}, nil
 		},
@@ -110,6 +117,30 @@ func TestReadPassesOverBadReplicas(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A chunkserver that hangs holds up one read, not every third.
+func TestSilentReplicaIsAskedLast(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		s := w.shelves()
+		s["b"].answer = nil
+		begin := time.Now()
+		for range 30 {
+			if r := w.client.ReadBytes(context.Background(), 7, 0, 10); r.Outcome != OK {
+				t.Fatal(r.Err)
+			}
+		}
+		if d := time.Since(begin); d != 750*time.Millisecond {
+			t.Errorf("30 reads took %v, want the time of one that hangs", d)
+		}
+		time.Sleep(silence)
+		for range 10 {
+			w.client.ReadBytes(context.Background(), 7, 0, 10)
+		}
+		if s["b"].reads != 2 {
+			t.Errorf("the silent one was asked %d times, want once more after a while", s["b"].reads)
+		}
+	})
 }
 
 // Where replicas are is asked again when the answer is old, and only then.

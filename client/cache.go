@@ -3,6 +3,9 @@ package client
 import (
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"gfslab/api"
 )
 
@@ -44,7 +47,15 @@ type location struct {
 	at time.Time
 }
 
-// learn keeps a chunk's replicas for LocationTimeout.
+// Learn keeps a chunk's replicas for LocationTimeout, unless replicas of a higher
+// version are known: the client never goes back to one that it has used before. It
+// is for replies of stale lookups; those of others are kept without it.
+func (c *Client) Learn(r *api.ChunkReply) {
+	if old := c.known(r.Handle); old == nil || old.Version <= r.Version {
+		c.learn(r)
+	}
+}
+
 func (c *Client) learn(r *api.ChunkReply) {
 	if len(c.chunks) >= maxCached {
 		clear(c.chunks)
@@ -60,6 +71,27 @@ func (c *Client) known(handle uint64) *api.ChunkReply {
 		return nil
 	}
 	return l.ChunkReply
+}
+
+// silence is how long a chunkserver that did not answer is asked last.
+const silence = 10 * time.Second
+
+// answered notes whether a chunkserver answered a read.
+func (c *Client) answered(name string, err error) {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		c.silent[name] = c.Now()
+	default:
+		delete(c.silent, name)
+	}
+}
+
+// avoided is 1 for a chunkserver that is to be asked last.
+func (c *Client) avoided(name string, now time.Time) int {
+	if at, ok := c.silent[name]; ok && now.Sub(at) < silence {
+		return 1
+	}
+	return 0
 }
 
 // forget drops what is believed about a file.

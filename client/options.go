@@ -106,8 +106,9 @@ type Client struct {
 	allocs  call.Sessions // of chunk allocations that appends make
 	files   map[string]*tail
 	leases  leases
-	chunks  map[uint64]location // by handle
-	seen    uint64              // the highest log index that a reply has shown
+	chunks  map[uint64]location  // by handle
+	silent  map[string]time.Time // chunkservers that did not answer, and when
+	seen    uint64               // the highest log index that a reply has shown
 }
 
 // New returns a client.
@@ -124,6 +125,6 @@ func New(o Options) (*Client, error) {
 	}
 	return &Client{
 		Caller: caller, o: o, session: call.NewSessions(o.Name), allocs: call.NewSessions(o.Name + "/a"),
-		files: make(map[string]*tail), leases: make(leases), chunks: make(map[uint64]location),
+		files: make(map[string]*tail), leases: make(leases), chunks: make(map[uint64]location), silent: make(map[string]time.Time),
 	}, nil
 }

@@ -1,9 +1,11 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -120,10 +122,15 @@ func (c *Client) locate(o *op, handle, first uint64) (*api.ChunkReply, api.Code)
 	}
 }
 
-// readOrder is the replicas in random order, the wanted one first.
+// readOrder is the replicas in random order, the wanted one first, those last that
+// did not answer a short while ago.
 func (c *Client) readOrder(loc *api.ChunkReply, wanted string) []string {
 	names := append([]string(nil), loc.Replicas...)
 	c.Rand().Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	if len(c.silent) > 0 {
+		now := c.Now()
+		slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(c.avoided(a, now), c.avoided(b, now)) })
+	}
 	for i, name := range names {
 		if name == wanted {
 			names[0], names[i] = names[i], names[0]
@@ -141,6 +148,7 @@ func (o *op) read(loc *api.ChunkReply, name string, r *api.ReadChunkRequest) (re
 	}
 	_, err = o.Attempt(name, addr, o.c.o.DataTimeout, func(ctx context.Context, cc *conn) (err error) {
 		reply, err = api.NewChunkserverClient(cc).ReadChunk(ctx, r)
+		o.c.answered(name, err)
 		if err == nil && reply.Code != api.Code_OK && reply.Code != api.Code_NOT_FOUND {
 			err = status.Errorf(codes.FailedPrecondition, "replica at version %d answers %v", reply.Version, reply.Code)
 		}

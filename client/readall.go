@@ -81,6 +81,8 @@ func (o *op) readRange(loc *api.ChunkReply, name string, offset uint64, length i
 		return nil, err
 	case reply.Code != api.Code_OK:
 		o.Last = fmt.Errorf("replica %s answers %v", name, reply.Code)
+	case len(reply.Data) > length || offset+uint64(len(reply.Data)) > reply.End:
+		o.Last = fmt.Errorf("replica %s sent %d bytes at %d of %d where %d were asked for", name, len(reply.Data), offset, reply.End, length)
 	case api.Checksum(reply.Data) != reply.Crc32C:
 		o.Last = fmt.Errorf("bytes of replica %s arrived with another checksum", name)
 	default:

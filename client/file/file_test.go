@@ -1,11 +1,13 @@
 package file
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -192,6 +194,40 @@ func TestShadowLookups(t *testing.T) {
 			if at := c.ShadowAt(); at == nil || at.Index < c.Client().Seen() {
 				t.Fatalf("at %v, seen %d", at, c.Client().Seen())
 			}
+		}
+	})
+}
+
+// Shadows serve names and data while no master leads.
+func TestShadowsServeWithoutALeader(t *testing.T) {
+	inCell(t, 3, func(t *testing.T, c *cell) {
+		data := noise(2*chunk+5, 8)
+		c.put("/f", data)
+		f := c.fs("shadow")
+		f.o.Shadow = true
+		// The shadow that is left has to have applied the put.
+		for id := range c.Masters {
+			if r := c.Client().Stat(context.Background(), "/f", client.WithStale(id)); r.Outcome != client.OK || r.Reply.Code != api.Code_OK {
+				t.Fatalf("master %d: %v %v", id, r.Reply, r.Err)
+			}
+		}
+		c.KillMaster(c.Leader())
+		c.KillMaster(c.Leader())
+		var all []byte
+		c.must(f.Read(context.Background(), "/f", ReadOptions{}, func(b Block) error {
+			all = append(all, b.Data...)
+			return nil
+		}))
+		if !bytes.Equal(all, data) {
+			t.Errorf("%d bytes, want %d", len(all), len(data))
+		}
+		if _, err := f.Create(context.Background(), "/g"); err == nil {
+			t.Error("a file was made without a leader")
+		}
+		_, err := f.Stat(context.Background(), "/f", 0)
+		c.must(err)
+		if at := f.ShadowAt(); at == nil || at.LagNs < int64(time.Second) {
+			t.Errorf("at %v: no lag is told of", at)
 		}
 	})
 }

@@ -105,10 +105,23 @@ func (r *reader) feed() {
 func (r *reader) fetch(p *piece) {
 	defer close(p.done)
 	p.err = r.f.borrow(r.ctx, func(c *client.Client) error {
-		p.res = c.ReadBytes(r.ctx, r.st.Chunks[p.chunk], p.offset, r.f.o.PieceBytes)
-		r.f.note(p.res.Attempts)
+		p.res = r.f.readBytes(r.ctx, c, r.name, p.chunk, r.st.Chunks[p.chunk], p.offset, r.f.o.PieceBytes)
 		return ended(r.name, p.res.Outcome, p.res.Code, p.res.Err)
 	})
+}
+
+// readBytes reads a range of a chunk. A shadow is asked where its replicas are, if
+// that is what lookups are made by: it serves while no master leads.
+func (f *FS) readBytes(ctx context.Context, c *client.Client, name string, index int, handle, offset uint64, length int) client.BytesResult {
+	if f.o.Shadow {
+		where := c.FindLocation(ctx, name, uint32(index), client.WithStale(0))
+		if where.Outcome == client.OK && where.Reply.Code == api.Code_OK && where.Reply.Handle == handle && len(where.Reply.Replicas) > 0 {
+			c.Learn(where.Reply)
+		}
+	}
+	r := c.ReadBytes(ctx, handle, offset, length)
+	f.note(r.Attempts)
+	return r
 }
 
 // drain hands the chunks' bytes over in order. A piece that comes short ends its
@@ -190,8 +203,7 @@ func (f *FS) Size(ctx context.Context, name string, st *api.StatReply) (uint64, 
 			total += st.Details[i].Length
 			continue
 		}
-		r := f.main.ReadBytes(ctx, handle, 0, 1)
-		f.note(r.Attempts)
+		r := f.readBytes(ctx, f.main, name, i, handle, 0, 1)
 		if err := ended(name, r.Outcome, r.Code, r.Err); err != nil {
 			return 0, err
 		}
