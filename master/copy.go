@@ -47,6 +47,7 @@ func (m *Master) copyOnWrite(ctx context.Context, term uint64, path string, slot
 	if len(members) == 0 && c.Version != 0 {
 		return m.refusal(term, c.Handle, meta.NoChunkserver), nil
 	}
+	m.servers.acked(members, begun.Handle, c.Version)
 	commit, err := m.propose(ctx, &metapb.Command{Op: &metapb.Command_CopyCommit{CopyCommit: &metapb.CopyCommitOp{
 		File: file.ID, Slot: slot, Handle: c.Handle, Copy: begun.Handle, Version: c.Version, Members: members,
 	}}})
@@ -54,7 +55,6 @@ func (m *Master) copyOnWrite(ctx context.Context, term uint64, path string, slot
 		return nil, err
 	}
 	if meta.Code(commit.Code) == meta.OK {
-		m.servers.acked(members, begun.Handle, c.Version)
 		m.observe("copy-commit", term, begun.Handle, c.Version, 0, "", time.Time{})
 	}
 	return nil, nil

@@ -33,6 +33,7 @@ type fakeStore struct {
 type fakeCopy struct {
 	version, length uint64
 	corrupt         bool
+	tokens          []uint64 // writes
 }
 
 func (s *fakeStore) change(f func(s *fakeStore)) {
@@ -132,7 +133,7 @@ func (c *fakeChunkserver) Clone(ctx context.Context, r *api.CloneRequest) (*api.
 		defer c.onClone(r, true)
 	}
 	for name, s := range c.cell.servers {
-		if s.acting(r.Handle) != 0 {
+		if s.actingAt(r.Handle) >= r.Version { // older ones are fenced
 			c.cell.t.Errorf("chunk %d is cloned while %s acts as primary", r.Handle, name)
 		}
 	}
@@ -160,10 +161,20 @@ func (c *fakeChunkserver) Clone(ctx context.Context, r *api.CloneRequest) (*api.
 				return
 			}
 			s.term = r.Term
-			s.replicas[r.Handle] = &fakeCopy{version: r.Version, length: copied.length}
+			s.replicas[r.Handle] = &fakeCopy{version: r.Version, length: copied.length, tokens: copied.tokens}
 			reply = &api.CloneReply{Bytes: copied.length}
 		})
 		break
 	}
 	return reply, nil
+}
+
+// actingAt is the version at which the chunkserver may act as primary now.
+func (c *fakeChunkserver) actingAt(handle uint64) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Now().Before(c.until[handle]) {
+		return c.grants[handle].Version
+	}
+	return 0
 }

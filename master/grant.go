@@ -120,6 +120,7 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 		}
 		return attempt{refused: meta.NoChunkserver}, ctx.Err()
 	}
+	m.servers.acked(acked, c.Handle, intent.Version)
 	active, err := m.propose(ctx, &metapb.Command{Op: &metapb.Command_GrantActive{GrantActive: &metapb.GrantActiveOp{
 		Handle: c.Handle, IntentIndex: intent.Index, Primary: primary, Acked: acked,
 	}}})
@@ -127,7 +128,6 @@ func (m *Master) grantOnce(ctx context.Context, term uint64, c meta.Chunk, silen
 		return attempt{}, err
 	}
 	m.leases.granted(term, c.Handle, active.Epoch)
-	m.servers.acked(acked, c.Handle, active.Version)
 	m.observe("active", term, c.Handle, active.Version, active.Epoch, primary, time.Time{})
 
 	now := c

@@ -118,7 +118,7 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 	var fresh *replicaSet
 	if r.Full { // may be large: not under the lock
 		fresh = newReplicaSet()
-		fresh.report(r.Chunks)
+		fresh.report(r.Chunks, fresh)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -155,7 +155,7 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 		h.removed = c.goneBut(fresh)
 		c.replicas, c.complete = fresh, true
 	default:
-		c.replicas.report(r.Chunks)
+		c.replicas.report(r.Chunks, c.replicas)
 		h.removed = c.gone(r.Gone)
 	}
 	c.sequence = r.Sequence
@@ -163,9 +163,15 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 	return h
 }
 
-// report takes reported replicas over.
-func (r *replicaSet) report(chunks []*api.ChunkReport) {
+// report takes reported replicas over. A replica's version never falls while a
+// chunkserver runs, so a lower one than in before, which is what was known of this
+// boot, is from an older report than what was learnt otherwise; see acked.
+func (r *replicaSet) report(chunks []*api.ChunkReport, before *replicaSet) {
 	for _, c := range chunks {
-		r.put(c.Handle, heldReplica{version: uint32(c.Version), length: uint32(c.Length)}, c.Corrupt)
+		version := uint32(c.Version)
+		if x, found := before.get(c.Handle); found {
+			version = max(version, x.version)
+		}
+		r.put(c.Handle, heldReplica{version: version, length: uint32(c.Length)}, c.Corrupt)
 	}
 }

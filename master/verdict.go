@@ -13,8 +13,8 @@ import (
 type verdict struct {
 	goal int
 	// current are the members that are alive and have the chunk's version, or may
-	// have it: no full report of theirs was heard yet, or a lease is active, whose
-	// grant they acknowledged. confirmed are those that reported it.
+	// have it because no full report of theirs was heard yet; confirmed are those
+	// that reported it.
 	current, confirmed []string
 	// corrupt are alive, with bad bytes. lost are dead, or have no replica of the
 	// version.
@@ -36,7 +36,7 @@ func (t *chunkservers) judge(c *meta.Chunk, goal int, now time.Time) verdict {
 			v.corrupt = append(v.corrupt, name)
 		case found && uint64(x.version) >= c.Version:
 			v.current, v.confirmed = append(v.current, name), append(v.confirmed, name)
-		case c.Epoch != 0 || !found && !s.complete:
+		case !found && !s.complete:
 			v.current = append(v.current, name)
 		default:
 			v.lost = append(v.lost, name)
@@ -108,19 +108,28 @@ func (t *chunkservers) length(c *meta.Chunk) (length uint64) {
 // locate leaves the addresses only of those members that a reader can go to: they
 // are alive, and have the version and no bad bytes as far as is known. The reply
 // is WARMING_UP if this master has heard too little to know of any; the members
-// stand, because they are in the log.
+// stand, because they are in the log. Under a lease, whose grant they acknowledged,
+// members may not have reported the version yet.
 func (m *Master) locate(reply *api.ChunkReply) *api.ChunkReply {
 	if reply.Code != api.Code_OK || len(reply.Replicas) == 0 {
 		return reply
 	}
-	c := meta.Chunk{Handle: reply.Handle, Version: reply.Version, Members: reply.Replicas, Epoch: reply.Epoch}
+	c := meta.Chunk{Handle: reply.Handle, Version: reply.Version, Members: reply.Replicas}
 	now := m.o.Now()
 	m.servers.mu.Lock()
 	v := m.servers.judge(&c, 0, now)
+	located := v.current
+	if reply.Epoch != 0 {
+		for _, name := range v.lost {
+			if s := m.servers.byName[name]; s != nil && m.servers.alive(s, now) {
+				located = append(located, name)
+			}
+		}
+	}
 	m.servers.mu.Unlock()
 	switch {
-	case len(v.current) > 0:
-		reply.Addresses = m.servers.addresses(v.current)
+	case len(located) > 0:
+		reply.Addresses = m.servers.addresses(located)
 	case m.warmingUp():
 		reply.Code, reply.Addresses = api.Code_WARMING_UP, nil
 	default:
