@@ -215,13 +215,6 @@ func (m *Master) judged(handle uint64) (c meta.Chunk, v verdict, found bool) {
 
 // clone has the target fetch the chunk and makes it a member. The chunk is held.
 func (m *Master) clone(ctx context.Context, term uint64, c meta.Chunk, j *job) error {
-	if c.Intent != 0 {
-		// A grant that came to nothing left its intent. Only another grant settles
-		// it; that one raises the version, so the clone is of the new one.
-		if err := m.raise(ctx, term, &c); err != nil {
-			return err
-		}
-	}
 	client, err := m.servers.client(j.target)
 	if err != nil {
 		return err
@@ -238,8 +231,9 @@ func (m *Master) clone(ctx context.Context, term uint64, c meta.Chunk, j *job) e
 	case err != nil:
 		return err
 	case reply.Code == api.Code_STALE && !c.Sealed && c.Refs <= 1:
-		// It saw a higher version: one that was never committed. Get above it.
-		return errors.Join(fmt.Errorf("the target answers %v: %s", reply.Code, reply.Reason), m.raise(ctx, term, &c))
+		// It, or a source, saw a higher version: one that was never committed. Get
+		// above it, then try again.
+		return errors.Join(fmt.Errorf("the target answers %v: %s", reply.Code, reply.Reason), m.raise(ctx, term, c.Handle))
 	case reply.Code != api.Code_OK:
 		return fmt.Errorf("the target answers %v: %s", reply.Code, reply.Reason)
 	}
@@ -261,19 +255,12 @@ func (m *Master) clone(ctx context.Context, term uint64, c meta.Chunk, j *job) e
 
 // raise grants the chunk, which is held, once and ends the lease, so that its
 // version is above all that were ever intended.
-func (m *Master) raise(ctx context.Context, term uint64, c *meta.Chunk) error {
-	if _, err := m.grant(ctx, term, c.Handle); err != nil {
+func (m *Master) raise(ctx context.Context, term, handle uint64) error {
+	if _, err := m.grant(ctx, term, handle); err != nil {
 		return err
 	}
-	if _, err := m.revoke(ctx, term, c.Handle, askEver); err != nil {
-		return err
-	}
-	now, code, _ := m.machine.chunk(c.Handle)
-	if code != meta.OK || now.Intent != 0 || now.Epoch != 0 {
-		return fmt.Errorf("the chunk cannot be granted: intent %d, epoch %d", now.Intent, now.Epoch)
-	}
-	*c = now
-	return nil
+	_, err := m.revoke(ctx, term, handle, askEver)
+	return err
 }
 
 // dropMember takes a replica out of the current ones. The chunk is held.

@@ -152,6 +152,10 @@ func (c *fakeChunkserver) Clone(ctx context.Context, r *api.CloneRequest) (*api.
 			c.cell.t.Errorf("%s is a source of chunk %d version %d, and has %v, %v", source.name, r.Handle, r.Version, copied, found)
 			continue
 		}
+		if copied.version != r.Version {
+			reply = &api.CloneReply{Code: api.Code_STALE, Reason: "the source has a higher version"}
+			continue
+		}
 		if copied.corrupt {
 			continue
 		}

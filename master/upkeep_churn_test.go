@@ -34,6 +34,7 @@ func TestUpkeepChurn(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			upkeepBubble(t, func(o *Options) { o.Seed = uint64(seed); o.LeaseWait = seed%2 == 0 }, 3, five, func(t *testing.T, u *upkeepCell) {
+				u.lagging = true
 				x := &upkeepChurn{upkeepCell: u, rng: rand.New(rand.NewPCG(uint64(seed), 2)), acked: make(map[uint64][]uint64), files: make(map[string]uint64), totals: totals}
 				x.run()
 			})
