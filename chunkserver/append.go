@@ -212,6 +212,9 @@ func (s *Server) replicate(c *chunk, m *mutation) error {
 	}
 	local := await(ctx, m.local)
 	wg.Wait()
+	if local != nil && local == ctx.Err() {
+		local = errSlow
+	}
 	if local != nil {
 		s.abandon(c, m.lease, fmt.Errorf("the primary: %w", local))
 		return fmt.Errorf("primary: %w", local)

@@ -9,7 +9,10 @@ import (
 	"gfslab/api"
 )
 
-var errLeaseOver = errors.New("the lease ended before the write")
+var (
+	errLeaseOver = errors.New("the lease ended before the write")
+	errSlow      = errors.New("not durable in time")
+)
 
 // refusedError is a secondary's answer other than OK.
 type refusedError struct {
@@ -31,12 +34,14 @@ const (
 // abandon ends the lease after a mutation failed on a replica, this one or
 // another: with that replica in the grant no mutation will succeed. The master
 // is asked to revoke, so that a new grant can come long before the lease runs
-// out. Only missing data is no reason, as that is the client's to push again;
-// and a replica that knows a higher version has it from a newer grant.
+// out. No reasons are missing data, which is the client's to push again, and a
+// disk of this chunkserver that takes its time, as it is not known to have failed.
+// A replica that knows a higher version has it from a newer grant: there is
+// nothing left to revoke.
 func (s *Server) abandon(c *chunk, l *lease, cause error) {
 	var refused *refusedError
 	switch {
-	case errors.Is(cause, errLeaseOver), errors.As(cause, &refused) && refused.code == api.Code_NOT_FOUND:
+	case errors.Is(cause, errLeaseOver), errors.Is(cause, errSlow), errors.As(cause, &refused) && refused.code == api.Code_NOT_FOUND:
 		return
 	}
 	fenced := errors.Is(cause, errStale) || refused != nil && refused.code == api.Code_STALE
@@ -47,6 +52,7 @@ func (s *Server) abandon(c *chunk, l *lease, cause error) {
 	if over || fenced || s.ctx.Err() != nil {
 		return
 	}
+	s.stats.revocations.Add(1)
 	s.background.Go(func() { s.askToRevoke(c.handle, l.epoch) })
 }
 

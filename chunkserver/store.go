@@ -143,7 +143,7 @@ func (s *Server) newChunk(handle uint64) *chunk {
 // entry durable; the worker, which calls it, syncs the file.
 func (s *Server) createFile(b *batch, head slot) error {
 	fs := s.opts.FS
-	f, err := fs.OpenReadWrite(b.c.path, disk.WriteCategory("chunkserver"))
+	f, err := fs.Create(b.c.path, disk.WriteCategory("chunkserver"))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDead, err)
 	}
