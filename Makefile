@@ -11,6 +11,11 @@ ROLLING ?=
 LEASETRIALS ?= 50
 SCALE   ?=
 BACKEND ?= multipaxos
+PROFILES ?=
+POWERLOSS ?=
+LEASES  ?=
+APPENDS ?=
+REPLICATION ?=
 # Packages with goroutines of their own, tested once more under the race
 # detector. The suite in real time is left out there: it would only be slower.
 RACE    ?= ./consensus/... ./internal/fault/... ./master/... ./chunkserver/... ./client/...
@@ -20,7 +25,7 @@ RACESKIP := TestSuiteReal|TestSuiteCatchesBugs|TestRecorderIsSilent|TestComplete
 RACEHEAVY := TestSuiteVirtual.+|TestSuiteVirtual/scenarios/(sender-crash|large-snapshot|install-crash-all.*|storm|flapping)
 
 .DEFAULT_GOAL := help
-.PHONY: help build bench test race check sim explore suite partial-connectivity mutants rolling lease-reads session report scale lint fmt generate clean
+.PHONY: help build bench test race check sim explore suite partial-connectivity mutants rolling lease-reads session profiles power-loss lease-throughput append-scaling replication report scale lint fmt generate clean
 
 help: ## print this help
 	@echo "usage: make TARGET"
@@ -83,6 +88,21 @@ lease-reads: ## restart a follower inside the lease: who serves stale reads? (LE
 
 session: build ## a new user's session with processes that are killed meanwhile: nothing may be lost (BACKEND=multipaxos)
 	scripts/session.sh $(BACKEND)
+
+profiles: build ## run every workload profile on every backend under a fault, in virtual time (PROFILES="--faults power-loss ...")
+	$(BIN)/gfslab profiles $(PROFILES)
+
+power-loss: build ## cut the power of all nodes under load, 50 seeds a backend; count the valid histories (POWERLOSS="--seeds 50")
+	$(BIN)/gfslab power-loss $(POWERLOSS)
+
+lease-throughput: build ## append through the death of the leading master, by lease term (LEASES="--runs 5")
+	$(BIN)/gfslab lease-throughput $(LEASES)
+
+append-scaling: build ## append with 1 to 16 clients to one file and to N: GFS figure 3c (APPENDS="--runs 3")
+	$(BIN)/gfslab append-scaling $(APPENDS)
+
+replication: build ## lose chunkservers and bits; time until every chunk is at its goal (REPLICATION="--runs 3")
+	$(BIN)/gfslab replication $(REPLICATION)
 
 lint: ## gofmt, vet, staticcheck, import law and house style
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not gofmt'ed:"; echo "$$bad"; exit 1; }

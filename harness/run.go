@@ -237,7 +237,7 @@ func (r *run) drive(ctx context.Context, w *rundir.Writer) error {
 	if err := r.load.finalReads(ctx); err != nil {
 		return fmt.Errorf("final reads: %w", err)
 	}
-	counters.Applied, counters.Left, counters.Replacements = r.cell.AppliedCounts(), r.cell.Left(), replaced
+	counters.Applied, counters.Left, counters.Replacements = r.cell.Finish(), r.cell.Left(), replaced
 	explain(faults, r.cell.Events())
 	var out []rundir.Fault
 	for _, f := range faults {

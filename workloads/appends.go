@@ -7,17 +7,24 @@ import (
 )
 
 // appendN is the load of figure 3c of the GFS paper: clients append to one file,
-// and do nothing else. With several files, client i appends to file i mod files.
+// and do nothing else. With several files, client i appends to file i mod files;
+// where there are more files than clients, each of them has a record from the start.
 type appendN struct {
-	size  func(*rand.Rand) int
-	files int
+	size           func(*rand.Rand) int
+	files, clients int
 }
 
 func newAppendN(cfg Config) Workload {
-	return &appendN{size: cfg.recordSize(), files: max(1, cfg.Files)}
+	return &appendN{size: cfg.recordSize(), files: max(1, cfg.Files), clients: cfg.Clients}
 }
 
-func (w *appendN) Load(*rand.Rand) []Op { return loadAppendFiles("/n", w.files) }
+func (w *appendN) Load(rng *rand.Rand) []Op {
+	ops := loadAppendFiles("/n", w.files)
+	for f := 0; w.files > w.clients && f < w.files; f++ {
+		ops = append(ops, Op{Kind: Append, Path: appendPath("/n", f), Size: w.size(rng), Free: true})
+	}
+	return ops
+}
 
 // loadAppendFiles makes files that are ready to take records.
 func loadAppendFiles(dir string, n int) []Op {

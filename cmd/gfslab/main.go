@@ -101,7 +101,7 @@ Exit codes: 0 valid, 1 invalid, 2 unknown or void, 64 usage, 70 infrastructure,
 		return usage(fmt.Errorf("%w\n`%s --help` shows the flags", err, c.CommandPath()))
 	})
 	root.AddCommand(newRun(), newBench(), newCheck(), newReport(), newCompare(), newPlan(), newBareLog(), newFailovers(), newScale(), newKV(), newCluster(), newRolling(), newSim(), newPartial(),
-		newProfiles(), newPowerLoss(),
+		newProfiles(), newPowerLoss(), newLeaseThroughput(), newAppendScaling(), newReplication(),
 		newUp(), newMaster(), newChunkserver(), newFS())
 	asUsage(root)
 	return root

@@ -128,13 +128,14 @@ func chunkLines(c chunkserver.FoundChunk) (lines []rundir.Chunk) {
 	return lines
 }
 
-// AppliedCounts is the number of commands that each master's last incarnation
-// has applied: what its applied log must hold.
-func (c *Cluster) AppliedCounts() map[string]uint64 {
+// Finish ends the records of the masters, which still work on by themselves, and
+// returns the number of commands that each one's last incarnation has applied: what
+// its applied log must hold.
+func (c *Cluster) Finish() map[string]uint64 {
 	out := map[string]uint64{}
 	for _, m := range c.masters {
 		if m.get() != nil || m.stage.Load() == left && !m.silent {
-			out[m.name] = m.rec.applied()
+			out[m.name] = m.rec.finish()
 		}
 	}
 	return out

@@ -156,8 +156,9 @@ func (r *recorder) last() uint64 {
 	return 0
 }
 
-// applied is the number of commands that the present incarnation applied.
-func (r *recorder) applied() (n uint64) {
+// finish makes the present incarnation's observers fall silent and returns how many
+// commands it applied until then.
+func (r *recorder) finish() (n uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range r.entries {
@@ -165,6 +166,7 @@ func (r *recorder) applied() (n uint64) {
 			n += uint64(len(e.commands))
 		}
 	}
+	r.run++
 	return n
 }
 

@@ -1,0 +1,249 @@
+package harness
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"gfslab/results/rundir"
+)
+
+// LeaseThroughputPlan is one run of the measurement of appends through a failover:
+// clients append and ask the master for nothing but leases, the leader is killed.
+func LeaseThroughputPlan(backend string, term time.Duration, seed uint64) rundir.Plan {
+	p := DefaultPlan()
+	p.Backend, p.Workload, p.Fault, p.Seed = backend, "gfs-append-N", "crash-leader", seed
+	p.Clients, p.Files, p.Chunkservers = 8, 4, 3
+	p.LeaseTerm, p.Fencing = rundir.Duration(term), true
+	p.ChunkBytes, p.RecordBytes = 64<<20, 64<<10
+	p.WarmUp, p.Duration = rundir.Duration(500*time.Millisecond), rundir.Duration(5*time.Second)
+	p.FaultAt, p.FaultFor = rundir.Duration(2*time.Second), rundir.Duration(1500*time.Millisecond)
+	p.OpTimeout = rundir.Duration(5 * time.Second)
+	return p
+}
+
+// Timeline is the rate of acknowledged appends over time around a fault.
+type Timeline struct {
+	// BinMS is the width of a bin; MS are the bins' middles from the injection on,
+	// MBs (10⁶ bytes a second) the rates in them.
+	BinMS float64   `json:"bin_ms"`
+	MS    []float64 `json:"ms"`
+	MBs   []float64 `json:"mb_per_s"`
+	// GapMS is from the injection to the next leader's first commit.
+	GapMS float64 `json:"gap_ms"`
+	// Before is the median rate of the bins in the 1.5 s before the injection, Gap the
+	// rate over the whole gap, After that of the second behind it. Empty are the
+	// gap's bins without any append; Longest the longest time without one in ms.
+	Before  float64 `json:"before_mb_per_s"`
+	Gap     float64 `json:"gap_mb_per_s"`
+	After   float64 `json:"after_mb_per_s"`
+	Empty   int     `json:"empty_bins"`
+	Longest float64 `json:"longest_pause_ms"`
+}
+
+// timelineBin is the width of a bin.
+const timelineBin = 50 * time.Millisecond
+
+// AppendTimeline reads the timeline of a run's first fault; ok is false if it had
+// none that another leader followed.
+func AppendTimeline(run *rundir.Run) (t Timeline, ok bool) {
+	if len(run.Faults) == 0 || run.Faults[0].Committed <= run.Faults[0].Inject {
+		return t, false
+	}
+	f := run.Faults[0]
+	t.BinMS = float64(timelineBin) / 1e6
+	first, last := -int64(1500*time.Millisecond/timelineBin), int64(2500*time.Millisecond/timelineBin)
+	bins := make([]float64, last-first)
+	gapBytes, afterBytes := 0.0, 0.0
+	for _, op := range run.Ops {
+		if !appended(&op) {
+			continue
+		}
+		if i := floorDiv(op.End-f.Inject, int64(timelineBin)) - first; i >= 0 && i < int64(len(bins)) {
+			bins[i] += float64(op.Length)
+		}
+		switch at := op.End; {
+		case at >= f.Inject && at < f.Committed:
+			gapBytes += float64(op.Length)
+		case at >= f.Committed && at < f.Committed+int64(time.Second):
+			afterBytes += float64(op.Length)
+		}
+	}
+	gap := f.Committed - f.Inject
+	t.GapMS, t.Gap, t.After = float64(gap)/1e6, gapBytes/1e6/(float64(gap)/1e9), afterBytes/1e6
+	var before []float64
+	for i, n := range bins {
+		middle := (float64(int64(i)+first) + 0.5) * t.BinMS
+		rate := n / 1e6 / timelineBin.Seconds()
+		t.MS, t.MBs = append(t.MS, middle), append(t.MBs, rate)
+		switch {
+		case middle < 0:
+			before = append(before, rate)
+		case n == 0 && middle+t.BinMS/2 <= t.GapMS:
+			t.Empty++
+		}
+	}
+	t.Before = medianOf(before)
+	t.Longest = float64(rundir.LongestGap(run.Ops, f.Inject, f.Committed+int64(time.Second))) / 1e6
+	return t, true
+}
+
+func appended(op *rundir.Op) bool {
+	return op.Kind == rundir.KindAppend && op.Outcome == rundir.OutcomeOK && op.Reply.Code == "OK" && (op.Phase == rundir.PhaseRun || op.Phase == rundir.PhaseWarmUp)
+}
+
+func floorDiv(a, b int64) int64 { return int64(math.Floor(float64(a) / float64(b))) }
+
+// medianOf is the median, the mean of the middle two; NaN of nothing.
+func medianOf(values []float64) float64 {
+	v := slices.Sorted(slices.Values(values))
+	n := len(v)
+	if n == 0 {
+		return math.NaN()
+	}
+	return (v[(n-1)/2] + v[n/2]) / 2
+}
+
+// MedianTimeline puts runs together bin by bin.
+func MedianTimeline(all []Timeline) Timeline {
+	out := Timeline{BinMS: all[0].BinMS, MS: all[0].MS}
+	over := func(of func(Timeline) float64) float64 {
+		var values []float64
+		for _, t := range all {
+			values = append(values, of(t))
+		}
+		return medianOf(values)
+	}
+	for i := range out.MS {
+		out.MBs = append(out.MBs, over(func(t Timeline) float64 { return t.MBs[i] }))
+	}
+	out.GapMS, out.Before = over(func(t Timeline) float64 { return t.GapMS }), over(func(t Timeline) float64 { return t.Before })
+	out.Gap, out.After = over(func(t Timeline) float64 { return t.Gap }), over(func(t Timeline) float64 { return t.After })
+	out.Longest = over(func(t Timeline) float64 { return t.Longest })
+	for _, t := range all {
+		out.Empty += t.Empty
+	}
+	return out
+}
+
+// AppendScalingPlan is one run of the measurement of figure 3c.
+func AppendScalingPlan(backend string, clients, files, recordBytes int, sizes string, seed uint64) rundir.Plan {
+	p := DefaultPlan()
+	p.Backend, p.Workload, p.Fault, p.Seed = backend, "gfs-append-N", "none", seed
+	p.Clients, p.Files, p.Chunkservers = clients, files, 3
+	p.LeaseTerm, p.Fencing = rundir.Duration(60*time.Second), true
+	p.ChunkBytes, p.RecordBytes, p.RecordSizes = 64<<20, recordBytes, sizes
+	p.WarmUp, p.Duration = rundir.Duration(500*time.Millisecond), rundir.Duration(3*time.Second)
+	p.OpTimeout = rundir.Duration(5 * time.Second)
+	return p
+}
+
+// AppendRate is what a run appended.
+type AppendRate struct {
+	Clients int     `json:"clients"`
+	Files   int     `json:"files"`
+	Record  string  `json:"record"`
+	MBs     float64 `json:"mb_per_s"`
+	Appends float64 `json:"appends_per_s"`
+	P50MS   float64 `json:"p50_ms"`
+	// Syncs are fsyncs of a chunkserver a second, on average; SyncShare is the part of
+	// its time that they take at the host's latency of three concurrent ones, not
+	// above 1: with more at once they overlap.
+	Syncs     float64 `json:"fsyncs_per_s"`
+	SyncShare float64 `json:"fsync_share"`
+	CPUs      float64 `json:"cpus"`
+}
+
+// MeasureAppends reads the rate of a run.
+func MeasureAppends(run *rundir.Run) AppendRate {
+	p, c := run.Manifest.Plan, run.Counters
+	r := AppendRate{Clients: p.Clients, Files: p.Files, Record: sizeName(p), CPUs: c.CPUSeconds / c.Seconds}
+	var latencies []float64
+	bytes := 0.0
+	for _, op := range run.Ops {
+		if appended(&op) && op.Phase == rundir.PhaseRun {
+			bytes += float64(op.Length)
+			latencies = append(latencies, float64(op.End-op.Start)/1e6)
+		}
+	}
+	r.MBs, r.Appends, r.P50MS = bytes/1e6/c.Seconds, float64(len(latencies))/c.Seconds, medianOf(latencies)
+	servers := 0.0
+	for _, name := range sortedKeys(c.Nodes) {
+		if len(name) > 2 && name[:2] == "cs" {
+			servers++
+			r.Syncs += float64(c.Nodes[name]["fsyncs"]) / c.Seconds
+		}
+	}
+	r.Syncs /= max(servers, 1)
+	r.SyncShare = min(1, r.Syncs*run.Manifest.Host.Sync3P50US/1e6)
+	return r
+}
+
+// sizeName is a plan's size of records in words.
+func sizeName(p rundir.Plan) string {
+	if p.RecordSizes != "" {
+		return p.RecordSizes
+	}
+	if p.RecordBytes%(1<<20) == 0 {
+		return itoa(p.RecordBytes>>20) + " MiB"
+	}
+	if p.RecordBytes%(1<<10) == 0 {
+		return itoa(p.RecordBytes>>10) + " KiB"
+	}
+	return itoa(p.RecordBytes) + " B"
+}
+
+// AppendRow is one row of the measurement of appends over its valid runs: medians,
+// and the range of the rate.
+type AppendRow struct {
+	AppendRate
+	Runs  int     `json:"runs"`
+	Valid int     `json:"valid"`
+	Low   float64 `json:"lowest_mb_per_s"`
+	High  float64 `json:"highest_mb_per_s"`
+}
+
+// AppendRows puts the runs of a sweep together by size of records, clients and
+// files, in their order, and returns the worst verdict.
+func AppendRows(all []Swept) (rows []AppendRow, worst string, err error) {
+	worst = rundir.Valid
+	rates := map[int][]AppendRate{}
+	for _, s := range all {
+		worst = rundir.Worse(worst, s.Verdict)
+		i := slices.IndexFunc(rows, func(r AppendRow) bool {
+			return r.Clients == s.Plan.Clients && r.Files == s.Plan.Files && r.Record == sizeName(s.Plan)
+		})
+		if i < 0 {
+			i = len(rows)
+			rows = append(rows, AppendRow{AppendRate: AppendRate{Clients: s.Plan.Clients, Files: s.Plan.Files, Record: sizeName(s.Plan)}})
+		}
+		rows[i].Runs++
+		if s.Verdict != rundir.Valid {
+			continue
+		}
+		run, err := rundir.Load(s.Dir)
+		if err != nil {
+			return nil, worst, err
+		}
+		rows[i].Valid++
+		rates[i] = append(rates[i], MeasureAppends(run))
+	}
+	for i := range rows {
+		over := func(of func(AppendRate) float64) (values []float64) {
+			for _, r := range rates[i] {
+				values = append(values, of(r))
+			}
+			return values
+		}
+		if len(rates[i]) == 0 {
+			continue
+		}
+		mbs := over(func(r AppendRate) float64 { return r.MBs })
+		r := &rows[i]
+		r.MBs, r.Low, r.High = medianOf(mbs), slices.Min(mbs), slices.Max(mbs)
+		r.Appends, r.P50MS = medianOf(over(func(r AppendRate) float64 { return r.Appends })), medianOf(over(func(r AppendRate) float64 { return r.P50MS }))
+		r.Syncs, r.SyncShare = medianOf(over(func(r AppendRate) float64 { return r.Syncs })), medianOf(over(func(r AppendRate) float64 { return r.SyncShare }))
+		r.CPUs = medianOf(over(func(r AppendRate) float64 { return r.CPUs }))
+	}
+	return rows, worst, nil
+}

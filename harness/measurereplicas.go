@@ -1,0 +1,139 @@
+package harness
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	"gfslab/results/rundir"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// ReplicationPlan is one run of the measurement of lost replicas: chunkservers with
+// some hundred chunks, each with a record in it, a light load beside it, and a fault
+// that stays longer than the repair.
+func ReplicationPlan(backend, fault string, chunkservers, chunks, recordBytes int, rate uint64, seed uint64) rundir.Plan {
+	p := DefaultPlan()
+	p.Backend, p.Workload, p.Fault, p.Seed = backend, "gfs-append-N", fault, seed
+	p.Clients, p.Files, p.Chunkservers = 4, chunks, chunkservers
+	p.Arrival, p.Rate = "open", 40
+	p.Fencing, p.LeaseTerm = true, rundir.Duration(2*time.Second)
+	p.ChunkBytes, p.RecordBytes = 1<<20, recordBytes
+	p.DeadAfter, p.ReplicateAfter, p.CloneRate = rundir.Duration(500*time.Millisecond), rundir.Duration(200*time.Millisecond), rate
+	p.OrphanAge, p.Settle = rundir.Duration(time.Second), rundir.Duration(30*time.Second)
+	p.Duration, p.FaultAt, p.FaultFor = rundir.Duration(22*time.Second), rundir.Duration(time.Second), rundir.Duration(20*time.Second)
+	p.CheckTimeout = rundir.Duration(time.Minute)
+	if fault == "bit-rot" {
+		p.Workload, p.Files, p.Rate = "append", 0, 200
+		p.Duration, p.FaultFor = rundir.Duration(10*time.Second), rundir.Duration(8*time.Second)
+	}
+	return p
+}
+
+// ScrubbedPlan is ReplicationPlan of bit rot that nobody reads: the scrubber finds it.
+func ScrubbedPlan(backend string, chunkservers, chunks, recordBytes int, seed uint64) rundir.Plan {
+	p := ReplicationPlan(backend, "bit-rot", chunkservers, chunks, recordBytes, 0, seed)
+	p.Workload, p.Files, p.Rate, p.ScrubRate = "gfs-append-N", chunks, 40, 32<<20
+	return p
+}
+
+// Repair is how a run's first fault was repaired. Times are milliseconds from its
+// injection.
+type Repair struct {
+	Fault string `json:"fault"`
+	// Queued chunks were below their goal, Single of them with one replica left.
+	Queued int `json:"queued"`
+	Single int `json:"single"`
+	// Cloned chunks and bytes until the end of the fault.
+	Cloned int     `json:"cloned"`
+	MB     float64 `json:"mb"`
+	// FirstMS is when the first clone was asked for, SingleMS when the last chunk that
+	// had a single replica had two, DoneMS when the last was cloned.
+	FirstMS  float64 `json:"first_ms"`
+	SingleMS float64 `json:"single_ms"`
+	DoneMS   float64 `json:"done_ms"`
+	// PerSecond and MBs are rates from the first clone to the last.
+	PerSecond float64 `json:"chunks_per_s"`
+	MBs       float64 `json:"mb_per_s"`
+	// Inversions are clones of chunks with more replicas left that were begun while
+	// one with fewer was queued and had not been begun.
+	Inversions int `json:"inversions"`
+	// CorruptMS is when bad bytes were found first, after bit rot.
+	CorruptMS float64 `json:"corrupt_ms"`
+	Failed    int     `json:"failed"`
+}
+
+// MeasureRepair reads the repair of a run's first fault from the masters' events.
+func MeasureRepair(run *rundir.Run) Repair {
+	r := Repair{}
+	if len(run.Faults) == 0 {
+		return r
+	}
+	f := run.Faults[0]
+	r.Fault = f.Name
+	end := f.Heal
+	if end < 0 {
+		end = 1 << 62
+	}
+	var events []rundir.ReplicaEvent
+	for _, node := range sortedKeys(run.Replicas) {
+		for _, e := range run.Replicas[node] {
+			if e.At >= f.Inject && e.At < end {
+				events = append(events, e)
+			}
+		}
+	}
+	slices.SortStableFunc(events, func(a, b rundir.ReplicaEvent) int { return cmp.Compare(a.At, b.At) })
+	ms := func(at int64) float64 { return float64(at-f.Inject) / 1e6 }
+	waiting := map[uint64]int{} // live replicas of chunks that are queued and not begun
+	single := map[uint64]bool{}
+	seen := map[uint64]bool{}
+	for _, e := range events {
+		switch e.Kind {
+		case rundir.ReplicaQueued:
+			waiting[e.Handle] = e.Live
+			if !seen[e.Handle] {
+				seen[e.Handle] = true
+				r.Queued++
+				if e.Live == 1 && e.Goal > 1 {
+					single[e.Handle] = true
+					r.Single++
+				}
+			}
+		case rundir.ReplicaClone:
+			delete(waiting, e.Handle)
+			for _, live := range waiting {
+				if live < e.Live {
+					r.Inversions++
+					break
+				}
+			}
+			if r.FirstMS == 0 {
+				r.FirstMS = ms(e.At)
+			}
+		case rundir.ReplicaCloned:
+			r.Cloned++
+			r.MB += float64(e.Bytes) / 1e6
+			r.DoneMS = ms(e.At)
+			if single[e.Handle] {
+				delete(single, e.Handle)
+				r.SingleMS = ms(e.At)
+			}
+		case rundir.ReplicaFailed:
+			r.Failed++
+		}
+	}
+	for _, node := range sortedKeys(run.Leases) {
+		for _, e := range run.Leases[node] {
+			if e.Kind == rundir.LeaseCorrupt && e.At >= f.Inject && (r.CorruptMS == 0 || ms(e.At) < r.CorruptMS) {
+				r.CorruptMS = ms(e.At)
+			}
+		}
+	}
+	if took := (r.DoneMS - r.FirstMS) / 1e3; took > 0 {
+		r.PerSecond, r.MBs = float64(r.Cloned)/took, r.MB/took
+	}
+	return r
+}
