@@ -29,7 +29,8 @@ type Timeline struct {
 	BinMS float64   `json:"bin_ms"`
 	MS    []float64 `json:"ms"`
 	MBs   []float64 `json:"mb_per_s"`
-	// GapMS is from the injection to the next leader's first commit.
+	// GapMS is from the injection to the election of the next leader. (With nothing to
+	// write into the log, its first commit may come much later.)
 	GapMS float64 `json:"gap_ms"`
 	// Before is the median rate of the bins in the 1.5 s before the injection, Gap the
 	// rate over the whole gap, After that of the second behind it. Empty are the
@@ -47,7 +48,7 @@ const timelineBin = 50 * time.Millisecond
 // AppendTimeline reads the timeline of a run's first fault; ok is false if it had
 // none that another leader followed.
 func AppendTimeline(run *rundir.Run) (t Timeline, ok bool) {
-	if len(run.Faults) == 0 || run.Faults[0].Committed <= run.Faults[0].Inject {
+	if len(run.Faults) == 0 || run.Faults[0].Elected <= run.Faults[0].Inject {
 		return t, false
 	}
 	f := run.Faults[0]
@@ -63,13 +64,13 @@ func AppendTimeline(run *rundir.Run) (t Timeline, ok bool) {
 			bins[i] += float64(op.Length)
 		}
 		switch at := op.End; {
-		case at >= f.Inject && at < f.Committed:
+		case at >= f.Inject && at < f.Elected:
 			gapBytes += float64(op.Length)
-		case at >= f.Committed && at < f.Committed+int64(time.Second):
+		case at >= f.Elected && at < f.Elected+int64(time.Second):
 			afterBytes += float64(op.Length)
 		}
 	}
-	gap := f.Committed - f.Inject
+	gap := f.Elected - f.Inject
 	t.GapMS, t.Gap, t.After = float64(gap)/1e6, gapBytes/1e6/(float64(gap)/1e9), afterBytes/1e6
 	var before []float64
 	for i, n := range bins {
@@ -84,7 +85,7 @@ func AppendTimeline(run *rundir.Run) (t Timeline, ok bool) {
 		}
 	}
 	t.Before = medianOf(before)
-	t.Longest = float64(rundir.LongestGap(run.Ops, f.Inject, f.Committed+int64(time.Second))) / 1e6
+	t.Longest = float64(rundir.LongestGap(run.Ops, f.Inject, f.Elected+int64(time.Second))) / 1e6
 	return t, true
 }
 

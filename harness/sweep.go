@@ -11,7 +11,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"gfslab/harness/nemesis"
 	"gfslab/results/rundir"
+	"gfslab/workloads"
 )
 
 // SweepOptions say which plans to run, each once.
@@ -106,6 +108,18 @@ func firstFinding(v rundir.Verdict) string {
 	return ""
 }
 
+// FaultFor is the n-th of the faults, gone through in turn, or the next one that can
+// be injected under the workload: a primary is nobody's victim where there is none.
+func FaultFor(workload string, faults []string, n int) string {
+	w, _ := workloads.Find(workload)
+	for i := range faults {
+		if f := faults[(n+i)%len(faults)]; w.Primaries || f != "crash-primary" {
+			return f
+		}
+	}
+	return nemesis.None
+}
+
 // ProfilePlan is a short plan of a profile under a fault, with five chunkservers
 // where chunks matter, so that replicas can be made anew.
 func ProfilePlan(backend, workload, fault string, seed uint64) rundir.Plan {
@@ -124,7 +138,8 @@ func ProfilePlan(backend, workload, fault string, seed uint64) rundir.Plan {
 	case "mdtest-easy":
 		p.Files = 25
 	case "prod-cons":
-		p.Clients = 17
+		// The fewer records in a chunk are open at once, the sooner a verdict is found.
+		p.Clients, p.Rate = 17, 300
 	case "snap-append":
 		p.Clients = 9
 	case "delete-gc":

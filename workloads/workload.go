@@ -131,7 +131,10 @@ type Description struct {
 	// its power lies in the log and in the final reads.
 	Reads int
 	Meets bool
-	open  func(Config) Workload
+	// Primaries says that chunks are mutated or their leases asked for, so that
+	// chunkservers act as primaries.
+	Primaries bool
+	open      func(Config) Workload
 }
 
 // shared is the promise of the workloads that were made for judging.
@@ -140,24 +143,24 @@ const shared = 20
 // All lists the workloads in the order in which they are shown.
 func All() []Description {
 	return []Description{
-		{"create", "namespace writes: create, mkdir, delete, rename over hot directories and fresh files, 30 % stat and list", 0, shared, true, newCreate},
-		{"append", "record append of all clients to a few shared files, with stat, find-location and reads of acknowledged records", 0, shared, true, newAppend},
-		{"lease-churn", "lease grants and revocations on 10 chunks a client, Zipf(0.99), a third of it chunk lookups", 0, shared, true, newLeaseChurn},
-		{"register", "read, write, remove and compare-and-swap of a few keys of the key-value store, every value unique", 0, shared, true, newRegister},
-		{"overwrite", "writes at offsets of a few shared chunks and reads of them, half and half", 0, 0, false, newOverwrite},
-		{"gfs-x", "master requests of GFS cluster X (research): 64.3 % find-location, 26.1 % open, 7.8 % find-lease", 0, shared, false, newGFSX},
-		{"gfs-y", "master requests of GFS cluster Y (production): 65.8 % find-location, 16.3 % open, 13.4 % find-lease", 0, shared, false, newGFSY},
-		{"spotify", "the namespace mix of Spotify's Hadoop cluster as hammer-bench has it: 5.26 % writes", 0, shared, true, newSpotify},
-		{"gfs-append-N", "all clients append to one file (or to as many as files says), nothing else: GFS figure 3c", 0, 0, true, newAppendN},
-		{"prod-cons", "many producers append to one file, one consumer reads its tail (16 and 1)", 17, 0, true, newProdCons},
-		{"rename-commit", "writers fill temporary files of 4 chunks and rename them into place; a reader lists and opens what is in place", 0, 0, true, newRenameCommit},
-		{"bigdir", "one directory of 300,000 files: scans by prefix, creates and deletes", 0, shared, true, newBigDir},
-		{"snap-append", "8 appenders; a snapshot of their directory every 2 s, copies of copies 3 deep, the old ones deleted", 9, 0, false, newSnapAppend},
-		{"delete-gc", "temporary files created and deleted 1:1, 1 % undeleted, 1 % deleted for good", 0, 0, false, newDeleteGC},
-		{"write-only", "create, mkdir, rename, delete 70:5:10:15", 0, 0, true, newWriteOnly},
-		{"cas-create", "all clients create the same name; who gets it deletes it again", 0, 0, true, newCASCreate},
-		{"alloc-only", "each client adds chunks to a file of its own", 0, 0, false, newAllocOnly},
-		{"mdtest-easy", "each client creates empty files in a directory of its own, looks at its neighbour's, deletes its own", 0, 0, false, newMDTest},
+		{"create", "namespace writes: create, mkdir, delete, rename over hot directories and fresh files, 30 % stat and list", 0, shared, true, false, newCreate},
+		{"append", "record append of all clients to a few shared files, with stat, find-location and reads of acknowledged records", 0, shared, true, true, newAppend},
+		{"lease-churn", "lease grants and revocations on 10 chunks a client, Zipf(0.99), a third of it chunk lookups", 0, shared, true, true, newLeaseChurn},
+		{"register", "read, write, remove and compare-and-swap of a few keys of the key-value store, every value unique", 0, shared, true, false, newRegister},
+		{"overwrite", "writes at offsets of a few shared chunks and reads of them, half and half", 0, 0, false, true, newOverwrite},
+		{"gfs-x", "master requests of GFS cluster X (research): 64.3 % find-location, 26.1 % open, 7.8 % find-lease", 0, shared, false, true, newGFSX},
+		{"gfs-y", "master requests of GFS cluster Y (production): 65.8 % find-location, 16.3 % open, 13.4 % find-lease", 0, shared, false, true, newGFSY},
+		{"spotify", "the namespace mix of Spotify's Hadoop cluster as hammer-bench has it: 5.26 % writes", 0, shared, true, false, newSpotify},
+		{"gfs-append-N", "all clients append to one file (or to as many as files says), nothing else: GFS figure 3c", 0, 0, true, true, newAppendN},
+		{"prod-cons", "many producers append to one file, one consumer reads its tail (16 and 1)", 17, 0, true, true, newProdCons},
+		{"rename-commit", "writers fill temporary files of 4 chunks and rename them into place; a reader lists and opens what is in place", 0, 0, true, true, newRenameCommit},
+		{"bigdir", "one directory of 300,000 files: scans by prefix, creates and deletes", 0, shared, true, false, newBigDir},
+		{"snap-append", "8 appenders; a snapshot of their directory every 2 s, copies of copies 3 deep, the old ones deleted", 9, 0, false, true, newSnapAppend},
+		{"delete-gc", "temporary files created and deleted 1:1, 1 % undeleted, 1 % deleted for good", 0, 0, false, true, newDeleteGC},
+		{"write-only", "create, mkdir, rename, delete 70:5:10:15", 0, 0, true, false, newWriteOnly},
+		{"cas-create", "all clients create the same name; who gets it deletes it again", 0, 0, true, false, newCASCreate},
+		{"alloc-only", "each client adds chunks to a file of its own", 0, 0, false, false, newAllocOnly},
+		{"mdtest-easy", "each client creates empty files in a directory of its own, looks at its neighbour's, deletes its own", 0, 0, false, false, newMDTest},
 	}
 }
 

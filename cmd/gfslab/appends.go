@@ -63,7 +63,7 @@ type leaseRow struct {
 func printLeaseThroughput(c *cobra.Command, dir string, all []harness.Swept, backends []string, terms []time.Duration) error {
 	pic := report.Picture{
 		Name: "lease-throughput", Title: "Appends while the leading master dies, by lease term",
-		Note: "Acknowledged bytes in bins of 50 ms, median of the valid runs bin by bin; time counts from the kill. Shaded: until the first commit of the next leader, median of all backends.",
+		Note: "Acknowledged bytes in bins of 50 ms, median of the valid runs bin by bin; time counts from the kill. Shaded: until the next leader is elected, the longest of the backends' medians.",
 	}
 	w := table.NewWriter()
 	w.AppendHeader(table.Row{"term", "backend", "valid", "gap ms", "before MB/s", "in the gap MB/s", "share", "empty bins", "longest pause ms", "after MB/s"})

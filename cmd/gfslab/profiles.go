@@ -37,7 +37,7 @@ and mdtest-easy, a snapshot each half second, retention of half a second.`,
 			n := 0
 			for _, w := range names {
 				for _, b := range backends {
-					o.Plans = append(o.Plans, harness.ProfilePlan(b, w, faults[n%len(faults)], seed))
+					o.Plans = append(o.Plans, harness.ProfilePlan(b, w, harness.FaultFor(w, faults, n), seed))
 					n++
 				}
 			}
