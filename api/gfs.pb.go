@@ -1962,7 +1962,8 @@ type ChunkReply struct {
 	Replicas []string `protobuf:"bytes,7,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	// granted is true when this very call granted the lease.
 	Granted bool `protobuf:"varint,8,opt,name=granted,proto3" json:"granted,omitempty"`
-	// addresses maps the names in replicas to where they can be reached.
+	// addresses maps the names in replicas to where they can be reached. A lookup
+	// leaves those out that are dead or have no good replica of the version.
 	Addresses map[string]string `protobuf:"bytes,9,rep,name=addresses,proto3" json:"addresses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Kind      ChunkKind         `protobuf:"varint,10,opt,name=kind,proto3,enum=gfslab.v1.ChunkKind" json:"kind,omitempty"`
 	Sealed    bool              `protobuf:"varint,11,opt,name=sealed,proto3" json:"sealed,omitempty"`

@@ -20,32 +20,33 @@ const (
 	nameAgain = time.Second
 )
 
-// walkReplicas looks for replicas that are not needed, some of each chunkserver
-// at a time.
+// walkReplicas looks for replicas that are not needed, some at a time.
 func (m *Master) walkReplicas(term uint64) {
-	r := m.upkeep
+	r, now := m.upkeep, m.o.Now()
+	names := m.servers.names()
 	r.mu.Lock()
-	warm := r.term == term && r.warm
-	r.mu.Unlock()
-	if !warm {
-		return
+	if len(r.left) == 0 && now.Sub(r.round) >= r.walkEvery() {
+		r.left, r.round = names, now
 	}
-	for _, name := range m.servers.names() {
-		for range walkPages {
-			r.mu.Lock()
-			from := r.orphans[name]
+	r.mu.Unlock()
+	for range replicaPages {
+		r.mu.Lock()
+		if r.term != term || !r.warm || len(r.left) == 0 {
 			r.mu.Unlock()
-			handles, next := m.servers.page(name, from, walkPage)
-			m.suspect(name, handles)
-			r.mu.Lock()
-			if r.term == term {
-				r.orphans[name] = next
-			}
-			r.mu.Unlock()
-			if next == 0 {
-				break
+			return
+		}
+		name := r.left[0]
+		from := r.orphans[name]
+		r.mu.Unlock()
+		handles, next := m.servers.page(name, from, walkPage)
+		m.suspect(name, handles)
+		r.mu.Lock()
+		if r.term == term {
+			if r.orphans[name] = next; next == 0 {
+				r.left = r.left[1:]
 			}
 		}
+		r.mu.Unlock()
 	}
 }
 

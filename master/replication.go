@@ -25,6 +25,7 @@ type replication struct {
 	named   map[string]bool // who is a member of a chunk seen by the first walk
 	next    uint64          // where the walk over the chunks goes on
 	walks   int             // walks completed in this term
+	began   time.Time       // the present walk
 	hurry   bool            // the walk is to be done soon
 	queue   *cloneQueue
 	without map[uint64]bool // chunks without a live current replica
@@ -32,7 +33,9 @@ type replication struct {
 	running int             // tasks that are being worked at
 	clones  int             // of them, clones under way
 	orphans map[string]uint64
-	alive   string // who was alive at the last look
+	left    []string  // chunkservers whose replicas are still to be walked over
+	round   time.Time // when that began
+	alive   string    // who was alive at the last look
 	balance time.Time
 	hidden  time.Time        // when the hidden files were looked at
 	total   ReplicationStats // since this master started
@@ -50,6 +53,7 @@ func (r *replication) reset(term uint64) {
 	r.term, r.since, r.warm, r.next, r.walks, r.hurry, r.alive = term, r.o.Now(), false, 0, 0, true, ""
 	r.named, r.without, r.under = make(map[string]bool), make(map[uint64]bool), make(map[uint64]bool)
 	r.queue, r.orphans, r.inTerm, r.hidden = newCloneQueue(), make(map[string]uint64), ReplicationStats{}, time.Time{}
+	r.began, r.left, r.round = time.Time{}, nil, time.Time{}
 }
 
 // kick lets the loop look soon.
@@ -62,7 +66,10 @@ func (r *replication) kick() {
 
 // tick is how often the leader looks.
 func (r *replication) tick() time.Duration {
-	return min(max(r.o.ReplicateAfter.Abs()/8, 10*time.Millisecond), 250*time.Millisecond)
+	if r.o.ReplicateAfter < 0 {
+		return 250 * time.Millisecond
+	}
+	return min(max(r.o.ReplicateAfter/8, 10*time.Millisecond), 250*time.Millisecond)
 }
 
 // replicate is the loop of the background work on replicas; it ends with Close.
@@ -134,7 +141,7 @@ func (m *Master) lookAt(term uint64, chunks []meta.Chunk) {
 	verdicts := make([]verdict, len(chunks))
 	m.servers.mu.Lock()
 	for i := range chunks {
-		verdicts[i] = m.servers.judge(&chunks[i], m.goal(&chunks[i]), now)
+		verdicts[i] = m.servers.glance(&chunks[i], m.goal(&chunks[i]), now)
 	}
 	m.servers.mu.Unlock()
 	var events []ReplicationEvent
@@ -165,7 +172,7 @@ func (r *replication) file(term uint64, c *meta.Chunk, v *verdict, now time.Time
 	}
 	delete(r.under, c.Handle)
 	delete(r.without, c.Handle)
-	if len(c.Members) == 0 || c.Deleted || !v.under() && !v.over() && !v.repairable() {
+	if v.fine || len(c.Members) == 0 || c.Deleted || !v.under() && !v.over() && !v.repairable() {
 		r.queue.drop(c.Handle)
 		return e, false
 	}

@@ -12,6 +12,8 @@ import (
 // member is judged here.
 type verdict struct {
 	goal int
+	// fine: as many members as the goal, all of them confirmed; nothing else is set.
+	fine bool
 	// current are the members that are alive and have the chunk's version, or may
 	// have it because no full report of theirs was heard yet; confirmed are those
 	// that reported it.
@@ -19,6 +21,23 @@ type verdict struct {
 	// corrupt are alive, with bad bytes. lost are dead, or have no replica of the
 	// version.
 	corrupt, lost []string
+}
+
+// glance is judge for chunks of which most are as they should be. Call with mu held.
+func (t *chunkservers) glance(c *meta.Chunk, goal int, now time.Time) verdict {
+	fine := len(c.Members) == goal
+	for _, name := range c.Members {
+		if s := t.byName[name]; !fine || s == nil || !t.alive(s, now) || !s.has(c) {
+			return t.judge(c, goal, now)
+		}
+	}
+	return verdict{goal: goal, fine: fine}
+}
+
+// has reports whether it said that it has a good replica of the chunk's version.
+func (c *chunkserver) has(chunk *meta.Chunk) bool {
+	x, found := c.replicas.get(chunk.Handle)
+	return found && uint64(x.version) >= chunk.Version && !c.replicas.isCorrupt(chunk.Handle)
 }
 
 // judge looks at each member. Call with mu held.
@@ -30,11 +49,11 @@ func (t *chunkservers) judge(c *meta.Chunk, goal int, now time.Time) verdict {
 			v.lost = append(v.lost, name)
 			continue
 		}
-		x, found := s.replicas.get(c.Handle)
+		_, found := s.replicas.get(c.Handle)
 		switch {
 		case found && s.replicas.isCorrupt(c.Handle):
 			v.corrupt = append(v.corrupt, name)
-		case found && uint64(x.version) >= c.Version:
+		case s.has(c):
 			v.current, v.confirmed = append(v.current, name), append(v.confirmed, name)
 		case !found && !s.complete:
 			v.current = append(v.current, name)

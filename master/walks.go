@@ -10,11 +10,23 @@ import (
 // much is looked at in a tick.
 const (
 	walkPage   = 1024
-	walkPages  = 8  // a tick
+	walkPages  = 4  // a tick
 	hurryPages = 64 // a tick, after a chunkserver came or went
+	// replicaPages is how many pages of replicas are looked at in a tick.
+	replicaPages = 8
+	// walkEvery is the least time between the beginnings of two walks.
+	walkEvery = 2500 * time.Millisecond
 	// hiddenEvery is how often all hidden files are looked at while there is a queue.
 	hiddenEvery = 5 * time.Second
 )
+
+// walkEvery is shorter where cloning is to begin sooner.
+func (r *replication) walkEvery() time.Duration {
+	if r.o.ReplicateAfter < 0 {
+		return walkEvery
+	}
+	return min(walkEvery, r.o.ReplicateAfter/4)
+}
 
 // walkChunks looks at the next chunks, or at all that matters if a chunkserver
 // came or went.
@@ -25,11 +37,18 @@ func (m *Master) walkChunks(term uint64) {
 	if alive != r.alive {
 		r.alive, r.next, r.hurry = alive, 0, true
 	}
-	from, pages := r.next, walkPages
+	from, pages, now := r.next, walkPages, m.o.Now()
 	if r.hurry {
 		pages = hurryPages
 	}
+	rest := from == 0 && !r.hurry && now.Sub(r.began) < r.walkEvery()
+	if from == 0 && !rest {
+		r.began = now
+	}
 	r.mu.Unlock()
+	if rest {
+		return
+	}
 	for range pages {
 		var chunks []meta.Chunk
 		m.machine.view(func(s *meta.State) { chunks, from = s.ChunksFrom(from, walkPage) })
