@@ -275,3 +275,33 @@ func (c *cell) pushStream(seq uint64, data []byte, size uint64, crc uint32, piec
 	_, err = stream.CloseAndRecv()
 	return err
 }
+
+// A block is verified before it is changed in part: a new checksum must not bless
+// damaged bytes. One that is replaced as a whole needs no look.
+func TestPartlyOverwrittenBlockIsVerifiedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, victim := range []string{"a", "b"} { // primary, secondary
+			c := newSizedCell(t, 4*blockBytes, "a", "b")
+			c.grantBytes(1, 10, "a", "b")
+			c.write(1, 1, 0, payload(1, 50_000), "a", "b")
+			c.rot(victim, handle, 30_000)
+			// What lies over the whole block mends it.
+			c.write(1, 2, 0, payload(2, blockBytes), "a", "b")
+			c.expectBytes(victim, handle, payload(2, blockBytes))
+			c.rot(victim, handle, 30_000)
+			c.push(3, payload(3, 100), "a", "b")
+			if reply, err := c.tryWrite("a", 1, 3, 200); status.Code(err) != codes.Aborted {
+				t.Fatalf("%s is damaged, and the write was answered with %v %v", victim, reply, err)
+			}
+			if _, code := c.bytesOf(victim, handle); code != api.Code_CORRUPT {
+				t.Errorf("the damaged block of %s is read: %v", victim, code)
+			}
+			if report := c.servers[victim].report(); len(report) != 1 || !report[0].Corrupt {
+				t.Errorf("%s reports %v", victim, report)
+			}
+			if e := c.kinds(victim, EventCorrupt); len(e) != 1 || e[0].Offset != 0 {
+				t.Errorf("%s: %v", victim, e)
+			}
+		}
+	})
+}
