@@ -75,6 +75,9 @@ func ServeChunkserver(d ChunkserverDaemon) (s *ServedChunkserver, err error) {
 	service := api.Chunkserver_ServiceDesc.ServiceName
 	o.FS, o.Dir, o.Listener, o.Dial, o.Logger, o.Cluster = s.fs, folder.Data(), bounded(l, s.guard.limits.Connections), tcp, d.Logger, d.Cluster
 	o.ServerOptions = s.guard.options()
+	if s.guard.limits.MessageBytes > int(o.ChunkBytes)/4+64<<10 { // what the chunkserver itself allows
+		o.ServerOptions = append(o.ServerOptions, grpc.MaxRecvMsgSize(s.guard.limits.MessageBytes))
+	}
 	o.Register = func(g *grpc.Server) {
 		s.grpc = g
 		s.guard.register(g, service)

@@ -193,61 +193,74 @@ func within(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// A founder that is started again alone, with all founders among its peers, founds
-// nothing: it does not lead, says so, and what it knew is there when the others
-// come back.
+// A founder that is started again alone founds nothing, be it with all founders
+// among its peers or with itself alone: it does not lead, says so, and what it knew
+// is there when the others come back.
 func TestIsolatedRestartNeverForks(t *testing.T) {
 	for _, backend := range node.Replicated() {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
-			c := serveCell(t, backend, 3, 0)
-			lead := c.leader()
-			r, err := api.NewMasterClient(c.dial(c.peers[lead].Addr)).Mkdir(within(t, 5*time.Second), &api.PathRequest{Path: "/kept"})
-			if err != nil || r.Code != api.Code_OK {
-				t.Fatalf("%v %v", r, err)
-			}
-			for i := range c.masters {
-				c.must(c.masters[i].Close())
-				c.masters[i] = nil
-			}
-			c.startMaster(lead)
-			cc := c.dial(c.peers[lead].Addr)
-			over := time.After(10 * c.master(lead).Limits.ElectionTimeout())
-			look := time.NewTicker(20 * time.Millisecond)
-			defer look.Stop()
-			for alone := true; alone; {
-				select {
-				case <-over:
-					alone = false
-				case <-look.C:
-					if st := c.masters[lead].Replica().Status(); st.Role == consensus.Leader || st.Leader != 0 {
-						t.Fatalf("it leads, or follows %d, alone: %+v", st.Leader, st)
-					}
-				}
-			}
-			h, err := healthpb.NewHealthClient(cc).Check(within(t, 5*time.Second), &healthpb.HealthCheckRequest{Service: api.Master_ServiceDesc.ServiceName})
-			if err != nil || h.Status != healthpb.HealthCheckResponse_NOT_SERVING {
-				t.Errorf("health of a master without a leader: %v %v", h, err)
-			}
-			if _, err := api.NewMasterClient(cc).Create(within(t, time.Second), &api.PathRequest{Path: "/fork"}); err == nil {
-				t.Error("a master without a majority created a file")
-			}
-			for i := range c.masters {
-				if i != lead {
-					c.startMaster(i)
-				}
-			}
-			now := c.leader()
-			s, err := api.NewMasterClient(c.dial(c.peers[now].Addr)).Stat(within(t, 5*time.Second), &api.ReadRequest{Path: "/kept"})
-			if err != nil || s.Code != api.Code_OK || !s.Directory {
-				t.Errorf("after all are back: %v %v", s, err)
+			for _, alone := range []bool{false, true} {
+				neverForks(t, backend, alone)
 			}
 		})
 	}
 }
 
+func neverForks(t *testing.T, backend string, alone bool) {
+	c := serveCell(t, backend, 3, 0)
+	lead := c.leader()
+	r, err := api.NewMasterClient(c.dial(c.peers[lead].Addr)).Mkdir(within(t, 5*time.Second), &api.PathRequest{Path: "/kept"})
+	if err != nil || r.Code != api.Code_OK {
+		t.Fatalf("%v %v", r, err)
+	}
+	for i := range c.masters {
+		c.must(c.masters[i].Close())
+		c.masters[i] = nil
+	}
+	again := c.master(lead)
+	if alone {
+		again.Peers = again.Peers[lead : lead+1] // as if it were to found a cluster of its own
+	}
+	m, err := node.ServeMaster(again)
+	c.must(err)
+	c.masters[lead] = m
+	cc := c.dial(c.peers[lead].Addr)
+	over := time.After(10 * c.master(lead).Limits.ElectionTimeout())
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-over:
+			waiting = false
+		case <-look.C:
+			if st := c.masters[lead].Replica().Status(); st.Role == consensus.Leader || st.Leader != 0 {
+				t.Fatalf("it leads, or follows %d, alone: %+v", st.Leader, st)
+			}
+		}
+	}
+	h, err := healthpb.NewHealthClient(cc).Check(within(t, 5*time.Second), &healthpb.HealthCheckRequest{Service: api.Master_ServiceDesc.ServiceName})
+	if err != nil || h.Status != healthpb.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("health of a master without a leader: %v %v", h, err)
+	}
+	if _, err := api.NewMasterClient(cc).Create(within(t, time.Second), &api.PathRequest{Path: "/fork"}); err == nil {
+		t.Error("a master without a majority created a file")
+	}
+	for i := range c.masters {
+		if i != lead {
+			c.startMaster(i)
+		}
+	}
+	now := c.leader()
+	s, err := api.NewMasterClient(c.dial(c.peers[now].Addr)).Stat(within(t, 5*time.Second), &api.ReadRequest{Path: "/kept"})
+	if err != nil || s.Code != api.Code_OK || !s.Directory {
+		t.Errorf("after all are back: %v %v", s, err)
+	}
+}
+
 // A folder serves whom it belongs to, and one process at a time.
 func TestFoldersAreOwned(t *testing.T) {
+	t.Parallel() // it waits for a lock
 	c := serveCell(t, node.MultiPaxos, 1, 1)
 	c.leader()
 	c.must(c.masters[0].Close())

@@ -104,7 +104,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 	first := <-accepted
 	dial()
 	<-accepted
-	if _, err := dial().Read(make([]byte, 1)); err != io.EOF && !strings.Contains(err.Error(), "reset") {
+	third := dial()
+	if err := third.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := third.Read(make([]byte, 1)); err != io.EOF && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("a third connection: %v, want it closed", err)
 	}
 	first.Close()
