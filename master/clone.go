@@ -111,8 +111,9 @@ func (m *Master) prepareJob(term uint64, j *job) (wait time.Duration, ready bool
 	if code != meta.OK {
 		return -1, false
 	}
-	if c.Epoch != 0 && m.servers.silent(c.Primary) {
-		// Nobody can be asked to end the lease: it has to run out first.
+	if m.o.LeaseWait && c.Epoch != 0 && m.servers.silent(c.Primary) {
+		// Nobody can be asked to end the lease: it has to run out first, and others
+		// need not wait for that.
 		over, ok := m.leases.end(term, c)
 		if left := over.Sub(m.o.Now()); !ok || !over.IsZero() && left > 0 {
 			return max(left, time.Millisecond), false

@@ -386,3 +386,38 @@ func TestLocations(t *testing.T) {
 		}
 	})
 }
+
+// TestCloneAfterPrimaryDies: a chunk whose primary died is cloned at once if the
+// lease is fenced, else when it has run out; the others do not wait for that.
+func TestCloneAfterPrimaryDies(t *testing.T) {
+	for _, wait := range []bool{false, true} {
+		upkeepBubble(t, func(o *Options) { o.LeaseWait = wait; o.LeaseTerm = 30 * time.Second; o.CloneTotal = 2 }, 1, four, func(t *testing.T, u *upkeepCell) {
+			handles := u.fill(20)
+			time.Sleep(testWarmUp)
+			leased := make(map[uint64]bool)
+			for _, h := range handles[:12] {
+				if r := u.find(u.leader(), h); r.Primary == "cs1" {
+					leased[h] = true
+				} else {
+					u.revoke(h)
+				}
+			}
+			if len(leased) < 3 { // more than may be worked at at once
+				t.Fatalf("cs1 is the primary of %d chunks: nothing is shown", len(leased))
+			}
+			u.servers["cs1"].store.kill()
+			u.servers["cs1"].set(true, "")
+			var others []uint64
+			for _, h := range handles {
+				if !leased[h] {
+					others = append(others, h)
+				}
+			}
+			u.await(10*time.Second, "the others", u.atGoal(others, 3))
+			took := u.await(time.Minute, "those under a lease", u.atGoal(handles, 3))
+			if wait != (took > 15*time.Second) {
+				t.Fatalf("they took %v, leases waited for: %v", took, wait)
+			}
+		})
+	}
+}
