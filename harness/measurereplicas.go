@@ -18,24 +18,30 @@ func ReplicationPlan(backend, fault string, chunkservers, chunks, recordBytes in
 	p := DefaultPlan()
 	p.Backend, p.Workload, p.Fault, p.Seed = backend, "gfs-append-N", fault, seed
 	p.Clients, p.Files, p.Chunkservers = 4, chunks, chunkservers
-	p.Arrival, p.Rate = "open", 40
+	p.Arrival, p.Rate = "open", 60
 	p.Fencing, p.LeaseTerm = true, rundir.Duration(2*time.Second)
 	p.ChunkBytes, p.RecordBytes = 1<<20, recordBytes
 	p.DeadAfter, p.ReplicateAfter, p.CloneRate = rundir.Duration(500*time.Millisecond), rundir.Duration(200*time.Millisecond), rate
 	p.OrphanAge, p.Settle = rundir.Duration(time.Second), rundir.Duration(30*time.Second)
 	p.Duration, p.FaultAt, p.FaultFor = rundir.Duration(22*time.Second), rundir.Duration(time.Second), rundir.Duration(20*time.Second)
 	p.CheckTimeout = rundir.Duration(time.Minute)
-	if fault == "bit-rot" {
-		p.Workload, p.Files, p.Rate = "append", 0, 200
-		p.Duration, p.FaultFor = rundir.Duration(10*time.Second), rundir.Duration(8*time.Second)
-	}
 	return p
 }
 
-// ScrubbedPlan is ReplicationPlan of bit rot that nobody reads: the scrubber finds it.
+// RotPlan is one run of bit rot under readers (and writers, who verify what they
+// write over in part). ScrubbedPlan is one that nobody reads: each client appends to
+// a file of its own, and the scrubber finds what rots in the others.
+func RotPlan(backend string, chunkservers int, seed uint64) rundir.Plan {
+	p := ReplicationPlan(backend, "bit-rot", chunkservers, 0, 16<<10, 0, seed)
+	p.Workload, p.Rate = "overwrite", 100
+	p.Duration, p.FaultFor = rundir.Duration(8*time.Second), rundir.Duration(6*time.Second)
+	return p
+}
+
+// ScrubbedPlan is described at RotPlan.
 func ScrubbedPlan(backend string, chunkservers, chunks, recordBytes int, seed uint64) rundir.Plan {
 	p := ReplicationPlan(backend, "bit-rot", chunkservers, chunks, recordBytes, 0, seed)
-	p.Workload, p.Files, p.Rate, p.ScrubRate = "gfs-append-N", chunks, 40, 32<<20
+	p.Rate, p.ScrubRate = 60, 64<<20
 	return p
 }
 
@@ -58,7 +64,8 @@ type Repair struct {
 	PerSecond float64 `json:"chunks_per_s"`
 	MBs       float64 `json:"mb_per_s"`
 	// Inversions are clones of chunks with more replicas left that were begun while
-	// one with fewer was queued and had not been begun.
+	// one with fewer was queued and had not been begun; also where the only source of
+	// that one was busy with others, or had failed a moment ago.
 	Inversions int `json:"inversions"`
 	// CorruptMS is when bad bytes were found first, after bit rot.
 	CorruptMS float64 `json:"corrupt_ms"`
@@ -97,10 +104,10 @@ func MeasureRepair(run *rundir.Run) Repair {
 			if !seen[e.Handle] {
 				seen[e.Handle] = true
 				r.Queued++
-				if e.Live == 1 && e.Goal > 1 {
-					single[e.Handle] = true
-					r.Single++
-				}
+			}
+			if e.Live == 1 && e.Goal > 1 && !single[e.Handle] {
+				single[e.Handle] = true
+				r.Single++
 			}
 		case rundir.ReplicaClone:
 			delete(waiting, e.Handle)
@@ -118,22 +125,28 @@ func MeasureRepair(run *rundir.Run) Repair {
 			r.MB += float64(e.Bytes) / 1e6
 			r.DoneMS = ms(e.At)
 			if single[e.Handle] {
-				delete(single, e.Handle)
 				r.SingleMS = ms(e.At)
 			}
 		case rundir.ReplicaFailed:
 			r.Failed++
 		}
 	}
-	for _, node := range sortedKeys(run.Leases) {
-		for _, e := range run.Leases[node] {
-			if e.Kind == rundir.LeaseCorrupt && e.At >= f.Inject && (r.CorruptMS == 0 || ms(e.At) < r.CorruptMS) {
-				r.CorruptMS = ms(e.At)
-			}
-		}
-	}
+	r.CorruptMS = foundCorrupt(run, f.Inject)
 	if took := (r.DoneMS - r.FirstMS) / 1e3; took > 0 {
 		r.PerSecond, r.MBs = float64(r.Cloned)/took, r.MB/took
 	}
 	return r
+}
+
+// foundCorrupt is when, in milliseconds from then on, a chunkserver first found bytes
+// that do not match their checksum; 0: never.
+func foundCorrupt(run *rundir.Run, from int64) (ms float64) {
+	for _, node := range sortedKeys(run.Leases) {
+		for _, e := range run.Leases[node] {
+			if at := float64(e.At-from) / 1e6; e.Kind == rundir.LeaseCorrupt && e.At >= from && (ms == 0 || at < ms) {
+				ms = at
+			}
+		}
+	}
+	return ms
 }

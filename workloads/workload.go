@@ -151,7 +151,7 @@ func All() []Description {
 		{"gfs-x", "master requests of GFS cluster X (research): 64.3 % find-location, 26.1 % open, 7.8 % find-lease", 0, shared, false, true, newGFSX},
 		{"gfs-y", "master requests of GFS cluster Y (production): 65.8 % find-location, 16.3 % open, 13.4 % find-lease", 0, shared, false, true, newGFSY},
 		{"spotify", "the namespace mix of Spotify's Hadoop cluster as hammer-bench has it: 5.26 % writes", 0, shared, true, false, newSpotify},
-		{"gfs-append-N", "all clients append to one file (or to as many as files says), nothing else: GFS figure 3c", 0, 0, true, true, newAppendN},
+		{"gfs-append-N", "all clients append to one file (or to as many as files says), nothing else: GFS figure 3c", 0, 0, false, true, newAppendN},
 		{"prod-cons", "many producers append to one file, one consumer reads its tail (16 and 1)", 17, 0, true, true, newProdCons},
 		{"rename-commit", "writers fill temporary files of 4 chunks and rename them into place; a reader lists and opens what is in place", 0, 0, true, true, newRenameCommit},
 		{"bigdir", "one directory of 300,000 files: scans by prefix, creates and deletes", 0, shared, true, false, newBigDir},

@@ -45,8 +45,7 @@ by a reader or by the scrubber, and time the repair. Every history is checked.`,
 					o.Plans = append(o.Plans,
 						harness.ReplicationPlan(b, "crash-chunkserver", servers, chunks, bytes, rate, s),
 						harness.ReplicationPlan(b, "crash-two-chunkservers", servers, chunks, bytes, rate, s),
-						harness.ReplicationPlan(b, "bit-rot", servers, chunks, bytes, rate, s),
-						harness.ScrubbedPlan(b, servers, chunks, bytes, s))
+						harness.RotPlan(b, servers, s), harness.ScrubbedPlan(b, servers, min(chunks, 40), bytes, s))
 				}
 			}
 			all, err := sweep(c, &o, "replication")
