@@ -79,9 +79,7 @@ func (m *Master) seekHolder(ctx context.Context, r *api.LeaseRequest) (term uint
 		m.askAgain(term, c)
 		return term, found, nil, false, nil
 	case c.Refs > 1:
-		f, mine = m.begin(c.Handle, copying, func(ctx context.Context) (*api.ChunkReply, error) {
-			return m.copyOnWrite(ctx, term, r.Path, r.ChunkIndex, c)
-		})
+		f, mine = m.joinCopy(term, r, c)
 	default:
 		m.wanted(c.Handle)
 		f, mine = m.join(term, c.Handle, granting)
@@ -89,16 +87,20 @@ func (m *Master) seekHolder(ctx context.Context, r *api.LeaseRequest) (term uint
 	return term, nil, f, mine, nil
 }
 
+// joinCopy is join for the copy of a shared chunk. It is apart so that c of other
+// calls need not live on the heap.
+func (m *Master) joinCopy(term uint64, r *api.LeaseRequest, c meta.Chunk) (f *flight, mine bool) {
+	return m.begin(c.Handle, copying, func(ctx context.Context) (*api.ChunkReply, error) {
+		return m.copyOnWrite(ctx, term, r.Path, r.ChunkIndex, c)
+	})
+}
+
 // target looks up the chunk that the request names.
 func (m *Master) target(r *api.LeaseRequest) (c meta.Chunk, code meta.Code, at seen) {
 	if r.Path == "" {
 		return m.machine.chunk(r.Handle)
 	}
-	m.machine.view(func(s *meta.State) {
-		c, code = s.ChunkAt(r.Path, r.ChunkIndex)
-		at = seenBy(s)
-	})
-	return c, code, at
+	return m.machine.chunkAt(r.Path, 0, r.ChunkIndex)
 }
 
 // holds reports whether clients are sent to the primary of the chunk's lease: it

@@ -98,6 +98,16 @@ func (m *Machine) chunk(handle uint64) (c meta.Chunk, code meta.Code, at seen) {
 	return c, code, at
 }
 
+// chunkAt looks a chunk up by its file, or one hidden under the path with the given
+// id if that is not 0, and its index there.
+func (m *Machine) chunkAt(path string, deletedID uint64, index uint32) (c meta.Chunk, code meta.Code, at seen) {
+	m.view(func(s *meta.State) {
+		c, code = s.ChunkOf(path, deletedID, index)
+		at = seenBy(s)
+	})
+	return c, code, at
+}
+
 // seen is the position that a lookup saw.
 type seen struct {
 	index    uint64

@@ -178,13 +178,7 @@ func (m *Master) FindLocation(ctx context.Context, r *api.LocationRequest) (*api
 	if err != nil {
 		return nil, err
 	}
-	var c meta.Chunk
-	var code meta.Code
-	var at seen
-	m.machine.view(func(s *meta.State) {
-		c, code = s.ChunkOf(r.Path, r.DeletedId, r.ChunkIndex)
-		at = seenBy(s)
-	})
+	c, code, at := m.machine.chunkAt(r.Path, r.DeletedId, r.ChunkIndex)
 	reply := m.chunkReply(c, code, m.position(at, v))
 	reply.ChunkIndex = r.ChunkIndex
 	return m.locate(reply), nil
