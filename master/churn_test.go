@@ -22,14 +22,7 @@ import (
 //
 // GFSLAB_CHURN_SEEDS sets how many seeds are tried.
 func TestChurn(t *testing.T) {
-	seeds := 10
-	if s := os.Getenv("GFSLAB_CHURN_SEEDS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seeds = n
-	}
+	seeds := churnSeeds(t)
 	totals := make(map[string]int)
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
@@ -42,6 +35,18 @@ func TestChurn(t *testing.T) {
 		}
 	}
 	t.Logf("%d seeds: %v", seeds, totals)
+}
+
+func churnSeeds(t *testing.T) int {
+	s := os.Getenv("GFSLAB_CHURN_SEEDS")
+	if s == "" {
+		return 10
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func churn(t *testing.T, seed uint64, totals map[string]int) {

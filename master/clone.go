@@ -223,6 +223,9 @@ func (m *Master) clone(ctx context.Context, term uint64, c meta.Chunk, j *job) e
 	addresses := m.servers.addresses(j.sources)
 	request := &api.CloneRequest{Handle: c.Handle, Version: c.Version, Term: term, Kind: api.ChunkKind(c.Kind), BytesPerSecond: m.o.CloneBytesPerSecond / uint64(m.o.CloneLimit)}
 	for _, name := range j.sources {
+		if !slices.Contains(c.Members, name) {
+			continue // it lost its membership when the lease was ended
+		}
 		request.Sources = append(request.Sources, addresses[name])
 	}
 	e := m.event(term, &c, j, "clone")

@@ -18,7 +18,9 @@ func (c *fakeChunkserver) CopyChunk(ctx context.Context, r *api.CopyChunkRequest
 	if !ok {
 		return &api.CloneReply{Code: api.Code_CORRUPT, Reason: "told to refuse"}, nil
 	}
-	c.store.copyTo(r)
+	if !c.store.copyTo(r) {
+		return &api.CloneReply{Code: api.Code_STALE, Reason: "another version, or a higher term was seen"}, nil
+	}
 	return &api.CloneReply{Code: api.Code_OK}, nil
 }
 

@@ -80,11 +80,17 @@ func (s *fakeStore) prepare(r *api.GrantRequest) (ok bool) {
 	return ok
 }
 
-func (s *fakeStore) copyTo(r *api.CopyChunkRequest) {
+func (s *fakeStore) copyTo(r *api.CopyChunkRequest) (ok bool) {
 	s.change(func(s *fakeStore) {
-		s.term = max(s.term, r.Term)
-		s.replicas[r.To] = &fakeCopy{version: r.Version}
+		from := s.replicas[r.From]
+		if r.Term < s.term || s.down || from == nil || from.version != r.Version {
+			return
+		}
+		s.term, ok = r.Term, true
+		copied := *from
+		s.replicas[r.To] = &copied
 	})
+	return ok
 }
 
 // report is the next heartbeat for a master, nil if there is none.
@@ -133,7 +139,7 @@ func (c *fakeChunkserver) Clone(ctx context.Context, r *api.CloneRequest) (*api.
 		defer c.onClone(r, true)
 	}
 	for name, s := range c.cell.servers {
-		if s.actingAt(r.Handle) >= r.Version { // older ones are fenced
+		if s.actingAt(r.Handle) >= r.Version && !c.cell.late { // older ones are fenced
 			c.cell.t.Errorf("chunk %d is cloned while %s acts as primary", r.Handle, name)
 		}
 	}
@@ -149,6 +155,9 @@ func (c *fakeChunkserver) Clone(ctx context.Context, r *api.CloneRequest) (*api.
 		source := c.cell.servers[strings.TrimPrefix(address, "addr-")]
 		copied, found := source.store.get(r.Handle)
 		if !found || copied.version < r.Version {
+			if c.cell.late {
+				continue
+			}
 			c.cell.t.Errorf("%s is a source of chunk %d version %d, and has %v, %v", source.name, r.Handle, r.Version, copied, found)
 			continue
 		}
@@ -181,4 +190,15 @@ func (c *fakeChunkserver) actingAt(handle uint64) uint64 {
 		return c.grants[handle].Version
 	}
 	return 0
+}
+
+// overwrite gives a replica of exactly this version other contents, which are a number
+// and stand where the length does.
+func (s *fakeStore) overwrite(handle, version, contents uint64) (ok bool) {
+	s.change(func(s *fakeStore) {
+		if c := s.replicas[handle]; c != nil && c.version == version && !s.down {
+			c.length, ok = contents, true
+		}
+	})
+	return ok
 }

@@ -260,6 +260,7 @@ type fakeCell struct {
 	servers map[string]*fakeChunkserver
 	seq     uint64
 	slow    bool          // the chunkservers' clocks are as slow as rho allows
+	late    bool          // clones may be asked for by a leader that is deposed meanwhile, which makes no members
 	unheard atomic.Uint64 // a bit for each master that no heartbeat reaches
 
 	mu        sync.Mutex
