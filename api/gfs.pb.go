@@ -3501,7 +3501,8 @@ func (x *CloneRequest) GetBytesPerSecond() uint64 {
 type CopyChunkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	From  uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
-	// version that the replica must have, and the new chunk gets.
+	// version that the replica must have or exceed (a grant that came to nothing
+	// leaves a higher one), and the new chunk gets.
 	Version       uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	Term          uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	To            uint64 `protobuf:"varint,4,opt,name=to,proto3" json:"to,omitempty"`

@@ -25,7 +25,7 @@ type buildRun struct {
 	reply   *api.CloneReply
 }
 
-// Clone fetches a whole replica of exactly the version from one of the sources;
+// Clone fetches a whole replica of the version from one of the sources;
 // if one fails, the next one carries on where it stopped: replicas agree on all
 // that was ever acknowledged. It answers when the replica is durable, verified
 // and in its place. What was here before stays until then.
@@ -155,7 +155,9 @@ func (s *Server) fetchFrom(ctx context.Context, b *builder, r *api.CloneRequest,
 			return false, err
 		case reply.Code != api.Code_OK:
 			return false, &refusedError{reply.Code, "read"}
-		case reply.Version != r.Version || reply.Kind != r.Kind:
+		case reply.Version < r.Version || reply.Kind != r.Kind:
+			// One that is higher was prepared for a grant that came to nothing: else
+			// the master that asks is deposed, and the clone becomes no member.
 			return false, &refusedError{api.Code_STALE, fmt.Sprintf("it has version %d, kind %v", reply.Version, reply.Kind)}
 		case api.Checksum(reply.Data) != reply.Crc32C:
 			return false, &refusedError{api.Code_CORRUPT, "the bytes changed on the way"}

@@ -41,7 +41,7 @@ func (s *Server) copyChunk(ctx context.Context, r *api.CopyChunkRequest) *api.Cl
 	switch {
 	case version == 0:
 		return cloneReply(errNotHere, 0)
-	case version != r.Version:
+	case version < r.Version: // a higher one was prepared for a grant that came to nothing
 		return cloneReply(fmt.Errorf("%w: version %d is here", errStale, version), 0)
 	case leased:
 		return cloneReply(errLeased, 0)

@@ -83,11 +83,12 @@ func (s *fakeStore) prepare(r *api.GrantRequest) (ok bool) {
 func (s *fakeStore) copyTo(r *api.CopyChunkRequest) (ok bool) {
 	s.change(func(s *fakeStore) {
 		from := s.replicas[r.From]
-		if r.Term < s.term || s.down || from == nil || from.version != r.Version {
+		if r.Term < s.term || s.down || from == nil || from.version < r.Version {
 			return
 		}
 		s.term, ok = r.Term, true
 		copied := *from
+		copied.version = r.Version
 		s.replicas[r.To] = &copied
 	})
 	return ok
