@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"gfslab/api"
@@ -94,6 +97,19 @@ func plain(err error) string {
 		return s.GRPCStatus().Message()
 	}
 	return err.Error()
+}
+
+// complaint is what was wrong with an attempt, as a verb of its node.
+func complaint(a client.Attempt) string {
+	text := plain(a.Err)
+	switch status.Code(a.Err) {
+	case codes.DeadlineExceeded, codes.Canceled:
+		return fmt.Sprintf("did not answer within %v", a.End.Sub(a.Start).Round(100*time.Millisecond))
+	case codes.Unavailable:
+		// gRPC says it in many words, the reason comes last.
+		return "cannot be reached (" + strings.Trim(text[strings.LastIndex(text, ": ")+1:], ` "`) + ")"
+	}
+	return "answered: " + text
 }
 
 // ended turns the end of an operation into an error, nil if it succeeded.

@@ -2,7 +2,6 @@ package file
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -111,13 +110,13 @@ func (f *FS) note(attempts []client.Attempt) {
 	var first *client.Attempt
 	why := ""
 	for i, a := range attempts {
-		if a.Err == nil || errors.Is(a.Err, context.Canceled) {
+		if a.Err == nil || status.Convert(a.Err).Message() == context.Canceled.Error() { // the caller's own end is no trouble
 			continue
 		}
 		if first == nil {
 			first = &attempts[i]
 		}
-		if why = a.Node + ": " + plain(a.Err); status.Code(a.Err) != codes.FailedPrecondition {
+		if why = a.Node + " " + complaint(a); status.Code(a.Err) != codes.FailedPrecondition {
 			break
 		}
 	}

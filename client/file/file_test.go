@@ -253,6 +253,17 @@ func TestErrorsSpeak(t *testing.T) {
 			t.Errorf("%v\nwant %s", err, want)
 		}
 	}
+	for want, err := range map[string]error{
+		"did not answer within 3s":               status.Error(codes.DeadlineExceeded, "context deadline exceeded"),
+		"cannot be reached (connection refused)": status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 1.2.3.4:5: connect: connection refused"`),
+		"cannot be reached (EOF)":                status.Error(codes.Unavailable, "EOF"),
+		"answered: not the leader":               status.Error(codes.FailedPrecondition, "not the leader"),
+	} {
+		begin := time.Now()
+		if got := complaint(client.Attempt{Node: "cs1", Start: begin, End: begin.Add(3*time.Second + time.Millisecond), Err: err}); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 	for code := range api.Code_name {
 		if c := api.Code(code); c != api.Code_OK && Reason(c) == c.String() {
 			t.Errorf("%v has no words", c)

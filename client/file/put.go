@@ -67,7 +67,8 @@ type putting struct {
 	step    int64 // of a piece
 	read    int64 // taken from the input, resumed included
 	resumed int64
-	next    uint32     // index of the chunk to allocate next
+	made    []uint64   // chunks that are there from before
+	next    uint32     // index of the chunk after those that are full or being filled
 	last    *openChunk // to be filled first; nil: none
 
 	mu   sync.Mutex
@@ -115,11 +116,11 @@ func (p *putting) copy(ctx context.Context) error {
 		buffers <- nil
 	}
 	verify := func(c *openChunk) { work.Go(func() { fail(p.verify(ctx, c)) }) }
-	c, err := p.first(ctx)
+	c, end, err := p.first(ctx)
 	if err != nil {
 		return err
 	}
-	for end := p.limit == 0; !end && ctx.Err() == nil; {
+	for !end && ctx.Err() == nil {
 		if c != nil && c.size >= p.limit {
 			verify(c)
 			c = nil
@@ -162,24 +163,25 @@ func (p *putting) copy(ctx context.Context) error {
 	return nil
 }
 
-// first is the chunk to go on with, once it is known how large chunks are. Of an
-// input that is empty nothing need be known.
-func (p *putting) first(ctx context.Context) (*openChunk, error) {
+// first is the chunk to go on with, once it is known how large chunks are. An input
+// without more bytes is at its end: nothing need be known.
+func (p *putting) first(ctx context.Context) (c *openChunk, end bool, err error) {
 	var one [1]byte
 	switch _, err := io.ReadFull(p.from, one[:]); {
 	case err == io.EOF:
-		return p.last, nil
+		return p.last, true, nil
 	case err != nil:
-		return nil, p.unreadable(err)
+		return nil, false, p.unreadable(err)
 	}
 	p.from = io.MultiReader(bytes.NewReader(one[:]), p.from)
-	var err error
-	if p.limit, err = p.chunkBytes(ctx); err != nil {
-		return nil, err
+	if p.limit == 0 {
+		if p.limit, err = p.chunkBytes(ctx); err != nil {
+			return nil, false, err
+		}
 	}
 	// A quarter of a chunk is the most that can be pushed.
 	p.step = max(1, min(int64(p.f.o.PieceBytes), p.limit/8))
-	return p.last, nil
+	return p.last, false, nil
 }
 
 func (p *putting) unreadable(err error) error {
@@ -203,8 +205,12 @@ func (p *putting) piece(buffer []byte, n int) (b []byte, end bool, err error) {
 	return buffer[:n], end, nil
 }
 
-// allocate adds a chunk.
+// allocate adds a chunk, or takes one that an earlier put has added.
 func (p *putting) allocate(ctx context.Context) (*openChunk, error) {
+	if int(p.next) < len(p.made) {
+		p.next++
+		return newChunk(p.next-1, p.made[p.next-1]), nil
+	}
 	reply, err := take(p.f, p.partial, p.f.main.AllocateChunk(ctx, p.partial, p.next, client.WithKind(api.ChunkKind_BYTES)))
 	if Refused(err, api.Code_EXISTS) {
 		return nil, declined(p.name, "another put to this path is under way")

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"gfslab/api"
+	"gfslab/client"
 	"gfslab/client/clienttest"
 )
 
@@ -188,4 +189,32 @@ func TestGetResumes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Nothing is published that is not what was read: neither bytes that another
+// writer has changed meanwhile, nor chunks that another put has added.
+func TestPutNoticesAnotherWriter(t *testing.T) {
+	for want, disturb := range map[string]func(c *cell, other *FS) error{
+		"were written": func(c *cell, other *FS) error {
+			r := other.Client().Write(context.Background(), Partial("/f"), 0, 0, []byte("other bytes"))
+			return ended("/f", r.Outcome, r.Code, r.Err)
+		},
+		"another put": func(c *cell, other *FS) error {
+			_, err := take(other, "/f", other.Client().AllocateChunk(context.Background(), Partial("/f"), 1, client.WithKind(api.ChunkKind_BYTES)))
+			return err
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			inCell(t, 3, func(t *testing.T, c *cell) {
+				// At seven eighths of the first chunk its first pieces are written.
+				from := &hooked{bytes.NewReader(noise(2*chunk, 6)), 7 * chunk / 8, func() error { return disturb(c, c.fs("other")) }}
+				_, err := c.Put(context.Background(), from, "/f", PutOptions{})
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%v, want %q", err, want)
+				}
+				_, err = c.Stat(context.Background(), "/f", 0)
+				c.refused(err, api.Code_NOT_FOUND)
+			})
+		})
+	}
 }

@@ -44,7 +44,7 @@ func (p *putting) restart(ctx context.Context) error {
 			return err
 		}
 	}
-	p.next, p.last, p.read = 0, nil, 0
+	p.next, p.last, p.read, p.made, p.limit = 0, nil, 0, nil, 0
 	p.sha.Reset()
 	return p.create(ctx)
 }
@@ -88,8 +88,9 @@ func (p *putting) resume(ctx context.Context, st *api.StatReply) error {
 	if err != nil {
 		return p.restart(ctx) // a pipe that calls itself a file
 	}
-	for i, handle := range st.Chunks {
-		if err = p.resumeChunk(ctx, seeker, start, st, uint32(i), handle); err != nil {
+	p.made = st.Chunks
+	for i := range st.Chunks {
+		if err = p.resumeChunk(ctx, seeker, start, st, uint32(i)); err != nil {
 			break
 		}
 	}
@@ -104,17 +105,22 @@ func (p *putting) resume(ctx context.Context, st *api.StatReply) error {
 	return err
 }
 
-// resumeChunk compares one chunk with the input at its place.
-func (p *putting) resumeChunk(ctx context.Context, seeker io.Seeker, start int64, st *api.StatReply, index uint32, handle uint64) error {
+// resumeChunk compares one chunk with the input at its place. Pieces of several
+// chunks are under way at a time, so there may be something behind a chunk that is
+// not full; that is written again.
+func (p *putting) resumeChunk(ctx context.Context, seeker io.Seeker, start int64, st *api.StatReply, index uint32) error {
 	if int(index) < len(st.Details) && st.Details[index].Kind != api.ChunkKind_BYTES {
 		return errChanged
 	}
-	sums, code, err := p.f.main.Sums(ctx, handle)
+	sums, code, err := p.f.main.Sums(ctx, st.Chunks[index])
 	if err != nil || code != api.Code_OK {
 		return ended(p.partial, outcomeOf(err), code, err)
 	}
 	shortest, longest := int64(-1), int64(0)
 	for _, s := range sums {
+		if s.ChunkBytes > 0 {
+			p.limit = int64(s.ChunkBytes)
+		}
 		if s.Err == nil {
 			longest = max(longest, int64(s.End))
 			if shortest < 0 || int64(s.End) < shortest {
@@ -125,12 +131,7 @@ func (p *putting) resumeChunk(ctx context.Context, seeker io.Seeker, start int64
 	if shortest < 0 && len(sums) > 0 {
 		return failed(p.partial, "chunk %d cannot be verified: %s: %s", index, sums[0].Replica, plain(sums[0].Err))
 	}
-	shortest = max(shortest, 0)
-	last := int(index) == len(st.Chunks)-1
-	if !last && (shortest != longest || shortest == 0) {
-		return errChanged // nothing comes behind a chunk that is not complete
-	}
-	if _, err := seeker.Seek(start+p.read, io.SeekStart); err != nil {
+	if _, err := seeker.Seek(start+int64(index)*p.limit, io.SeekStart); err != nil {
 		return err
 	}
 	data := make([]byte, longest)
@@ -142,15 +143,16 @@ func (p *putting) resumeChunk(ctx context.Context, seeker io.Seeker, start int64
 			return errChanged
 		}
 	}
-	p.next = index + 1
-	if !last {
-		p.take(data)
+	if p.last != nil { // it comes behind one that is not full
 		return nil
 	}
-	p.take(data[:shortest])
-	c := newChunk(index, handle)
-	c.size, c.crc = shortest, crc32.Checksum(data[:shortest], castagnoli)
-	p.last = c
+	p.next = index + 1
+	p.take(data[:max(shortest, 0)])
+	if shortest != p.limit {
+		p.last = newChunk(index, st.Chunks[index])
+		p.last.size = max(shortest, 0)
+		p.last.crc = crc32.Checksum(data[:p.last.size], castagnoli)
+	}
 	return nil
 }
 
