@@ -29,7 +29,7 @@ func (m *Master) rebalance(term uint64) {
 		return
 	}
 	r.mu.Lock()
-	due := r.term == term && r.warm && r.running == 0 && r.queue.waiting() == 0 && len(r.without) == 0 && now.Sub(r.balance) >= m.o.BalanceEvery
+	due := r.term == term && r.warm && r.running == 0 && r.queue.waiting() == 0 && r.without.count == 0 && now.Sub(r.balance) >= m.o.BalanceEvery
 	if due {
 		r.balance = now
 	}

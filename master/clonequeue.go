@@ -17,6 +17,9 @@ type cloneQueue struct {
 	seq   uint64
 }
 
+// queueMost is how long the queue may grow, for chunks of which several copies live.
+const queueMost = 1 << 18
+
 // task is one chunk that needs work. The queue owns its fields.
 type task struct {
 	handle uint64
@@ -58,10 +61,15 @@ func falseFirst(a, b bool) int {
 }
 
 // put adds a chunk, or changes how many copies live. A new one is ready after wait;
-// one that is known is ready no later than that. It reports whether it is new.
+// one that is known is ready no later than that. It reports whether it is new. A
+// queue that is full takes no more chunks but those with one copy left: the next
+// walks find the others.
 func (q *cloneQueue) put(handle uint64, u urgency, now time.Time, wait time.Duration) bool {
 	t := q.tasks[handle]
 	if t == nil {
+		if len(q.tasks) >= queueMost && u.live > 1 {
+			return false
+		}
 		q.seq++
 		t = &task{handle: handle, urgency: u, since: now, notBefore: now.Add(wait), seq: q.seq}
 		q.tasks[handle] = t

@@ -31,7 +31,7 @@ func (m *Master) Health(ctx context.Context, _ *api.StatusRequest) (*api.HealthR
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	reply.Leader = r.term != 0
-	reply.Under, reply.Without = uint64(len(r.under)), uint64(len(r.without))
+	reply.Under, reply.Without = uint64(r.under.count), uint64(r.without.count)
 	reply.Queued, reply.Running = uint64(r.queue.waiting()), uint64(r.running)
 	reply.ClonedChunks, reply.ClonedBytes = r.inTerm.ClonedChunks, r.inTerm.ClonedBytes
 	reply.RemovedReplicas, reply.CorruptReplicas = r.inTerm.RemovedByName, r.inTerm.CorruptReplicas

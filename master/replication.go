@@ -28,10 +28,10 @@ type replication struct {
 	began   time.Time       // the present walk
 	hurry   bool            // the walk is to be done soon
 	queue   *cloneQueue
-	without map[uint64]bool // chunks without a live current replica
-	under   map[uint64]bool // chunks below their goal
-	running int             // tasks that are being worked at
-	clones  int             // of them, clones under way
+	without *handleSet // chunks without a live current replica
+	under   *handleSet // chunks below their goal
+	running int        // tasks that are being worked at
+	clones  int        // of them, clones under way
 	orphans map[string]uint64
 	left    []string  // chunkservers whose replicas are still to be walked over
 	round   time.Time // when that began
@@ -51,7 +51,7 @@ func newReplication(o Options) *replication {
 // reset forgets all that belongs to another term. Call with mu held.
 func (r *replication) reset(term uint64) {
 	r.term, r.since, r.warm, r.next, r.walks, r.hurry, r.alive = term, r.o.Now(), false, 0, 0, true, ""
-	r.named, r.without, r.under = make(map[string]bool), make(map[uint64]bool), make(map[uint64]bool)
+	r.named, r.without, r.under = make(map[string]bool), newHandleSet(), newHandleSet()
 	r.queue, r.orphans, r.inTerm, r.hidden = newCloneQueue(), make(map[string]uint64), ReplicationStats{}, time.Time{}
 	r.began, r.left, r.round = time.Time{}, nil, time.Time{}
 }
@@ -170,18 +170,15 @@ func (r *replication) file(term uint64, c *meta.Chunk, v *verdict, now time.Time
 	if !r.warm {
 		return e, false
 	}
-	delete(r.under, c.Handle)
-	delete(r.without, c.Handle)
-	if v.fine || len(c.Members) == 0 || c.Deleted || !v.under() && !v.over() && !v.repairable() {
+	idle := v.fine || len(c.Members) == 0 || c.Deleted || !v.under() && !v.over() && !v.repairable()
+	r.under.set(c.Handle, !idle && v.under())
+	r.without.set(c.Handle, !idle && len(v.current) == 0)
+	if idle {
 		r.queue.drop(c.Handle)
 		return e, false
 	}
-	if v.under() {
-		r.under[c.Handle] = true
-	}
 	if len(v.current) == 0 {
 		// Nothing can be done until one of them is back.
-		r.without[c.Handle] = true
 		r.queue.drop(c.Handle)
 		return e, false
 	}

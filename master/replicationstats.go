@@ -46,7 +46,7 @@ func (m *Master) ReplicationStats() ReplicationStats {
 	defer r.mu.Unlock()
 	s := r.total
 	s.Leading, s.WarmingUp = r.term != 0, warming
-	s.Under, s.Without, s.Queued, s.Running = len(r.under), len(r.without), r.queue.waiting(), r.running
+	s.Under, s.Without, s.Queued, s.Running = r.under.count, r.without.count, r.queue.waiting(), r.running
 	return s
 }
 

@@ -233,6 +233,46 @@ func TestDeath(t *testing.T) {
 	})
 }
 
+// TestForgottenChunks: chunks that are deleted while they are below their goal, or
+// without any replica, are not counted any more.
+func TestForgottenChunks(t *testing.T) {
+	upkeepBubble(t, nil, 1, three, func(t *testing.T, u *upkeepCell) {
+		u.fill(6)
+		time.Sleep(testWarmUp)
+		for _, name := range three {
+			u.await(5*time.Second, "the losses are seen", func() string {
+				if h := u.health(); name != "cs1" && (h.Under != 6 || h.Chunks != 6) {
+					return fmt.Sprint(h)
+				}
+				return ""
+			})
+			u.servers[name].store.kill()
+		}
+		u.await(5*time.Second, "all are lost", func() string {
+			if h := u.health(); h.Without != 6 {
+				return fmt.Sprint(h)
+			}
+			return ""
+		})
+		for i := range 6 {
+			path := fmt.Sprintf("/f%03d", i)
+			r, err := u.leader().Delete(t.Context(), &api.DeleteRequest{Session: u.session(), Path: path})
+			if err != nil || r.Code != api.Code_OK {
+				t.Fatal(r, err)
+			}
+			if r, err = u.leader().Delete(t.Context(), &api.DeleteRequest{Session: u.session(), Path: path, Id: r.Id}); err != nil || r.Code != api.Code_OK {
+				t.Fatal(r, err)
+			}
+		}
+		u.await(5*time.Second, "all are deleted", func() string {
+			if h := u.health(); h.Under+h.Without+h.Queued+h.Chunks != 0 {
+				return fmt.Sprint(h)
+			}
+			return ""
+		})
+	})
+}
+
 // TestUrgency: with one clone at a time, chunks with one copy left go first, then
 // the one that a client waits for.
 func TestUrgency(t *testing.T) {

@@ -46,7 +46,7 @@ func BenchmarkWalk(b *testing.B) {
 		from := i % (chunks - walkPage)
 		m.lookAt(1, page[from:from+walkPage])
 	}
-	if n := len(m.upkeep.under); n != 0 {
+	if n := m.upkeep.under.count; n != 0 {
 		b.Fatalf("%d chunks are below their goal", n)
 	}
 }

@@ -1,6 +1,8 @@
 package master
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"gfslab/master/meta"
@@ -51,8 +53,10 @@ func (m *Master) walkChunks(term uint64) {
 	}
 	for range pages {
 		var chunks []meta.Chunk
+		first := from
 		m.machine.view(func(s *meta.State) { chunks, from = s.ChunksFrom(from, walkPage) })
 		m.lookAt(term, chunks)
+		m.upkeep.forget(first, from, chunks)
 		if from == 0 {
 			break
 		}
@@ -67,6 +71,18 @@ func (m *Master) walkChunks(term uint64) {
 		r.walks++
 		r.hurry = false
 	}
+}
+
+// forget drops chunks from lo on and below hi (0: all) that are no more.
+func (r *replication) forget(lo, hi uint64, chunks []meta.Chunk) {
+	known := func(handle uint64) bool {
+		_, found := slices.BinarySearchFunc(chunks, handle, func(c meta.Chunk, h uint64) int { return cmp.Compare(c.Handle, h) })
+		return found
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.under.keep(lo, hi, known)
+	r.without.keep(lo, hi, known)
 }
 
 // walkHidden finds out which of the chunks in the queue no file has any more but
