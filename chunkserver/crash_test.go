@@ -149,7 +149,7 @@ var scenarios = map[string]struct {
 func TestPowerCutsAtEveryStep(t *testing.T) {
 	for name, s := range scenarios {
 		t.Run(name, func(t *testing.T) {
-			for i, keep := range []int{0, 0, 50, 50, 100, 100} {
+			for i, keep := range []int{0, 0, 50, 50, 100} {
 				at := 0
 				for cut := true; cut; {
 					at++

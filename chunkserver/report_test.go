@@ -48,18 +48,21 @@ func TestReportsTellWhatChanged(t *testing.T) {
 			}
 		}
 		c.append(1, 2, payload(2, 100), "a")
-		beats = c.nextBeats("a")
-		if r := beats[0].Chunks; len(r) != 1 || r[0].Handle != handle || r[0].Version != 1 || r[0].Length != 2*uint64(api.FrameSize("client", 100)) {
-			t.Errorf("after an append: %v", beats[0])
+		told := 0 // a heartbeat may have been on its way already
+		for _, b := range c.nextBeats("a") {
+			told += len(b.Chunks)
+			if r := b.Chunks; len(r) == 1 && (r[0].Handle != handle || r[0].Version != 1 || r[0].Length != 2*uint64(api.FrameSize("client", 100))) {
+				t.Errorf("after an append: %v", b)
+			}
 		}
-		if len(beats[1].Chunks) != 0 {
-			t.Errorf("told twice: %v", beats[1])
+		if told != 1 {
+			t.Errorf("an append was told %d times", told)
 		}
 		// What was sent into the void is sent again.
 		c.masterDoes(func(m *fakeMaster) { m.lose = true })
 		c.append(1, 3, payload(3, 100), "a")
-		for _, b := range c.nextBeats("a") {
-			if len(b.Chunks) != 1 {
+		for i, b := range c.nextBeats("a") {
+			if len(b.Chunks) != 1 && i > 0 {
 				t.Errorf("not answered, and not repeated: %v", b)
 			}
 		}
