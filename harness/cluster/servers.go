@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -130,41 +129,44 @@ func (c *Cluster) Primary() (name string, ok bool) {
 	return "", false
 }
 
-// Rot flips bits in the second half of a chunk file, where the data is. It takes
-// the largest chunk: it is most likely to be read.
+// Rot flips bits in the second half of a chunk's bytes. It takes the longest
+// chunk: it is most likely to be read.
 func (c *Cluster) Rot(name string, pick uint64) (what string, err error) {
 	s := c.server(name)
 	if s == nil {
 		return "", fmt.Errorf("cluster: there is no chunkserver %q", name)
 	}
 	fs := s.disk.FS()
-	folder := fs.PathJoin(s.disk.Dir(), "chunks")
-	files, err := fs.List(folder)
-	if err != nil {
-		return "", fmt.Errorf("cluster: chunks of %s: %w", name, err)
-	}
-	slices.Sort(files)
-	var best string
-	var size int64
-	for _, f := range files {
-		info, err := fs.Stat(fs.PathJoin(folder, f))
-		if err == nil && strings.HasSuffix(f, ".chunk") && info.Size() > size {
-			best, size = f, info.Size()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var best chunkserver.FoundChunk
+	err = c.poll(ctx, func() error {
+		chunks, err := chunkserver.ScanChunks(fs, s.disk.Dir())
+		for _, found := range chunks {
+			if found.Length > best.Length {
+				best = found
+			}
 		}
+		if err == nil && best.Length == 0 {
+			err = errors.New(name + " has no bytes of any chunk")
+		}
+		return err
+	})
+	if err != nil {
+		return "nothing: " + err.Error(), nil // nobody will feel it
 	}
-	if best == "" {
-		return "", errors.New("cluster: " + name + " has no chunk")
-	}
-	offset := size/2 + int64(pick%uint64(max(size/4, 1)))
+	file := chunkserver.ChunkPath(fs, s.disk.Dir(), best.Handle)
+	at := best.Length/2 + pick%max(best.Length/4, 1)
+	offset := chunkserver.DataStart(c.cfg.Plan.ChunkBytes) + int64(at)
 	for i := range int64(3) {
-		if err := s.disk.Rot(fs.PathJoin(folder, best), offset+i, 0x55); err != nil {
+		if err := s.disk.Rot(file, offset+i, 0x55); err != nil {
 			return "", err
 		}
 	}
 	s.mu.Lock()
 	s.rotten = s.leases.count(rundir.LeaseCorrupt)
 	s.mu.Unlock()
-	return fmt.Sprintf("%s at %d", best, offset), nil
+	return fmt.Sprintf("chunk %d at %d", best.Handle, at), nil
 }
 
 // Rotten counts how often the chunkserver found bytes that do not match their
