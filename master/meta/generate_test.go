@@ -121,7 +121,7 @@ func (g generator) command() *metapb.Command {
 }
 
 func (g generator) namespace(cmd *metapb.Command) {
-	switch rapid.IntRange(0, 14).Draw(g.T, "op") {
+	switch rapid.IntRange(0, 16).Draw(g.T, "op") {
 	case 0, 1:
 		cmd.Op = &metapb.Command_Create{Create: &metapb.PathOp{Path: g.free("path")}}
 	case 2, 3:
@@ -141,7 +141,7 @@ func (g generator) namespace(cmd *metapb.Command) {
 		cmd.Op = &metapb.Command_Purge{Purge: &metapb.PurgeOp{Limit: rapid.Uint32Range(0, 4).Draw(g.T, "limit")}}
 	case 10:
 		cmd.Op = &metapb.Command_Rename{Rename: &metapb.RenameOp{From: g.existing("from"), To: g.free("to")}}
-	case 11, 12:
+	case 11, 12, 15, 16:
 		cmd.Op = &metapb.Command_Snapshot{Snapshot: &metapb.RenameOp{From: g.existing("from"), To: g.free("to")}}
 	case 13, 14:
 		cmd.Op = &metapb.Command_SetAttributes{SetAttributes: g.attributes()}
@@ -156,11 +156,11 @@ func (g generator) attributes() *metapb.SetAttributesOp {
 	if g.oneIn(3, "replicas") {
 		op.Replicas = proto.Uint32(rapid.SampledFrom([]uint32{1, 2, 3, 64, 0, 65}).Draw(g.T, "replicas"))
 	}
-	if g.oneIn(3, "files") {
-		op.MaxFiles = proto.Uint64(rapid.Uint64Range(0, 5).Draw(g.T, "files"))
+	if g.oneIn(2, "files") {
+		op.MaxFiles = proto.Uint64(rapid.Uint64Range(0, 3).Draw(g.T, "files"))
 	}
-	if g.oneIn(3, "chunks") {
-		op.MaxChunks = proto.Uint64(rapid.Uint64Range(0, 5).Draw(g.T, "chunks"))
+	if g.oneIn(2, "chunks") {
+		op.MaxChunks = proto.Uint64(rapid.Uint64Range(0, 3).Draw(g.T, "chunks"))
 	}
 	if g.oneIn(3, "clear") {
 		op.Clear = rapid.SliceOfN(rapid.SampledFrom([]string{"retention", "replicas", "max_files", "max_chunks", "max_chunks", "mode"}), 1, 2).Draw(g.T, "clear")
@@ -176,7 +176,14 @@ func (g generator) chunk(cmd *metapb.Command) {
 	c, _ := g.s.loadChunk(handle)
 	version := g.near("version", c.version)
 	server := rapid.SampledFrom(servers).Draw(g.T, "server")
-	switch rapid.IntRange(0, 14).Draw(g.T, "op") {
+	op := rapid.IntRange(0, 14).Draw(g.T, "op")
+	switch { // what takes several steps is gone on with
+	case c.lease.epoch != 0 && g.oneIn(3, "seal"):
+		op = 8
+	case c.intent.index != 0 && g.oneIn(2, "activate"):
+		op = 4
+	}
+	switch op {
 	case 0, 1:
 		p, slot := g.file("path"), rapid.Uint32Range(0, 3).Draw(g.T, "slot")
 		if n, found := g.s.lookup(p); found && !g.oneIn(4, "slot") {
@@ -191,11 +198,11 @@ func (g generator) chunk(cmd *metapb.Command) {
 			Handle: handle, ExpectVersion: version, Replicas: g.names("replicas", c.members), Fences: g.near("fences", c.lease.epoch),
 		}}
 	case 4, 5:
-		op := &metapb.GrantActiveOp{Handle: handle, IntentIndex: g.near("intent", c.intent.index), Acked: g.names("acked", c.intent.replicas)}
-		if len(op.Acked) > 0 {
-			op.Primary = op.Acked[0]
+		active := &metapb.GrantActiveOp{Handle: handle, IntentIndex: g.near("intent", c.intent.index), Acked: g.names("acked", c.intent.replicas)}
+		if len(active.Acked) > 0 {
+			active.Primary = active.Acked[0]
 		}
-		cmd.Op = &metapb.Command_GrantActive{GrantActive: op}
+		cmd.Op = &metapb.Command_GrantActive{GrantActive: active}
 	case 6, 7:
 		epoch := c.lease.epoch
 		if epoch == 0 {

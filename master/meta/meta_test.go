@@ -40,7 +40,7 @@ func TestAgainstTwin(t *testing.T) {
 		limit := rapid.IntRange(1, 4).Draw(rt, "session limit")
 		s, tw := newState(age, limit), newTwin(age, limit)
 		index := uint64(0)
-		for range rapid.IntRange(1, 120).Draw(rt, "entries") {
+		for range rapid.IntRange(1, 160).Draw(rt, "entries") {
 			index += uint64(rapid.IntRange(1, 3).Draw(rt, "gap"))
 			var raws [][]byte
 			var want []*metapb.Reply
@@ -62,6 +62,7 @@ func TestAgainstTwin(t *testing.T) {
 			}
 		}
 	})
+	t.Logf("answers by code: %v", seen)
 	for _, code := range []Code{
 		OK, NotFound, Exists, NotDirectory, IsDirectory, NotEmpty, Invalid, NoChunk, LeaseHeld, Stale,
 		Shared, Quota, NotSealed, Sealed, WrongKind,
