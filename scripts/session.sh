@@ -4,10 +4,11 @@
 # and a chunkserver are killed with kill -9. It ends with an error if anything that
 # was acknowledged is lost, and prints how long each step took and what paused.
 #
-# usage: scripts/session.sh [BACKEND]      (GFSLAB=path SIZE=MB RECORDS=a shell PORT=first)
+# usage: scripts/session.sh [BACKEND]      (GFSLAB=path SIZE=MB RECORDS=a shell PORT=first
+#        UPFLAGS="flags of gfslab up")
 set -euo pipefail
 
-gfslab=${GFSLAB:-bin/gfslab} size=${SIZE:-300} records=${RECORDS:-150} port=${PORT:-18501} backend=${1:-multipaxos}
+gfslab=${GFSLAB:-bin/gfslab} size=${SIZE:-300} records=${RECORDS:-150} port=${PORT:-$((21001 + 400 * ($$ % 28)))} backend=${1:-multipaxos}
 masters=127.0.0.1:$port,127.0.0.1:$((port + 1)),127.0.0.1:$((port + 2))
 export GFSLAB_MASTERS=$masters
 work=$(mktemp -d)
@@ -36,7 +37,7 @@ pid_of() { sed -n "s/^\[$1\] process \([0-9]*\)\$/\1/p" "$work/up.err" | tail -1
 leader() { "$gfslab" cluster status --endpoints "$masters" --json | tr -d ' \n' | grep -o '"node":[0-9]*[^{}]*"role":"leader"' | grep -o '^"node":[0-9]*' | cut -d: -f2; }
 
 start() {
-  "$gfslab" up --data "$work/cell" --port "$port" --backend "$backend" "$@" > "$work/up.out" 2>> "$work/up.err" &
+  "$gfslab" up --data "$work/cell" --port "$port" --backend "$backend" ${UPFLAGS:-} > "$work/up.out" 2>> "$work/up.err" &
   up=$!
   for _ in $(seq 600); do
     grep -q '^ready:' "$work/up.out" && return

@@ -123,6 +123,9 @@ balance_every = "-1s"
 	if d.Self != 2 || d.Backend != node.EtcdRaft || d.Cluster != "gfslab" || d.MetricsAddr != ":7701" || d.Limits.ReadMode != consensus.ReadLease || !d.Master.Strict {
 		t.Errorf("read %+v", d)
 	}
+	if d.Limits.SnapshotEvery != snapshotEvery || d.Limits.TrailingEntries != trailingEntries {
+		t.Errorf("the log is cut every %d entries, and %d are kept", d.Limits.SnapshotEvery, d.Limits.TrailingEntries)
+	}
 	if len(d.Peers) != 2 || d.Peers[0].Addr != "10.0.0.9:7501" || d.Peers[1].ID != 3 {
 		t.Errorf("peers %v: the flag's were given", d.Peers)
 	}

@@ -86,6 +86,13 @@ func (p *masterPolicy) options() (master.Options, error) {
 	return o, c.err()
 }
 
+// A master's log is cut below a snapshot this often, where nothing else is said, and
+// what others may lack a little longer is kept.
+const (
+	snapshotEvery   = 100_000
+	trailingEntries = 10_000
+)
+
 func newMaster() *cobra.Command {
 	var (
 		cfg  = new(masterConfig)
@@ -134,6 +141,9 @@ func (cfg *masterConfig) resolve(c *cobra.Command, f *replicaFlags) (d node.Mast
 	var bad checks
 	d.ReplicaDaemon, err = f.resolve()
 	bad.add(err)
+	if d.Limits.SnapshotEvery == 0 { // else the log of a daemon grows for ever
+		d.Limits.SnapshotEvery, d.Limits.TrailingEntries = snapshotEvery, max(d.Limits.TrailingEntries, trailingEntries)
+	}
 	d.Master, err = cfg.options()
 	bad.add(err)
 	d.Serving, err = cfg.serving()

@@ -126,7 +126,7 @@ func (r *running) pid(node string) int {
 func portsFor(t *testing.T) int {
 	t.Helper()
 	for range 100 {
-		base, free := 20000+rand.IntN(200)*100, true
+		base, free := 20000+rand.IntN(120)*100, true // below those that outgoing connections take
 		for _, above := range []int{0, chunkserverPorts, masterMetricPorts, chunkserverMetricPorts} {
 			for i := range 3 {
 				l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+above+i))
