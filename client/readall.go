@@ -101,36 +101,49 @@ type ReplicaSum struct {
 	ChunkBytes uint64
 }
 
-// Sums asks every replica of a chunk for the checksum of its bytes. The error or
-// the code says why none could be asked. There are none if nothing was ever
+// Sums asks every replica of a chunk for the checksum of its bytes, again while none
+// answers: a master that has just begun to lead may not know yet where they are. The
+// error or the code says why none could be asked. There are none if nothing was ever
 // written to the chunk.
 func (c *Client) Sums(ctx context.Context, handle uint64) ([]ReplicaSum, api.Code, error) {
 	o, end := c.start(ctx)
 	defer end()
-	delete(c.chunks, handle) // it changes what is known: ask for the newest version
-	loc, code := c.locate(o, handle, 0)
-	switch {
-	case code != api.Code_OK:
-		return nil, code, nil
-	case loc == nil:
-		return nil, api.Code_OK, o.Err()
-	}
-	sums := make([]ReplicaSum, 0, len(loc.Replicas))
-	for _, name := range loc.Replicas {
-		sum := ReplicaSum{Replica: name, Err: errNoAddress}
-		if addr := loc.Addresses[name]; addr != "" {
-			_, sum.Err = o.Attempt(name, addr, c.o.sumTimeout(), func(ctx context.Context, cc *conn) error {
-				reply, err := api.NewChunkserverClient(cc).ChecksumChunk(ctx, &api.ChecksumRequest{Handle: handle, Version: loc.Version})
-				if err == nil && reply.Code != api.Code_OK {
-					err = status.Errorf(codes.FailedPrecondition, "the replica answers %v", reply.Code)
-				}
-				sum.CRC, sum.End, sum.ChunkBytes = reply.GetCrc32C(), reply.GetEnd(), reply.GetChunkBytes()
-				return err
-			})
+	for {
+		delete(c.chunks, handle) // it changes what is known: ask for the newest version
+		loc, code := c.locate(o, handle, 0)
+		switch {
+		case code != api.Code_OK:
+			return nil, code, nil
+		case loc == nil:
+			return nil, api.Code_OK, o.Err()
 		}
-		sums = append(sums, sum)
+		answered := len(loc.Replicas) == 0
+		sums := make([]ReplicaSum, 0, len(loc.Replicas))
+		for _, name := range loc.Replicas {
+			sum := o.sum(loc, name)
+			answered = answered || sum.Err == nil || status.Code(sum.Err) == codes.FailedPrecondition
+			sums = append(sums, sum)
+		}
+		if answered || !o.Pause() {
+			return sums, api.Code_OK, nil
+		}
 	}
-	return sums, api.Code_OK, nil
+}
+
+// sum asks one replica.
+func (o *op) sum(loc *api.ChunkReply, name string) ReplicaSum {
+	sum := ReplicaSum{Replica: name, Err: errNoAddress}
+	if addr := loc.Addresses[name]; addr != "" {
+		_, sum.Err = o.Attempt(name, addr, o.c.o.sumTimeout(), func(ctx context.Context, cc *conn) error {
+			reply, err := api.NewChunkserverClient(cc).ChecksumChunk(ctx, &api.ChecksumRequest{Handle: loc.Handle, Version: loc.Version})
+			if err == nil && reply.Code != api.Code_OK {
+				err = status.Errorf(codes.FailedPrecondition, "the replica answers %v", reply.Code)
+			}
+			sum.CRC, sum.End, sum.ChunkBytes = reply.GetCrc32C(), reply.GetEnd(), reply.GetChunkBytes()
+			return err
+		})
+	}
+	return sum
 }
 
 var errNoAddress = errors.New("no address of the replica")
