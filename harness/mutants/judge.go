@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -74,10 +73,13 @@ func build(ctx context.Context, dir string, t Tree, family, patch string) (binar
 			return "", fmt.Errorf("the patch does not apply: %w", err)
 		}
 	}
-	maps.DeleteFunc(copied, func(p, _ string) bool { return strings.HasPrefix(p, engineDir) != (family == EngineFamily) })
+	maps.DeleteFunc(copied, func(p, _ string) bool { return familyOf(p) != family })
 	binary = filepath.Join(dir, "seeds.bin")
-	if family == EngineFamily {
-		return binary, buildEngine(ctx, dir, binary, t.Root, copied)
+	switch family {
+	case EngineFamily:
+		return binary, buildOver(ctx, dir, binary, t.Root, copied, "build", "-trimpath", "./harness/mutants/simseeds")
+	case GFSFamily:
+		return binary, buildOver(ctx, dir, binary, t.Root, copied, "test", "-c", "./harness/virtual")
 	}
 	return binary, buildPaxos(ctx, dir, binary, copied)
 }
@@ -88,12 +90,12 @@ func buildPaxos(ctx context.Context, dir, binary string, copied map[string]strin
 	if err := write(dir, copied); err != nil {
 		return err
 	}
-	return compile(ctx, dir, "-o", binary, "./harness/mutants/seeds")
+	return compile(ctx, dir, "build", "-trimpath", "-o", binary, "./harness/mutants/seeds")
 }
 
-// buildEngine builds the module itself with the patched files laid over its own:
-// the simulator of whole clusters needs most of it.
-func buildEngine(ctx context.Context, dir, binary, root string, copied map[string]string) error {
+// buildOver builds a part of the module itself with the patched files laid over its
+// own: simulators of whole clusters need most of it.
+func buildOver(ctx context.Context, dir, binary, root string, copied map[string]string, verb, how, what string) error {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return err
@@ -114,7 +116,7 @@ func buildEngine(ctx context.Context, dir, binary, root string, copied map[strin
 	if err := os.WriteFile(list, text, 0o644); err != nil {
 		return err
 	}
-	return compile(ctx, root, "-overlay", list, "-o", binary, "./harness/mutants/simseeds")
+	return compile(ctx, root, verb, how, "-overlay", list, "-o", binary, what)
 }
 
 func write(dir string, files map[string]string) error {
@@ -131,9 +133,9 @@ func write(dir string, files map[string]string) error {
 }
 
 func compile(ctx context.Context, dir string, args ...string) error {
-	build := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath"}, args...)...)
+	build := exec.CommandContext(ctx, "go", args...)
 	build.Dir = dir
-	build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("the patched source does not build: %w\n%s", err, out)
 	}
@@ -165,6 +167,10 @@ func Judge(ctx context.Context, t Tree, m Mutant, bugSeeds, twinSeeds int) (r Re
 	start := time.Now()
 	r.Mutant = m
 	defer func() { r.Took = time.Since(start) }()
+	if m.Family == GFSFamily {
+		judgeRuns(ctx, t, &r, min(bugSeeds, gfsSeeds))
+		return r
+	}
 	if r.Bug, r.Err = Search(ctx, t, m.Family, m.Bug, bugSeeds); r.Err != nil {
 		r.Err = fmt.Errorf("bug.patch of %s: %w", m.Name, r.Err)
 		return r

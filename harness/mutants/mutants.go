@@ -9,12 +9,14 @@
 //
 // The bugs of the Paxos core are looked for by paxostest; those of the engine,
 // which orders writes, messages and applications for every core, by harness/sim
-// with both cores.
+// with both cores; those of master, chunkserver and client by the checkers of
+// harness/check, in runs in virtual time.
 //
 // A mutant is a folder: about.txt (its first line is the title), bug.patch and
 // twin.patch, unified diffs against the root of the module. If there is an
 // explorer.txt, it names a world of paxostest, and the explorer must find the
-// bug there too.
+// bug there too. A bug in the file system has a plan.toml, the run that shows it,
+// and a killer.txt, the checker that must see it.
 package mutants
 
 import (
@@ -24,17 +26,19 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 )
 
-//go:embed paxos engine
+//go:embed paxos engine gfs
 var patches embed.FS
 
 // The families of planted bugs: whose simulator looks for them.
 const (
 	PaxosFamily  = "paxos"
 	EngineFamily = "engine"
+	GFSFamily    = "gfs"
 )
 
 // Mutant is one planted bug.
@@ -44,6 +48,9 @@ type Mutant struct {
 	Bug, Twin string
 	// World is where the explorer looks for the bug, empty if it does not.
 	World string
+	// Plan is the run that shows the bug, in TOML, and Killer the checker that must
+	// see it; of GFSFamily only.
+	Plan, Killer string
 }
 
 // Title is the first line of About.
@@ -52,7 +59,7 @@ func (m Mutant) Title() string { title, _, _ := strings.Cut(m.About, "\n"); retu
 // All returns the planted bugs, by family and name.
 func All() ([]Mutant, error) {
 	var ms []Mutant
-	for _, family := range []string{EngineFamily, PaxosFamily} {
+	for _, family := range []string{EngineFamily, GFSFamily, PaxosFamily} {
 		of, err := readFamily(family)
 		if err != nil {
 			return nil, err
@@ -76,8 +83,10 @@ func readFamily(family string) (ms []Mutant, err error) {
 			}
 			*to = strings.TrimLeft(string(data), "\n")
 		}
-		if data, err := fs.ReadFile(patches, path.Join(family, d.Name(), "explorer.txt")); err == nil {
-			m.World = strings.TrimSpace(string(data))
+		for name, to := range map[string]*string{"explorer.txt": &m.World, "plan.toml": &m.Plan, "killer.txt": &m.Killer} {
+			if data, err := fs.ReadFile(patches, path.Join(family, d.Name(), name)); err == nil {
+				*to = strings.TrimSpace(string(data))
+			}
 		}
 		ms = append(ms, m)
 	}
@@ -87,19 +96,33 @@ func readFamily(family string) (ms []Mutant, err error) {
 
 const engineDir = "consensus/engine"
 
+// gfsDirs are where the bugs of the file system are planted.
+var gfsDirs = []string{"master", "master/meta", "chunkserver", "client"}
+
+// familyOf is the family whose simulator a source file belongs to.
+func familyOf(file string) string {
+	switch dir := path.Dir(file); {
+	case dir == engineDir:
+		return EngineFamily
+	case slices.Contains(gfsDirs, dir):
+		return GFSFamily
+	}
+	return PaxosFamily
+}
+
 // Tree is the source to plant bugs in.
 type Tree struct {
 	// Root is the root of the module.
 	Root string
-	// Files are those that the simulator of the Paxos core is built from, and those
-	// of the engine, by slash path.
+	// Files are those that the simulator of the Paxos core is built from, those of
+	// the engine and those of the file system, by slash path.
 	Files map[string]string
 }
 
 // Source reads the tree of the module at root.
 func Source(root string) (Tree, error) {
 	tree := Tree{Root: root, Files: map[string]string{}}
-	for _, dir := range []string{"paxos", "paxos/paxostest", "harness/mutants/seeds", engineDir} {
+	for _, dir := range append([]string{"paxos", "paxos/paxostest", "harness/mutants/seeds", engineDir}, gfsDirs...) {
 		entries, err := os.ReadDir(filepath.Join(root, dir))
 		if err != nil {
 			return tree, err

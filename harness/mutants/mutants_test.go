@@ -3,8 +3,12 @@ package mutants
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
+
+	"gfslab/harness"
+	"gfslab/harness/check"
 )
 
 const root = "../.."
@@ -20,7 +24,7 @@ func TestEveryPatchApplies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"promise-not-persisted", "figure8-rule-dropped", "up-to-date-by-length", "answer-before-write", "hard-state-unwritten", "log-cut-before-snapshot", "read-before-application", "vote-forgotten", "own-vote-before-fsync", "promise-omits-chosen", "lowest-ballot-adopted",
+	for _, want := range []string{"snapshot-beside-leases", "reference-kept", "ack-before-sync", "handle-used-again", "promise-not-persisted", "figure8-rule-dropped", "up-to-date-by-length", "answer-before-write", "hard-state-unwritten", "log-cut-before-snapshot", "read-before-application", "vote-forgotten", "own-vote-before-fsync", "promise-omits-chosen", "lowest-ballot-adopted",
 		"gap-skipped-in-apply", "old-record-counted", "notice-on-stale-value", "ack-over-hole", "read-before-barrier"} {
 		found := false
 		for _, m := range all {
@@ -31,6 +35,11 @@ func TestEveryPatchApplies(t *testing.T) {
 		}
 	}
 	for _, m := range all {
+		if m.Family == GFSFamily {
+			if _, err := harness.ParsePlan([]byte(m.Plan)); err != nil || !slices.ContainsFunc(check.All(), func(c check.Checker) bool { return c.Name == m.Killer }) {
+				t.Errorf("%s: the plan (%v) or the killer %q is none", m.Name, err, m.Killer)
+			}
+		}
 		if m.Name == "old-record-counted" && m.World == "" || m.Name == "notice-on-stale-value" && m.World == "" {
 			t.Errorf("%s names no world for the explorer", m.Name)
 		}
