@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -135,6 +136,19 @@ func (l *load) spread(ctx context.Context, ops []workloads.Op, phase string) err
 	return errors.Join(errs...)
 }
 
+// tryAll has the threads do operations that may fail.
+func (l *load) tryAll(ctx context.Context, ops []workloads.Op, phase string) {
+	var wg sync.WaitGroup
+	for i := range l.plan.Clients {
+		wg.Go(func() {
+			for j := i; j < len(ops) && ctx.Err() == nil; j += l.plan.Clients {
+				l.threads[i].do(ctx, ops[j], phase, l.now())
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // start lets the threads run until stop.
 func (l *load) start(ctx context.Context) {
 	began := l.now()
@@ -191,14 +205,21 @@ func (l *load) finalReads(ctx context.Context) error {
 		return l.finalGets(ctx)
 	}
 	const sample = 240
-	var todo []workloads.Op
+	// contents are what lies in chunks: a read of that may fail, which the checkers
+	// hold against the run.
+	var todo, contents []workloads.Op
 	seen := map[string]bool{}
 	add := func(op workloads.Op) {
 		key := fmt.Sprint(op.Kind, op.Path, op.Chunk, op.Offset)
-		if !seen[key] {
-			seen[key] = true
+		switch {
+		case seen[key]:
+			return
+		case op.Kind == workloads.ReadRecords || op.Kind == workloads.ReadBytes:
+			contents = append(contents, op)
+		default:
 			todo = append(todo, op)
 		}
+		seen[key] = true
 	}
 	l.mu.Lock()
 	for _, path := range sortedKeys(l.handles) {
@@ -224,7 +245,39 @@ func (l *load) finalReads(ctx context.Context) error {
 			add(workloads.Op{Kind: workloads.Stat, Path: ops[i].Path})
 		}
 	}
+	for _, path := range l.copies(ops) {
+		add(workloads.Op{Kind: workloads.ReadRecords, Path: path})
+	}
+	l.tryAll(ctx, contents, rundir.PhaseFinal)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return l.spread(ctx, todo, rundir.PhaseFinal)
+}
+
+// maxCopies bounds the files of snapshots that are read at the end.
+const maxCopies = 64
+
+// copies lists the files that the last snapshots copied and somebody had appended
+// to, whether they are still there or not.
+func (l *load) copies(ops []rundir.Op) (paths []string) {
+	appended := map[string]bool{}
+	for _, op := range ops {
+		if op.Kind == rundir.KindAppend {
+			appended[op.Path] = true
+		}
+	}
+	for i := len(ops) - 1; i >= 0; i-- {
+		if ops[i].Kind != rundir.KindSnapshot {
+			continue
+		}
+		for _, path := range sortedKeys(appended) {
+			if below, is := strings.CutPrefix(path, ops[i].Path); is && len(paths) < maxCopies && (below == "" || below[0] == '/') {
+				paths = append(paths, ops[i].Path2+below)
+			}
+		}
+	}
+	return paths
 }
 
 // handle returns the handle of a chunk that was allocated, 0 if none is known.

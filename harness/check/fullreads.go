@@ -16,6 +16,9 @@ func checkFullReads(ctx context.Context, f *facts, out *findings) {
 		if ctx.Err() != nil {
 			return
 		}
+		if op.Kind == rundir.KindReadRecords && unread(op) {
+			out.unknown("%s at the end found nothing: %s", describe(op), op.Error)
+		}
 		if op.Kind != rundir.KindReadRecords || !ok(op) || op.Reply.Code != codeOK {
 			continue
 		}
@@ -26,6 +29,11 @@ func checkFullReads(ctx context.Context, f *facts, out *findings) {
 		}
 	}
 	f.checkCuts(acked, out)
+}
+
+// unread reports whether a read of what lies in chunks failed when all was over.
+func unread(op *rundir.Op) bool {
+	return op.Phase == rundir.PhaseFinal && !ok(op) && (op.Kind == rundir.KindReadRecords || op.Kind == rundir.KindReadBytes)
 }
 
 func ackedByChunk(f *facts) map[uint64][]*rundir.Op {

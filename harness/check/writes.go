@@ -85,6 +85,9 @@ func checkWrites(ctx context.Context, f *facts, out *findings) {
 		if ctx.Err() != nil {
 			return
 		}
+		if op.Kind == rundir.KindReadBytes && unread(op) {
+			out.unknown("%s at the end found nothing: %s", describe(op), op.Error)
+		}
 		if op.Kind == rundir.KindReadBytes && ok(op) && op.Reply.Code == codeOK {
 			out.stat("reads", 1)
 			w.checkRead(op, out)
