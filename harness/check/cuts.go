@@ -16,7 +16,7 @@ func (f *facts) checkCuts(acked map[uint64][]*rundir.Op, out *findings) {
 	}
 	for _, cut := range f.replay().cuts {
 		snap := f.snapshotAt(cut.at)
-		if snap == nil || !ok(snap) || f.disturbed(cut.path, snap) {
+		if snap == nil || !ok(snap) {
 			continue
 		}
 		out.stat("files in snapshots", 1)
@@ -33,38 +33,37 @@ func (f *facts) snapshotAt(at position) *rundir.Op {
 	return op
 }
 
-// disturbed reports whether anything was done to a copy itself, or to a directory
-// above it: then it need not be as it was.
-func (f *facts) disturbed(path string, snap *rundir.Op) bool {
+// disturbances are the operations that may have changed a copy itself, or have put
+// something else in its place or in that of a directory above it.
+func (f *facts) disturbances(path string, snap *rundir.Op) (out []*rundir.Op) {
 	touches := func(p string) bool { return p != "" && (p == path || strings.HasPrefix(path, p+"/")) }
 	for _, op := range f.ops {
-		if op == snap || op.Outcome == rundir.OutcomeFail {
+		if op == snap || op.Outcome == rundir.OutcomeFail || ok(op) && op.End < snap.Start {
 			continue
 		}
+		hit := false
 		switch op.Kind {
 		case rundir.KindAppend, rundir.KindWrite, rundir.KindAllocate:
-			if op.Path == path {
-				return true
-			}
+			hit = op.Path == path
 		case rundir.KindDelete, rundir.KindUndelete:
-			if touches(op.Path) {
-				return true
-			}
+			hit = touches(op.Path)
 		case rundir.KindRename, rundir.KindSnapshot:
-			if touches(op.Path2) || op.Kind == rundir.KindRename && touches(op.Path) {
-				return true
-			}
+			hit = touches(op.Path2) || op.Kind == rundir.KindRename && touches(op.Path)
+		}
+		if hit {
+			out = append(out, op)
 		}
 	}
-	return false
+	return out
 }
 
 func (f *facts) checkCut(cut cutFile, snap *rundir.Op, acked map[uint64][]*rundir.Op, out *findings) {
 	var first *rundir.Op // the read that all others are compared with
 	var firstSeen map[session]bool
+	disturbed := f.disturbances(cut.path, snap) // in order of invocation
 	for _, op := range f.ops {
 		whole := op.Kind == rundir.KindReadRecords && ok(op) && op.Reply.Code == codeOK && op.Path == cut.path && op.Start > snap.End && op.Chunk == 0 && op.Offset == 0
-		if !whole {
+		if !whole || len(disturbed) > 0 && disturbed[0].Start < op.End {
 			continue
 		}
 		out.stat("reads of snapshots", 1)
