@@ -109,7 +109,7 @@ func TestPutResumes(t *testing.T) {
 					put, err = again.Put(ctx, bytes.NewReader(x.again), "/f", from)
 				}
 				c.must(err)
-				if put.Bytes != int64(len(x.again)) || put.SHA256 != sha256.Sum256(x.again) || (put.Resumed >= 3*chunk) != x.resumes || !x.resumes && put.Resumed != 0 {
+				if put.Bytes != int64(len(x.again)) || put.SHA256 != sha256.Sum256(x.again) || (put.Resumed > 0) != x.resumes {
 					t.Errorf("%+v", put)
 				}
 				c.same("/f", x.again)
@@ -127,7 +127,7 @@ func TestPutIsInterrupted(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "goes on") {
 			t.Fatalf("%v", err)
 		}
-		if put := c.put("/f", data); put.Resumed < chunk {
+		if put := c.put("/f", data); put.Resumed == 0 {
 			t.Errorf("resumed %d bytes", put.Resumed)
 		}
 		c.same("/f", data)
