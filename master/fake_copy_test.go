@@ -97,3 +97,11 @@ func (c *fakeCell) chunks(m *Master, path string) []uint64 {
 	}
 	return r.Chunks
 }
+
+// counts returns how many commands were proposed here, and how many barriers asked
+// for.
+func (r *fakeReplica) counts() (proposed, barriers int) {
+	r.group.mu.Lock()
+	defer r.group.mu.Unlock()
+	return r.proposed, r.barriers
+}

@@ -46,10 +46,11 @@ func TestPurge(t *testing.T) {
 			t.Fatalf("undeleted %v, deleted %v", back, gone)
 		}
 		code[*api.MutationReply](t, api.Code_OK)(c.delete(m, "/f", 0))
-		proposed := c.group.replicas[0].proposed
+		proposed, _ := c.group.replicas[0].counts()
 		c.group.elect(0)
 		time.Sleep(2 * retention)
-		if nodes, _ := sizes(m); nodes != 2 || c.group.replicas[0].proposed != proposed {
+		now, _ := c.group.replicas[0].counts()
+		if nodes, _ := sizes(m); nodes != 2 || now != proposed {
 			t.Fatalf("something was removed without a leader: %d names", nodes)
 		}
 		c.group.elect(2)
@@ -60,10 +61,10 @@ func TestPurge(t *testing.T) {
 			}
 		}
 		code[*api.MutationReply](t, api.Code_NOT_FOUND)(c.undelete(c.masters[1], "/f", gone.Id))
-		idle := *c.group.replicas[1]
+		proposed, barriers := c.group.replicas[1].counts()
 		time.Sleep(time.Minute)
-		if now := c.group.replicas[1]; now.proposed != idle.proposed || now.barriers != idle.barriers {
-			t.Fatalf("%d commands and %d barriers with nothing to remove", now.proposed-idle.proposed, now.barriers-idle.barriers)
+		if p, b := c.group.replicas[1].counts(); p != proposed || b != barriers {
+			t.Fatalf("%d commands and %d barriers with nothing to remove", p-proposed, b-barriers)
 		}
 	})
 }
@@ -79,13 +80,13 @@ func TestPurgeMany(t *testing.T) {
 			code[*api.MutationReply](t, api.Code_OK)(m.Create(t.Context(), &api.PathRequest{Session: c.session(), Path: fmt.Sprint("/d/", i)}))
 		}
 		code[*api.MutationReply](t, api.Code_OK)(c.delete(m, "/d", 0))
-		before := c.group.replicas[0].proposed
+		before, _ := c.group.replicas[0].counts()
 		time.Sleep(time.Second + 2*purgeEvery)
 		if nodes, _ := sizes(m); nodes != 1 {
 			t.Fatalf("%d names are left", nodes)
 		}
-		if got := c.group.replicas[0].proposed - before; got != 3 {
-			t.Fatalf("%d commands removed %d entries", got, files+1)
+		if after, _ := c.group.replicas[0].counts(); after-before != 3 {
+			t.Fatalf("%d commands removed %d entries", after-before, files+1)
 		}
 	})
 }
