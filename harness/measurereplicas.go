@@ -28,12 +28,11 @@ func ReplicationPlan(backend, fault string, chunkservers, chunks, recordBytes in
 	return p
 }
 
-// RotPlan is one run of bit rot under readers (and writers, who verify what they
-// write over in part). ScrubbedPlan is one that nobody reads: each client appends to
+// RotPlan is one run of bit rot under readers. ScrubbedPlan is one that nobody reads: each client appends to
 // a file of its own, and the scrubber finds what rots in the others.
 func RotPlan(backend string, chunkservers int, seed uint64) rundir.Plan {
-	p := ReplicationPlan(backend, "bit-rot", chunkservers, 0, 16<<10, 0, seed)
-	p.Workload, p.Rate = "overwrite", 100
+	p := ReplicationPlan(backend, "bit-rot", chunkservers, 0, 1<<10, 0, seed)
+	p.Workload, p.Rate = "append", 200
 	p.Duration, p.FaultFor = rundir.Duration(8*time.Second), rundir.Duration(6*time.Second)
 	return p
 }

@@ -248,6 +248,12 @@ func (r *run) drive(ctx context.Context, w *rundir.Writer) error {
 	return nil
 }
 
+// settleQuiet is how long, beside OrphanAge, nothing must have come or gone for a cell
+// to be at rest: a chunkserver that was silent reports, is asked for everything, is
+// judged at the next walk over its replicas, and says at the heartbeat after that
+// what it removed.
+const settleQuiet = 3 * time.Second
+
 // settle waits for the cell to come to rest, if the plan asks for it.
 func (r *run) settle(ctx context.Context) (at int64, err error) {
 	if r.plan.Settle == 0 || r.plan.Chunkservers == 0 {
@@ -255,7 +261,7 @@ func (r *run) settle(ctx context.Context) (at int64, err error) {
 	}
 	rest, cancel := context.WithTimeout(ctx, time.Duration(r.plan.Settle))
 	defer cancel()
-	if err := r.cell.Settle(rest, time.Duration(r.plan.OrphanAge)+time.Second); err != nil {
+	if err := r.cell.Settle(rest, time.Duration(r.plan.OrphanAge)+settleQuiet); err != nil {
 		r.o.Logger.Warn("the cell did not come to rest", "error", err)
 		return 0, ctx.Err()
 	}

@@ -17,7 +17,7 @@ func checkUpkeep(f *facts, out *findings) {
 		list := f.run.Replicas[node]
 		for i := range list {
 			e := &list[i]
-			if e.Kind == rundir.ReplicaCorrupt {
+			if e.Kind == rundir.ReplicaCorrupt || e.Kind == rundir.ReplicaRemoved {
 				continue // every master hears of it, whoever leads
 			}
 			if first := leads[e.Term]; first == nil {

@@ -294,15 +294,11 @@ func (c *Cluster) Quiet(ctx context.Context) error {
 	})
 }
 
-// Close stops every node and waits for crashed instances that still shut down.
+// Close stops every node and waits for crashed instances that still shut down. The
+// masters go first: else they would have the chunks of those that went before cloned.
 func (c *Cluster) Close() error {
 	c.fabric.HealAll() // a node that waits for a cut link could not close
 	var errs []error
-	for _, s := range c.servers {
-		if running := s.stop(); running != nil {
-			errs = append(errs, running.Close())
-		}
-	}
 	for _, m := range c.masters {
 		m.mu.Lock()
 		running := m.running
@@ -310,6 +306,11 @@ func (c *Cluster) Close() error {
 		m.mu.Unlock()
 		if running != nil {
 			m.rec.silence()
+			errs = append(errs, running.Close())
+		}
+	}
+	for _, s := range c.servers {
+		if running := s.stop(); running != nil {
 			errs = append(errs, running.Close())
 		}
 	}

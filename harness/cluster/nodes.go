@@ -50,7 +50,7 @@ func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 			Master: master.Options{
 				Dial: network.Dial, LeaseTerm: time.Duration(p.LeaseTerm), LeaseWait: !p.Fencing, Strict: p.Strict, Seed: p.Seed, OnApply: o.applied, OnRestore: o.restored,
 				Replicas: replication(p), DeadAfter: time.Duration(p.DeadAfter), ReplicateAfter: time.Duration(p.ReplicateAfter),
-				OrphanAge: time.Duration(p.OrphanAge), CloneBytesPerSecond: p.CloneRate, OnReplication: m.replicas.add, Logger: c.cfg.Logger.With("node", m.name),
+				OrphanAge: time.Duration(p.OrphanAge), BalanceEvery: balanceEvery(p), CloneBytesPerSecond: p.CloneRate, OnReplication: m.replicas.add, Logger: c.cfg.Logger.With("node", m.name),
 			},
 		})
 	}
@@ -61,6 +61,15 @@ func (c *Cluster) startMaster(ctx context.Context, m *masterNode) error {
 	m.running = running
 	m.mu.Unlock()
 	return nil
+}
+
+// balanceEvery turns moves between chunkservers off in a run that waits for rest:
+// they would begin again while it looks.
+func balanceEvery(p rundir.Plan) time.Duration {
+	if p.Settle > 0 {
+		return -1
+	}
+	return 0
 }
 
 // replication is the goal of new chunks.

@@ -128,11 +128,16 @@ func powerLoss(_ context.Context, t Target, args Args) (Injection, error) {
 }
 
 func bitRot(_ context.Context, t Target, args Args) (Injection, error) {
-	name, err := pickServer(t, args)
-	if err != nil {
-		return Injection{}, err
+	var name, what string
+	err := errors.New("nemesis: there are no chunkservers")
+	for i := range t.Chunkservers() { // not everyone has a chunk
+		if name, err = pickServer(t, Args{Pick: args.Pick + uint64(i)}); err != nil {
+			return Injection{}, err
+		}
+		if what, err = t.Rot(name, args.Pick); err == nil {
+			break
+		}
 	}
-	what, err := t.Rot(name, args.Pick)
 	if err != nil {
 		return Injection{}, err
 	}

@@ -14,10 +14,10 @@ import (
 // profiles` runs each on every backend.
 func TestProfiles(t *testing.T) {
 	for i, p := range []struct{ workload, fault string }{
-		{"create", "slow-disk"}, {"overwrite", "bit-rot"}, {"gfs-x", "crash-leader"}, {"gfs-y", "isolate-leader"}, {"spotify", "crash-follower"},
-		{"gfs-append-N", "crash-primary"}, {"prod-cons", "isolate-chunkserver"}, {"rename-commit", "stop-chunkserver"}, {"bigdir", "crash-leader"},
+		{"create", "slow-disk"}, {"overwrite", "crash-primary"}, {"gfs-x", "crash-leader"}, {"gfs-y", "isolate-leader"}, {"spotify", "crash-follower"},
+		{"gfs-append-N", "crash-two-chunkservers"}, {"prod-cons", "isolate-chunkserver"}, {"rename-commit", "stop-chunkserver"}, {"bigdir", "crash-leader"},
 		{"snap-append", "power-loss"}, {"delete-gc", "crash-chunkserver"}, {"write-only", "power-loss"}, {"cas-create", "one-way-in"},
-		{"alloc-only", "crash-leader"}, {"mdtest-easy", "split-minority"}, {"append", "crash-two-chunkservers"}, {"lease-churn", "crash-follower"},
+		{"alloc-only", "crash-leader"}, {"mdtest-easy", "split-minority"}, {"append", "bit-rot"}, {"lease-churn", "crash-follower"},
 	} {
 		plan := harness.ProfilePlan(node.Replicated()[i%3], p.workload, p.fault, uint64(300+i))
 		plan.Rate = min(plan.Rate, 400)
