@@ -32,7 +32,7 @@ func ReplicationPlan(backend, fault string, chunkservers, chunks, recordBytes in
 // a file of its own, and the scrubber finds what rots in the others.
 func RotPlan(backend string, chunkservers int, seed uint64) rundir.Plan {
 	p := ReplicationPlan(backend, "bit-rot", chunkservers, 0, 1<<10, 0, seed)
-	p.Workload, p.Rate = "append", 200
+	p.Workload, p.Clients, p.Rate = "append", 8, 400
 	p.Duration, p.FaultFor = rundir.Duration(8*time.Second), rundir.Duration(6*time.Second)
 	return p
 }
