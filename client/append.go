@@ -33,7 +33,7 @@ func (a *appender) round() (done bool) {
 	case api.Code_SEALED:
 		return a.next(t)
 	case api.Code_NO_CHUNK, api.Code_NOT_FOUND, api.Code_INVALID, api.Code_IS_DIRECTORY:
-		a.c.forget(a.path) // another file under the same name, or none
+		a.c.Forget(a.path) // another file under the same name, or none
 	}
 	if l == nil {
 		return false
@@ -110,10 +110,10 @@ func (a *appender) allocate(index uint32) (t *tail, done bool) {
 		// The file is shorter than believed, another one under the same name; or
 		// its last chunk takes records after all.
 		a.Last = fmt.Errorf("the master answers %v for a new chunk %d", reply.Code, index)
-		a.c.forget(a.path)
+		a.c.Forget(a.path)
 		return nil, false
 	}
-	a.c.forget(a.path)
+	a.c.Forget(a.path)
 	return nil, a.refuse(reply.Code)
 }
 

@@ -94,8 +94,10 @@ func (c *Client) avoided(name string, now time.Time) int {
 	return 0
 }
 
-// forget drops what is believed about a file.
-func (c *Client) forget(path string) {
+// Forget drops what is believed about a file: whoever has replaced it by another one
+// under the same name, with other clients, calls it before this client writes there.
+// Else that goes to the old file's chunks for as long as their leases last.
+func (c *Client) Forget(path string) {
 	delete(c.files, path)
 	delete(c.leases, path)
 }

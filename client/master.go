@@ -51,7 +51,7 @@ func (c *Client) Delete(ctx context.Context, path string, options ...CallOption)
 	if o.recursive {
 		c.forgetAll()
 	}
-	c.forget(path)
+	c.Forget(path)
 	return c.mutate(ctx, options, func(ctx context.Context, m api.MasterClient, s *api.Session) (*api.MutationReply, error) {
 		return m.Delete(ctx, &api.DeleteRequest{Session: s, Path: path, Recursive: o.recursive, Id: o.deleted})
 	})

@@ -104,6 +104,17 @@ func (f *FS) borrow(ctx context.Context, do func(*client.Client) error) error {
 	}
 }
 
+// forget drops what the clients of the pool believe about a path: they write there by
+// the leases that they know, and what they know may be of a file that has another name
+// by now. No piece may be under way.
+func (f *FS) forget(name string) {
+	for range f.o.Parallel {
+		c := <-f.pool
+		c.Forget(name)
+		f.pool <- c
+	}
+}
+
 // note keeps the longest time that an operation lost by attempts that failed. The
 // reason is the first that tells more than who does not lead.
 func (f *FS) note(attempts []client.Attempt) {

@@ -44,6 +44,7 @@ func (f *FS) Put(ctx context.Context, from io.Reader, name string, o PutOptions)
 		}
 	}
 	p := &putting{f: f, name: name, partial: Partial(name), from: from, sha: sha256.New(), o: o}
+	f.forget(p.partial)
 	if err := p.begin(ctx); err != nil {
 		return Transfer{}, err
 	}

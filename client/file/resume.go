@@ -44,6 +44,7 @@ func (p *putting) restart(ctx context.Context) error {
 			return err
 		}
 	}
+	p.f.forget(p.partial)
 	p.next, p.last, p.read, p.made, p.limit = 0, nil, 0, nil, 0
 	p.sha.Reset()
 	return p.create(ctx)
