@@ -22,6 +22,10 @@ type reported struct {
 	sequence uint64
 	upTo     uint64 // changes that it has answered
 	full     bool   // it wants everything
+	// begun is the last change when the report under way was begun, and whole says
+	// that it is of everything.
+	begun uint64
+	whole bool
 }
 
 // maxChanges bounds the changes kept for masters that do not answer; beyond it
@@ -55,6 +59,7 @@ func (r *reports) next(master string) (handles []uint64, sequence, upTo uint64, 
 		r.masters[master] = m
 	}
 	m.sequence++
+	m.begun, m.whole = r.last, m.full
 	if m.full {
 		return nil, m.sequence, r.last, true
 	}
@@ -74,7 +79,9 @@ func (r *reports) done(master string, upTo uint64, wantFull bool) {
 	if m == nil {
 		return // it is no master any more
 	}
-	m.upTo, m.full = max(m.upTo, upTo), wantFull
+	// Fallen behind while the report was under way, it still needs everything.
+	behind := m.full && !m.whole
+	m.upTo, m.full = max(m.upTo, upTo), wantFull || behind
 	r.trim()
 }
 
@@ -86,7 +93,8 @@ func (r *reports) forget(master string) {
 	r.trim()
 }
 
-// trim drops changes that all masters have heard of.
+// trim drops changes that all masters have heard of, or will hear of with everything:
+// what changed since a report of that was begun is not in it.
 func (r *reports) trim() {
 	if len(r.changes) > maxChanges {
 		for _, m := range r.masters {
@@ -97,7 +105,9 @@ func (r *reports) trim() {
 	}
 	heard := r.last
 	for _, m := range r.masters {
-		if !m.full {
+		if m.full {
+			heard = min(heard, m.begun)
+		} else {
 			heard = min(heard, m.upTo)
 		}
 	}
