@@ -43,6 +43,7 @@ func (c *Client) ReadRecord(ctx context.Context, handle, offset uint64, options 
 	defer end()
 	res := ReadResult{Outcome: Fail}
 	for o.Live() {
+		cached := c.known(handle) != nil
 		loc, code := c.locate(o, handle, co.first)
 		if code != api.Code_OK {
 			res.Outcome, res.Code = OK, code
@@ -74,7 +75,8 @@ func (c *Client) ReadRecord(ctx context.Context, handle, offset uint64, options 
 			res.Attempts = o.Attempts
 			return res
 		}
-		if absent > 0 && absent == len(loc.Replicas) {
+		// Those that were known from before may have been moved away.
+		if !cached && absent > 0 && absent == len(loc.Replicas) {
 			res.Outcome, res.Code = OK, api.Code_NOT_FOUND
 			break
 		}

@@ -216,12 +216,12 @@ func (c *Client) readChunk(ctx context.Context, handle uint64) ([]Record, error)
 func (o *op) readBytes(loc *api.ChunkReply, name string) ([]byte, error) {
 	var data []byte
 	for {
-		reply, err := o.read(loc, name, &api.ReadChunkRequest{Handle: loc.Handle, Version: loc.Version, Offset: uint64(len(data)), Length: MaxRead})
+		reply, err := o.readRange(loc, name, uint64(len(data)), MaxRead)
 		if err != nil {
 			return nil, err
 		}
 		data = append(data, reply.Data...)
-		if reply.Code != api.Code_OK || len(reply.Data) == 0 || uint64(len(data)) >= reply.End {
+		if len(reply.Data) == 0 || uint64(len(data)) >= reply.End {
 			return data, nil
 		}
 	}
