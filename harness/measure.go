@@ -127,6 +127,40 @@ func MedianTimeline(all []Timeline) Timeline {
 	return out
 }
 
+// Spread is the lowest, the median and the highest of some runs.
+type Spread struct {
+	Low    float64 `json:"low"`
+	Median float64 `json:"median"`
+	High   float64 `json:"high"`
+}
+
+// TimelineSpread are the figures of several timelines; Share is the rate in the gap
+// in percent of the one before, run by run.
+type TimelineSpread struct {
+	GapMS   Spread `json:"gap_ms"`
+	Before  Spread `json:"before_mb_per_s"`
+	Gap     Spread `json:"gap_mb_per_s"`
+	After   Spread `json:"after_mb_per_s"`
+	Share   Spread `json:"share_percent"`
+	Longest Spread `json:"longest_pause_ms"`
+}
+
+// SpreadOf summarises at least one timeline.
+func SpreadOf(all []Timeline) TimelineSpread {
+	over := func(of func(Timeline) float64) Spread {
+		var v []float64
+		for _, t := range all {
+			v = append(v, of(t))
+		}
+		return Spread{slices.Min(v), medianOf(v), slices.Max(v)}
+	}
+	return TimelineSpread{
+		GapMS: over(func(t Timeline) float64 { return t.GapMS }), Before: over(func(t Timeline) float64 { return t.Before }),
+		Gap: over(func(t Timeline) float64 { return t.Gap }), After: over(func(t Timeline) float64 { return t.After }),
+		Share: over(func(t Timeline) float64 { return 100 * t.Gap / t.Before }), Longest: over(func(t Timeline) float64 { return t.Longest }),
+	}
+}
+
 // AppendScalingPlan is one run of the measurement of figure 3c.
 func AppendScalingPlan(backend string, clients, files, recordBytes int, sizes string, seed uint64) rundir.Plan {
 	p := DefaultPlan()

@@ -51,6 +51,9 @@ func TestTimeline(t *testing.T) {
 	if m := MedianTimeline([]Timeline{got, two}); math.Abs(m.Gap-0.06) > 1e-9 || math.Abs(m.MBs[0]-0.2) > 1e-9 || m.Empty != 4 {
 		t.Errorf("median %+v", m)
 	}
+	if s := SpreadOf([]Timeline{two, got}); math.Abs(s.Gap.Low-0.05) > 1e-9 || math.Abs(s.Gap.High-0.07) > 1e-9 || math.Abs(s.Share.Median-60) > 1e-6 || s.GapMS.High != 200 {
+		t.Errorf("spread %+v", s)
+	}
 }
 
 func TestAppendRates(t *testing.T) {

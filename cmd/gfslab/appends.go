@@ -24,7 +24,8 @@ func newLeaseThroughput() *cobra.Command {
 		Short: "Append through the death of the leading master, by lease term: throughput over time",
 		Long: `Kill the leading master while clients append, and count what they append in bins of
 50 ms, for each backend and lease term. GFS claims that leases keep the master off the
-data path. Every history is checked. Leaves table, timelines (JSON) and a picture.`,
+data path. Every history is checked. Leaves table, timelines (JSON) and a picture. The
+table has medians, and the lowest and highest of the runs.`,
 		Example: "  gfslab lease-throughput --runs 5 --out /tmp/leases\n  gfslab lease-throughput --backends multipaxos --terms 0.5s --runs 1",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -58,6 +59,17 @@ type leaseRow struct {
 	Runs    int              `json:"runs"`
 	Valid   int              `json:"valid"`
 	Median  harness.Timeline `json:"median"`
+	// Spread has the lowest, the median and the highest of the runs.
+	Spread harness.TimelineSpread `json:"spread"`
+}
+
+// leaseCells is a row of the table: medians, with the range of the runs.
+func leaseCells(term time.Duration, r leaseRow) table.Row {
+	of := func(format string, s harness.Spread) string {
+		return fmt.Sprintf(format+" ["+format+", "+format+"]", s.Median, s.Low, s.High)
+	}
+	return table.Row{term, r.Backend, fmt.Sprintf("%d of %d", r.Valid, r.Runs), of("%.0f", r.Spread.GapMS), of("%.1f", r.Spread.Before), of("%.1f", r.Spread.Gap),
+		of("%.0f %%", r.Spread.Share), r.Median.Empty, of("%.0f", r.Spread.Longest), of("%.1f", r.Spread.After)}
 }
 
 func printLeaseThroughput(c *cobra.Command, dir string, all []harness.Swept, backends []string, terms []time.Duration) error {
@@ -99,8 +111,8 @@ func printLeaseThroughput(c *cobra.Command, dir string, all []harness.Swept, bac
 				m := row.Median
 				longest = max(longest, m.GapMS)
 				panel.Series = append(panel.Series, report.Series{Name: b, X: m.MS, Y: m.MBs})
-				w.AppendRow(table.Row{term, b, fmt.Sprintf("%d of %d", row.Valid, row.Runs), fmt.Sprintf("%.0f", m.GapMS), fmt.Sprintf("%.1f", m.Before), fmt.Sprintf("%.1f", m.Gap),
-					fmt.Sprintf("%.0f %%", 100*m.Gap/m.Before), m.Empty, fmt.Sprintf("%.0f", m.Longest), fmt.Sprintf("%.1f", m.After)})
+				row.Spread = harness.SpreadOf(lines)
+				w.AppendRow(leaseCells(term, row))
 			}
 			rows = append(rows, row)
 		}
