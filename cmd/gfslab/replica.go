@@ -46,7 +46,7 @@ func (f *replicaFlags) node(c *cobra.Command) {
 	fs.StringSliceVar(&f.peers, "peers", nil, "id=host:port of the founders; with --join, of some members and this node")
 	fs.StringVar(&f.Listen, "listen", "", "address to listen at (default: this node's among the peers)")
 	fs.StringVar(&f.Data, "data", "", "the node's folder")
-	fs.BoolVar(&f.Join, "join", false, "join a cluster that exists; add the node with `gfslab cluster add`")
+	fs.BoolVar(&f.Join, "join", false, "join a cluster that exists; add the node with gfslab cluster add")
 }
 
 // cluster registers what all nodes of a cluster have in common.
@@ -55,7 +55,7 @@ func (f *replicaFlags) cluster(c *cobra.Command, name string) {
 	fs.StringVar(&f.Backend, "backend", node.MultiPaxos, "one of "+strings.Join(node.Backends(), ", "))
 	fs.StringVar(&f.ClusterName, "cluster-name", name, "nodes of another name are refused")
 	fs.StringVar(&f.Setting, "setting", "matched-2", "one of "+strings.Join(harness.Settings(), ", "))
-	fs.StringArrayVar(&f.limits, "limit", nil, "key=value that differs from the setting (`gfslab plan print` shows the keys of [limits])")
+	fs.StringArrayVar(&f.limits, "limit", nil, "key=value that differs from the setting (gfslab plan print shows the keys of [limits])")
 	complete(c, "backend", node.Backends())
 	complete(c, "setting", harness.Settings())
 }

@@ -62,7 +62,7 @@ func (f *planFlags) register(c *cobra.Command) {
 		"retention": &p.Retention, "period": &p.Period, "settle": &p.Settle,
 		"dead-after": &p.DeadAfter, "replicate-after": &p.ReplicateAfter, "orphan-age": &p.OrphanAge,
 	} {
-		fs.Var(durationFlag{d}, name, "see `gfslab plan print`")
+		fs.Var(durationFlag{d}, name, "see gfslab plan print")
 	}
 	fs.IntVar(&p.Replace, "replace", p.Replace, "masters replaced by new ones under load")
 	fs.IntVar(&p.FaultRepeat, "fault-repeat", p.FaultRepeat, "how often the fault is injected")

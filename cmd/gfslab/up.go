@@ -65,7 +65,7 @@ Masters listen from --port on, chunkservers 100 above, and Prometheus is served
 	fs.IntVar(&f.masters, "masters", 3, "masters")
 	fs.IntVar(&f.chunkservers, "chunkservers", 3, "chunkservers; more can be added at a later start")
 	fs.IntVar(&f.port, "port", 7501, "port of the first master")
-	fs.BoolVar(&f.fresh, "fresh", false, "remove what an earlier `gfslab up` left in the folder")
+	fs.BoolVar(&f.fresh, "fresh", false, "remove what an earlier gfslab up left in the folder")
 	fs.DurationVar(&f.retention, "retention", 0, "how long deleted files can be brought back, set at / (default: as it is, 72h at first)")
 	f.cluster(c, "")
 	// One name a folder: a chunkserver never reports to another cell's masters.
