@@ -34,6 +34,13 @@ func (s *shelf) ReadChunk(ctx context.Context, r *api.ReadChunkRequest) (*api.Re
 	return answer(r)
 }
 
+// asked is how many reads came, answered or not.
+func (s *shelf) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
+}
+
 func (s *shelf) ChecksumChunk(context.Context, *api.ChecksumRequest) (*api.ChecksumReply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,8 +144,8 @@ func TestSilentReplicaIsAskedLast(t *testing.T) {
 		for range 10 {
 			w.client.ReadBytes(context.Background(), 7, 0, 10)
 		}
-		if s["b"].reads != 2 {
-			t.Errorf("the silent one was asked %d times, want once more after a while", s["b"].reads)
+		if n := s["b"].asked(); n != 2 {
+			t.Errorf("the silent one was asked %d times, want once more after a while", n)
 		}
 	})
 }
@@ -149,7 +156,9 @@ func TestLocationsTimeOut(t *testing.T) {
 		w.shelves()
 		asked := func() (n int) {
 			for _, m := range w.masters {
+				m.mu.Lock()
 				n += m.infos
+				m.mu.Unlock()
 			}
 			return n
 		}
