@@ -113,7 +113,8 @@ func (m *Master) afterReport(name string, h *heard) {
 // note takes a heartbeat over. A report repeats all that was not answered, so one
 // that got lost is no loss, and one that is older than what was taken over already
 // (same boot, no higher sequence) says nothing new. A full report numbered 1 begins
-// to count anew; 0 is not counted.
+// to count anew, and another one is asked for: it may have been given up while this
+// master stood still, and be older than what was known. 0 is not counted.
 func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 	var fresh *replicaSet
 	if r.Full { // may be large: not under the lock
@@ -157,6 +158,9 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 	default:
 		c.replicas.report(r.Chunks, c.replicas)
 		h.removed = c.gone(r.Gone)
+	}
+	if c.sequence != 0 && r.Sequence == 1 {
+		c.complete = false
 	}
 	c.sequence = r.Sequence
 	h.wantFull = !c.complete

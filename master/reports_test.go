@@ -37,8 +37,9 @@ func TestReports(t *testing.T) {
 		{"the same", report(3, false, 1), false, []uint64{8, 9, 10}, []uint64{1}},
 		{"one after a lost one", report(5, false, 11), false, []uint64{8, 9, 10, 11}, nil},
 		{"another full one", report(7, true, 8), false, []uint64{8}, []uint64{9, 10, 11}},
-		{"a new count", report(1, true, 9), false, []uint64{9}, []uint64{8}},
-		{"which goes on", report(2, false, 8), false, []uint64{8, 9}, nil},
+		{"a new count, or one that was given up", report(1, true, 9), true, []uint64{9}, []uint64{8}},
+		{"which goes on", report(2, false, 8), true, []uint64{8, 9}, nil},
+		{"with all", report(3, true, 8, 9), false, []uint64{8, 9}, nil},
 		{"another boot", func() *api.HeartbeatRequest { r := report(1, false); r.Boot = "c"; return r }(), true, nil, []uint64{8}},
 	}
 	for _, s := range steps {
