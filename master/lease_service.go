@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -299,14 +300,33 @@ func (m *Master) sweep() {
 		if err != nil {
 			continue
 		}
-		for _, handle := range orphans[:min(len(orphans), sweepBatch)] {
-			m.join(term, handle, revoking)
-		}
+		m.endLeases(term, orphans)
 	}
 }
 
-// sweepBatch bounds the leases that one round of the sweeper ends.
+// sweepBatch bounds the leases that the sweeper ends at once.
 const sweepBatch = 64
+
+// endLeases ends the leases of chunks that no file has, batch by batch, as long as
+// this replica leads: a tree that is removed leaves one for each of its chunks.
+func (m *Master) endLeases(term uint64, orphans []uint64) {
+	for batch := range slices.Chunk(orphans, sweepBatch) {
+		if st := m.replica.Status(); !isLeader(st) || st.Term != term {
+			return
+		}
+		var flights []*flight
+		for _, handle := range batch {
+			if f, mine := m.join(term, handle, revoking); mine {
+				flights = append(flights, f)
+			}
+		}
+		for _, f := range flights {
+			if m.await(m.closing, f) != nil {
+				return
+			}
+		}
+	}
+}
 
 func (m *Master) observe(kind string, term, handle, version, epoch uint64, primary string, until time.Time) {
 	m.o.OnLease(LeaseEvent{

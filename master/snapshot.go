@@ -98,13 +98,16 @@ func (m *Master) handlesBelow(path string) (handles []uint64) {
 	if code != meta.OK {
 		return nil
 	}
-	all := walk.Step(s, 2*meta.MaxEntries, func(_ uint64, hidden bool, more []uint64) {
-		if !hidden && len(handles) <= meta.MaxEntries {
-			handles = append(handles, more...)
+	// Steps visit what is hidden too, of which there may be any amount.
+	for done := false; !done; {
+		done = walk.Step(s, walkPage, func(_ uint64, hidden bool, more []uint64) {
+			if !hidden {
+				handles = append(handles, more...)
+			}
+		})
+		if walk.Files+walk.Directories > meta.MaxEntries || len(handles) > meta.MaxEntries {
+			return nil
 		}
-	})
-	if !all || len(handles) > meta.MaxEntries {
-		return nil
 	}
 	slices.Sort(handles)
 	return slices.Compact(handles)
