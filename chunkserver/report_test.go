@@ -182,6 +182,29 @@ func TestPrimaryAsksToRevokeWhenASecondaryIsDead(t *testing.T) {
 	})
 }
 
+// A secondary that knows a higher version may have it from a grant that came to
+// nothing, and one that gave a serial up knows none: the master sends clients here
+// until it hears that the lease is over.
+func TestPrimaryAsksToRevokeWhenASecondaryCallsItStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, three...)
+		c.grant(1, 10, 5, three...)
+		c.append(1, 1, payload(1, 100), three...)
+		if r := c.prepare("b", c.request(2, 0, 5, "b", "c")); !r.Ok { // and its leader dies
+			t.Fatal(r.Reason)
+		}
+		c.push(2, payload(2, 100), three...)
+		if _, err := c.tryAppend("a", 1, 2); status.Code(err) != codes.Aborted {
+			t.Fatalf("append: %v, want Aborted", err)
+		}
+		c.eventually("the master is asked", func() bool {
+			c.master.mu.Lock()
+			defer c.master.mu.Unlock()
+			return len(c.master.revoked) == 1 && c.master.revoked[0].Handle == handle && c.master.revoked[0].Epoch == 10
+		})
+	})
+}
+
 func TestStrictModeSealsBeforeItSaysFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCell(t, "a", "b")

@@ -36,20 +36,19 @@ const (
 // is asked to revoke, so that a new grant can come long before the lease runs
 // out. No reasons are missing data, which is the client's to push again, and a
 // disk of this chunkserver that takes its time, as it is not known to have failed.
-// A replica that knows a higher version has it from a newer grant: there is
-// nothing left to revoke.
+// A replica that knows a higher version is no proof of a newer grant, as that may
+// have come to nothing; if there is one, the master answers at once.
 func (s *Server) abandon(c *chunk, l *lease, cause error) {
 	var refused *refusedError
 	switch {
 	case errors.Is(cause, errLeaseOver), errors.Is(cause, errSlow), errors.As(cause, &refused) && refused.code == api.Code_NOT_FOUND:
 		return
 	}
-	fenced := errors.Is(cause, errStale) || refused != nil && refused.code == api.Code_STALE
 	c.mu.Lock()
 	over := l.ended || c.lease != l
 	s.endLeaseLocked(c, l, cause.Error())
 	c.mu.Unlock()
-	if over || fenced || s.ctx.Err() != nil {
+	if over || s.ctx.Err() != nil {
 		return
 	}
 	s.stats.revocations.Add(1)
