@@ -59,9 +59,10 @@ func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Dura
 	}
 	s.claimsAnswered(due, sent, reply.Claims)
 	if len(reply.Remove) > 0 && s.removing.CompareAndSwap(false, true) {
+		named := s.removals(reply.Remove)
 		s.background.Go(func() {
 			defer s.removing.Store(false)
-			s.remove(reply.Term, reply.Remove)
+			s.remove(reply.Term, named)
 		})
 	}
 }

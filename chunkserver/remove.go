@@ -12,15 +12,37 @@ import (
 // up a large file at once holds up everybody's syncs.
 const shrinkStep = 8 << 20
 
+// removal is a replica that a leader named, and the file that it was in then: a
+// clone that has taken its place since is another one.
+type removal struct {
+	c       *chunk
+	file    *openFile
+	version uint64
+}
+
+// removals looks up what was named.
+func (s *Server) removals(named []*api.ChunkReport) []removal {
+	list := make([]removal, 0, len(named))
+	for _, r := range named {
+		if c := s.chunk(r.Handle); c != nil {
+			c.mu.Lock()
+			list = append(list, removal{c: c, file: c.file, version: r.Version})
+			c.mu.Unlock()
+		}
+	}
+	return list
+}
+
 // remove deletes the replicas that a leader of the term named, unless they have
-// a higher version by now, and makes that durable. It blocks: nothing waits for it.
-func (s *Server) remove(term uint64, replicas []*api.ChunkReport) {
+// a higher version by now or were replaced, and makes that durable. It blocks:
+// nothing waits for it.
+func (s *Server) remove(term uint64, replicas []removal) {
 	any := false
 	for _, r := range replicas {
 		if term < s.termSeen() {
 			break // another leader has spoken meanwhile
 		}
-		if c := s.chunk(r.Handle); c != nil && s.removeChunk(c, term, r.Version) {
+		if s.removeChunk(r, term) {
 			any = true
 		}
 	}
@@ -34,14 +56,15 @@ func (s *Server) remove(term uint64, replicas []*api.ChunkReport) {
 
 // removeChunk deletes one replica of at most that version and reports whether it
 // is gone.
-func (s *Server) removeChunk(c *chunk, term, version uint64) bool {
+func (s *Server) removeChunk(r removal, term uint64) bool {
+	c := r.c
 	t := newTask(
 		func(b *batch) error {
 			if b.f == nil {
 				return errNotHere
 			}
 			c.mu.Lock()
-			if c.accepting > version || c.term > term || c.lease != nil && c.lease.live(s.opts.Now()) {
+			if c.accepting > r.version || c.file != r.file || c.term > term || c.lease != nil && c.lease.live(s.opts.Now()) {
 				c.mu.Unlock()
 				return errStale
 			}
@@ -53,7 +76,7 @@ func (s *Server) removeChunk(c *chunk, term, version uint64) bool {
 		func() {
 			s.forget(c)
 			s.stats.removed.Add(1)
-			s.event(Event{Kind: EventDelete, Handle: c.handle, Version: version, Term: term})
+			s.event(Event{Kind: EventDelete, Handle: c.handle, Version: r.version, Term: term})
 		})
 	t.alone = true
 	c.mu.Lock()
