@@ -32,6 +32,7 @@ type chunkservers struct {
 
 type chunkserver struct {
 	name, addr, boot, rack string
+	former                 string // the boot before; see note
 	heard                  time.Time
 	// restarted is when another boot than before was heard first; zero: never.
 	restarted time.Time

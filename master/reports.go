@@ -130,10 +130,16 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
 		close(t.heard)
 		t.heard = make(chan struct{})
 	}
+	if c.former != "" && c.former == r.Boot && !r.Full {
+		// It was on its way when that process ended. One that lost its disk may count
+		// its boots anew, but begins with a full report.
+		h.wantFull = true
+		return h
+	}
 	if c.addr != r.Address || c.boot != r.Boot || c.replicas == nil {
 		h.old, c.conn = c.conn, nil
 		if c.boot != "" && c.boot != r.Boot {
-			c.restarted = t.o.Now()
+			c.restarted, c.former = t.o.Now(), c.boot
 		}
 		c.addr, c.boot = r.Address, r.Boot
 		c.replicas, c.complete, c.sequence = newReplicaSet(), false, 0

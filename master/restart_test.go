@@ -72,6 +72,30 @@ func TestUnreachedPrimaryIsAskedAgain(t *testing.T) {
 	})
 }
 
+// A report of the boot before that arrives late is no restart: the lease of the boot
+// that runs would count as over, and a snapshot would not wait for it.
+func TestLateReportOfAnEarlierBoot(t *testing.T) {
+	bubble(t, 1, three[:1], func(t *testing.T, c *fakeCell) {
+		m, handle := c.masters[0], c.newChunk("/f")
+		first := c.find(m, handle)
+		late := &api.HeartbeatRequest{Chunkserver: first.Primary, Address: "addr-" + first.Primary, Boot: m.servers.byName[first.Primary].boot, Sequence: 1 << 20}
+		c.servers[first.Primary].restartProcess()
+		time.Sleep(60 * time.Millisecond) // its first report of the new boot
+		second := c.find(m, handle)
+		time.Sleep(60 * time.Millisecond)
+		if _, err := m.Heartbeat(t.Context(), late); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(60 * time.Millisecond) // a report of the boot that runs
+		if m.servers.restartedSince(second.Primary, time.Now().Add(-100*time.Millisecond)) {
+			t.Errorf("%s counts as restarted", second.Primary)
+		}
+		if third := c.find(m, handle); third.Granted || third.Epoch != second.Epoch {
+			t.Fatalf("the lease of %s does not hold: %v", second.Primary, third)
+		}
+	})
+}
+
 // restartProcess begins another boot without what a chunkserver keeps in memory.
 func (c *fakeChunkserver) restartProcess() {
 	c.forget()
