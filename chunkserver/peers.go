@@ -9,10 +9,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
 // maxPeers bounds the connections kept: addresses may come from a client's chain.
+// Beyond it, one gives way behind whose address nobody answers.
 const maxPeers = 256
 
 var errTooManyPeers = errors.New("too many peers")
@@ -33,6 +35,12 @@ func newPeers(dial func(context.Context, string) (net.Conn, error), maxBytes int
 
 // get returns the connection to addr; it is dialled in the background.
 func (p *peers) get(addr string) (*grpc.ClientConn, error) {
+	var silent *grpc.ClientConn
+	defer func() {
+		if silent != nil {
+			silent.Close()
+		}
+	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -42,7 +50,9 @@ func (p *peers) get(addr string) (*grpc.ClientConn, error) {
 		return c, nil
 	}
 	if len(p.conns) >= maxPeers {
-		return nil, errTooManyPeers
+		if silent = p.takeSilent(); silent == nil {
+			return nil, errTooManyPeers
+		}
 	}
 	// The passthrough resolver leaves the address alone; the short backoff keeps
 	// gRPC's reconnection out of failover figures.
@@ -61,6 +71,18 @@ func (p *peers) get(addr string) (*grpc.ClientConn, error) {
 	}
 	p.conns[addr] = c
 	return c, nil
+}
+
+// takeSilent takes out a connection that does not stand; nil: all do. Call it with mu
+// held.
+func (p *peers) takeSilent() *grpc.ClientConn {
+	for addr, c := range p.conns {
+		if c.GetState() == connectivity.TransientFailure {
+			delete(p.conns, addr)
+			return c
+		}
+	}
+	return nil
 }
 
 func (p *peers) close() {
