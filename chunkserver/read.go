@@ -133,6 +133,9 @@ func (v *view) load(offset, length uint64) (end uint64, err error) {
 	start := uint64(first) * blockBytes
 	data := make([]byte, lengthOf(blocks))
 	if _, err := f.ReadAt(data, layout{v.s.opts.ChunkBytes}.dataStart()+int64(start)); err != nil && !errors.Is(err, io.EOF) {
+		// The block is not known to be bad, and may be read yet; but a new replica is
+		// due, as only this chunkserver knows of the error.
+		v.s.markUnreadable(c, start, f, err)
 		return 0, err
 	}
 	for i, b := range blocks {
@@ -187,6 +190,17 @@ func (s *Server) markBad(c *chunk, index int, f *openFile) {
 	c.mu.Unlock()
 	if same {
 		s.markCorrupt(c, uint64(index)*blockBytes, "found while reading")
+	}
+}
+
+// markUnreadable notes that the disk does not give a range back, unless the file was
+// replaced meanwhile.
+func (s *Server) markUnreadable(c *chunk, offset uint64, f *openFile, err error) {
+	c.mu.Lock()
+	same := c.file == f
+	c.mu.Unlock()
+	if same {
+		s.markCorrupt(c, offset, err.Error())
 	}
 }
 
