@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -19,12 +18,13 @@ import (
 type Server struct {
 	api.UnimplementedChunkserverServer
 
-	opts   Options
-	log    *slog.Logger
-	folder string
-	grpc   *grpc.Server
-	peers  *peers
-	buffer *buffer
+	opts    Options
+	started int64 // by the node's clock, in nanoseconds; names the boot
+	log     *slog.Logger
+	folder  string
+	grpc    *grpc.Server
+	peers   *peers
+	buffer  *buffer
 	// ctx ends when Close begins.
 	ctx  context.Context
 	stop context.CancelFunc
@@ -70,7 +70,7 @@ func start(o Options) (*Server, error) {
 	}
 	maxMessage := max(int(o.ChunkBytes/4)+64<<10, 4<<20)
 	s := &Server{
-		opts: o, log: o.Logger, chunks: make(map[uint64]*chunk), builds: make(map[uint64]*buildRun),
+		opts: o, started: o.Now().UnixNano(), log: o.Logger, chunks: make(map[uint64]*chunk), builds: make(map[uint64]*buildRun),
 		copying: make(chan struct{}, maxCopies), selfLock: make(chan struct{}, 1),
 		peers: newPeers(o.Dial, maxMessage), buffer: newBuffer(o.BufferBytes),
 	}
@@ -139,9 +139,10 @@ func (s *Server) closeFiles() error {
 	return first
 }
 
-// Boot changes at every start of the chunkserver.
+// Boot changes at every start of the chunkserver: the starts are counted on its
+// disk, and as it may lose that, the time of the start is in it too.
 func (s *Server) Boot() string {
-	return s.opts.Name + "." + strconv.FormatUint(s.bootCount(), 10)
+	return fmt.Sprintf("%s.%d.%x", s.opts.Name, s.bootCount(), s.started)
 }
 
 func (s *Server) bootCount() uint64 {
