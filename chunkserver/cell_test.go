@@ -39,6 +39,7 @@ type fakeMaster struct {
 	wantFull bool // the next heartbeat is asked for everything
 	lose     bool // notes heartbeats and does not answer
 	delay    time.Duration
+	reads    time.Duration      // how long it takes for each chunk of a report
 	remove   []*api.ChunkReport // for the next heartbeat
 	sealCode api.Code
 	claims   int
@@ -48,8 +49,17 @@ type fakeMaster struct {
 	seals    []*api.SealRequest
 }
 
-func (m *fakeMaster) Heartbeat(_ context.Context, r *api.HeartbeatRequest) (*api.HeartbeatReply, error) {
+func (m *fakeMaster) Heartbeat(ctx context.Context, r *api.HeartbeatRequest) (*api.HeartbeatReply, error) {
 	m.mu.Lock()
+	if reading := m.reads * time.Duration(len(r.Chunks)); reading > 0 {
+		m.mu.Unlock()
+		select {
+		case <-time.After(reading):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		m.mu.Lock()
+	}
 	defer m.mu.Unlock()
 	m.beats[r.Chunkserver] = append(m.beats[r.Chunkserver], r)
 	if m.lose {

@@ -25,6 +25,10 @@ func (s *Server) heartbeats(ctx context.Context, master string) {
 	}
 }
 
+// reportTime is how much longer a master may take for each chunk of a report: one
+// of a million is not sent, read and taken over within some heartbeats.
+const reportTime = 10 * time.Microsecond
+
 // heartbeat sends one report. Only a leader's answer counts, and only if its
 // term is the highest seen. Any master's answer may tell of new masters, and ask
 // for a full report.
@@ -33,9 +37,9 @@ func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Dura
 	if err != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	req, upTo := s.heartbeatRequest(master)
+	ctx, cancel := context.WithTimeout(ctx, timeout+time.Duration(len(req.Chunks))*reportTime)
+	defer cancel()
 	due := s.dueClaims(master)
 	for _, d := range due {
 		req.Claims = append(req.Claims, s.claimRequest(d.c, d.l))
