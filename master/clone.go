@@ -136,7 +136,7 @@ func (m *Master) prepareJob(term uint64, j *job) (wait time.Duration, ready bool
 
 // mend works at one chunk, and judges it anew.
 func (m *Master) mend(term uint64, t *task, j job) {
-	ctx, cancel := context.WithTimeout(m.closing, m.o.CloneTimeout)
+	ctx, cancel := context.WithTimeout(m.closing, m.o.CloneTimeout+m.throttled(&j))
 	defer cancel()
 	err := m.work(ctx, term, &j)
 	m.servers.release(&j)
@@ -160,6 +160,23 @@ func (m *Master) mend(term uint64, t *task, j job) {
 		m.o.Logger.Debug("work on a chunk's replicas failed", "handle", j.handle, "target", j.target, "error", err)
 	}
 	r.kick()
+}
+
+// throttled is how long a clone takes at least because it is throttled.
+func (m *Master) throttled(j *job) time.Duration {
+	c, code, _ := m.machine.chunk(j.handle)
+	if j.target == "" || code != meta.OK || m.o.CloneBytesPerSecond == 0 {
+		return 0
+	}
+	return time.Duration(m.servers.length(&c) * uint64(time.Second) / m.cloneRate())
+}
+
+// cloneRate is how many bytes a second one clone may take; 0 for any.
+func (m *Master) cloneRate() uint64 {
+	if m.o.CloneBytesPerSecond == 0 {
+		return 0
+	}
+	return max(m.o.CloneBytesPerSecond/uint64(m.o.CloneLimit), 1)
 }
 
 // work does what the chunk needs now. It holds the chunk: no lease is live, and
@@ -221,7 +238,7 @@ func (m *Master) clone(ctx context.Context, term uint64, c meta.Chunk, j *job) e
 		return err
 	}
 	addresses := m.servers.addresses(j.sources)
-	request := &api.CloneRequest{Handle: c.Handle, Version: c.Version, Term: term, Kind: api.ChunkKind(c.Kind), BytesPerSecond: m.o.CloneBytesPerSecond / uint64(m.o.CloneLimit)}
+	request := &api.CloneRequest{Handle: c.Handle, Version: c.Version, Term: term, Kind: api.ChunkKind(c.Kind), BytesPerSecond: m.cloneRate()}
 	for _, name := range j.sources {
 		if !slices.Contains(c.Members, name) {
 			continue // it lost its membership when the lease was ended

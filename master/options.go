@@ -53,7 +53,8 @@ type Options struct {
 	// leader sees it, which for a dead chunkserver is after DeadAfter.
 	ReplicateAfter time.Duration
 	// CloneLimit is how many clones a chunkserver takes part in at once, CloneTotal
-	// how many chunks are worked at in all. CloneTimeout bounds each.
+	// how many chunks are worked at in all. CloneTimeout bounds each, beyond the time
+	// that it takes because it is throttled.
 	CloneLimit, CloneTotal int
 	CloneTimeout           time.Duration
 	// CloneBytesPerSecond is how fast a chunkserver may write clones; 0: as fast as
