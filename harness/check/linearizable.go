@@ -67,6 +67,9 @@ func (p *partition) verdict(ctx context.Context, ops []*rundir.Op, completed fun
 	if !ok {
 		return porcupine.Unknown
 	}
+	if p.decide != nil {
+		return p.decide(history)
+	}
 	return porcupine.CheckOperationsTimeout(p.model, history, left)
 }
 
@@ -118,6 +121,10 @@ func completedBy(t int64) func(*rundir.Op) bool {
 	return func(op *rundir.Op) bool { return op.End <= t }
 }
 
+// maxDrawing bounds porcupine's search for what it draws of a component that was
+// decided without it: it may never end. The page shows what was found until then.
+const maxDrawing = 5 * time.Second
+
 // writePage writes porcupine's page of the component up to its first bad
 // operation, in place of the page that was written before.
 func (p *partition) writePage(ctx context.Context, dir string, ops []*rundir.Op, bad *rundir.Op, before []string) []string {
@@ -127,6 +134,9 @@ func (p *partition) writePage(ctx context.Context, dir string, ops []*rundir.Op,
 	left, inTime := timeLeft(ctx)
 	if !inTime {
 		return before
+	}
+	if p.decide != nil && (left == 0 || left > maxDrawing) {
+		left = maxDrawing
 	}
 	name := "linearizability-" + strings.Map(fileRune, strings.Trim(p.key, "/")) + ".html"
 	for _, old := range before {

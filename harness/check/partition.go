@@ -17,7 +17,10 @@ import (
 type partition struct {
 	key   string
 	model porcupine.Model
-	ops   []*rundir.Op // in order of invocation
+	// decide, where not nil, answers for porcupine: the replies themselves tell
+	// the only order there can be, and nothing needs to be searched for.
+	decide func(history []porcupine.Operation) porcupine.CheckResult
+	ops    []*rundir.Op // in order of invocation
 	// drop tells which operations say nothing when their outcome is unknown: a
 	// read, or one whose effects the model expects at any time.
 	drop func(op *rundir.Op) bool
