@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"gfslab/api"
 	"gfslab/consensus"
@@ -22,6 +23,31 @@ func (c *fakeChunkserver) CopyChunk(ctx context.Context, r *api.CopyChunkRequest
 		return &api.CloneReply{Code: api.Code_STALE, Reason: "another version, or a higher term was seen"}, nil
 	}
 	return &api.CloneReply{Code: api.Code_OK}, nil
+}
+
+// restart begins another boot, without the leases of the one before.
+func (c *fakeChunkserver) restart() {
+	c.mu.Lock()
+	clear(c.grants)
+	clear(c.until)
+	c.mu.Unlock()
+	c.store.restart()
+}
+
+func (c *fakeChunkserver) isSilent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.silent
+}
+
+// whileActing calls f if the chunkserver may act as primary of the version now. It
+// acknowledges no end of its lease before f returns; f must not block.
+func (c *fakeChunkserver) whileActing(handle, version uint64, f func(grant *api.GrantRequest, silent bool)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if grant := c.grants[handle]; grant != nil && grant.Version == version && time.Now().Before(c.until[handle]) {
+		f(grant, c.silent)
+	}
 }
 
 // ReadStale implements consensus.StaleReader: the group applies everywhere at

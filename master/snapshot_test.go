@@ -260,3 +260,58 @@ func TestCopyLeaderDies(t *testing.T) {
 		}
 	})
 }
+
+// TestSnapshotOfUnequalMembers: a write that reached one member and was not
+// acknowledged stays on that one in a snapshot. When the others are lost, the lowest
+// contents of the members rise, though nobody wrote; a write would be seen.
+func TestSnapshotOfUnequalMembers(t *testing.T) {
+	soon := func(o *Options) { o.ReplicateAfter, o.WarmUp = time.Second, time.Second }
+	bubbleWith(t, soon, 1, []string{"cs1", "cs2", "cs3", "cs4", "cs5"}, func(t *testing.T, c *fakeCell) {
+		m, handle := c.masters[0], c.newChunk("/f")
+		lease := c.find(m, handle)
+		for _, name := range lease.Replicas {
+			if s := c.servers[name]; !s.store.overwrite(handle, lease.Version, 1) {
+				t.Fatalf("%s takes no write", name)
+			}
+		}
+		c.servers[lease.Primary].store.overwrite(handle, lease.Version, 2)
+		code[*api.MutationReply](t, api.Code_OK)(c.snapshot(m, "/f", "/copy"))
+		w := &world{fakeCell: c, t: t, begin: time.Now()}
+		held := w.contents("/copy")
+		if slices.Sort(held); !slices.Equal(held, []uint64{1, 1, 2}) {
+			t.Fatalf("the members hold %v", held)
+		}
+		for _, name := range lease.Replicas {
+			if name != lease.Primary {
+				c.servers[name].set(true, "")
+				c.servers[name].store.kill()
+			}
+		}
+		time.Sleep(10 * time.Second)
+		now := w.contents("/copy")
+		if slices.Min(now) != 2 || len(now) != 3 || len(strange(held, now)) > 0 {
+			t.Fatalf("the members held %v and hold %v", held, now)
+		}
+		c.servers[lease.Primary].store.overwrite(handle, lease.Version, 3)
+		if got := strange(held, w.contents("/copy")); !slices.Equal(got, []uint64{3}) {
+			t.Fatalf("of a write to the snapshot %v is seen", got)
+		}
+	})
+}
+
+// TestRestartedPrimary: a chunkserver that restarted, as the churns have them do, acts
+// on no lease of the boot before: the master counts on that.
+func TestRestartedPrimary(t *testing.T) {
+	bubble(t, 1, three, func(t *testing.T, c *fakeCell) {
+		handle := c.newChunk("/f")
+		lease := c.find(c.masters[0], handle)
+		primary, writes := c.servers[lease.Primary], 0
+		write := func(*api.GrantRequest, bool) { writes++ }
+		primary.whileActing(handle, lease.Version, write)
+		primary.restart()
+		primary.whileActing(handle, lease.Version, write)
+		if primary.acting(handle) != 0 || writes != 1 {
+			t.Fatalf("it acts under epoch %d, and wrote %d times", primary.acting(handle), writes)
+		}
+	})
+}
