@@ -67,6 +67,8 @@ func churnTree(t *testing.T, seed uint64, totals map[string]int) {
 	begin := time.Now()
 	c := newCellWith(t, func(o *Options) {
 		o.Seed, o.LeaseWait, o.ReplicateAfter, o.WarmUp = seed, seed%2 == 0, time.Second, time.Second
+		// A silent fake never answers a call: such a clone holds its chunk until then.
+		o.CloneTimeout = 2 * time.Second
 		o.Now = func() time.Time { return begin.Add(scaled(time.Since(begin), 1+leaseRho)) }
 	}, 3, churnNames...)
 	c.slow, c.late = true, true
