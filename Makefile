@@ -21,8 +21,11 @@ REPLICATION ?=
 RACE    ?= ./consensus/... ./internal/fault/... ./master/... ./chunkserver/... ./client/...
 RACESKIP := TestSuiteReal|TestSuiteCatchesBugs|TestRecorderIsSilent|TestCompleteBackendIsClean
 # What make test leaves to make race besides: much work for the race detector in
-# code that other scenarios run too (one core under other switches, large state).
-RACEHEAVY := TestSuiteVirtual.+|TestSuiteVirtual/scenarios/(sender-crash|large-snapshot|install-crash-all.*|storm|flapping)
+# code that other scenarios run too (one core under other switches, large state),
+# or that one goroutine does alone (a fault at every step, every byte flipped).
+RACEHEAVY := TestSuiteVirtual.+|TestSuiteVirtual/scenarios/(sender-crash|large-snapshot|install-crash-all.*|storm|flapping)|TestSuiteCatchesLyingDisk|^TestInstallSurvivesACrashAtEveryStep$$|^TestPowerCutsAtEveryStep$$|^TestCrash$$|^TestFlipEachByte$$|^TestFlippedBits|^TestTooLarge$$|^TestCopyLimit$$|^TestAgainstTwin$$|^TestListPages$$|^TestQuietBesideManyHidden$$|^TestReplicasComeBack$$
+# How many seeds of random histories of masters make test tries under it.
+RACESEEDS := 4
 
 .DEFAULT_GOAL := help
 .PHONY: help build bench test race check sim explore suite partial-connectivity mutants rolling lease-reads session profiles power-loss lease-throughput append-scaling replication report scale lint fmt generate clean
@@ -44,10 +47,10 @@ bench: build ## compare all backends, with and without faults; leaves a report (
 test: ## run every test, then those with goroutines under the race detector
 	@status=0; \
 	echo "go test -parallel 6 ./..."; $(GO) test -parallel 6 ./... || status=1; \
-	echo "go test -race $(RACE)"; $(GO) test -race -skip '$(RACESKIP)|$(RACEHEAVY)' $(RACE) || status=1; \
+	echo "go test -race $(RACE)"; GFSLAB_CHURN_SEEDS=$(RACESEEDS) $(GO) test -race -skip '$(RACESKIP)|$(RACEHEAVY)' $(RACE) || status=1; \
 	if [ $$status = 0 ]; then echo "make test: all tests passed"; else echo "make test: FAILED"; fi; exit $$status
 
-race: ## run the second half of make test alone, with the scenarios that are slow there (6 minutes)
+race: ## run the second half of make test alone, with the scenarios that are slow there (10 minutes)
 	$(GO) test -race -skip '$(RACESKIP)' $(RACE)
 
 check: build ## judge finished runs again (RUN="DIR ...")
