@@ -247,7 +247,9 @@ func (m *Master) clone(ctx context.Context, term uint64, c meta.Chunk, j *job) e
 	}
 	e := m.event(term, &c, j, "clone")
 	m.o.OnReplication(e)
-	reply, err := client.Clone(ctx, request)
+	calling, done := m.attend(ctx, term, j.target)
+	reply, err := client.Clone(calling, request)
+	done()
 	switch {
 	case err != nil:
 		return err

@@ -2,7 +2,9 @@ package master
 
 import (
 	"cmp"
+	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"gfslab/master/meta"
@@ -86,4 +88,30 @@ func (t *chunkservers) cloned(name string, handle, version, length uint64) {
 	if c := t.byName[name]; c != nil && version <= maxVersion && length <= maxVersion {
 		c.replicas.put(handle, heldReplica{version: uint32(version), length: uint32(length)}, false)
 	}
+}
+
+// attend returns a context for a call that a chunk is held for. It ends early when
+// the chunkserver counts as dead (one that restarted loses its connection anyway), or
+// the term is over: a chunk is not to be kept from its clients for that, nor by a
+// leader of old who leads again. done must be called.
+func (m *Master) attend(ctx context.Context, term uint64, chunkserver string) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		ticker := time.NewTicker(m.o.DeadAfter / 2)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			st := m.replica.Status()
+			if !isLeader(st) || st.Term != term || m.servers.silent(chunkserver) {
+				cancel()
+				return
+			}
+		}
+	})
+	return ctx, func() { cancel(); watch.Wait() }
 }
