@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"strings"
@@ -13,14 +14,19 @@ import (
 	"gfslab/internal/node"
 )
 
-// freeAddresses returns loopback addresses that nobody listens at.
+// freeAddresses returns loopback addresses that nobody listens at, below the ports
+// that the system gives to connections: one of those could take the place of a
+// listener that is still to come.
 func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
 	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for tries := 0; len(out) < n; tries++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
 		if err != nil {
-			t.Fatal(err)
+			if tries > 1000 {
+				t.Fatal(err)
+			}
+			continue
 		}
 		defer l.Close() // held until all are known, so that they differ
 		out = append(out, l.Addr().String())
