@@ -31,7 +31,6 @@ type replication struct {
 	without *handleSet // chunks without a live current replica
 	under   *handleSet // chunks below their goal
 	running int        // tasks that are being worked at
-	clones  int        // of them, clones under way
 	orphans map[string]uint64
 	left    []string  // chunkservers whose replicas are still to be walked over
 	round   time.Time // when that began

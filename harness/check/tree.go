@@ -280,16 +280,3 @@ func (n *inode) longest(own int) int {
 	}
 	return most
 }
-
-// list names what is in a directory, in byte order, directories with a slash.
-func (n *inode) list() []string {
-	out := make([]string, 0, len(n.kids))
-	for name, kid := range n.kids {
-		if kid.dir {
-			name += "/"
-		}
-		out = append(out, name)
-	}
-	slices.Sort(out)
-	return out
-}
