@@ -20,7 +20,7 @@ func (c *cell) heard(name string, n int) []*api.HeartbeatRequest {
 	return append([]*api.HeartbeatRequest(nil), c.master.beats[name][n:]...)
 }
 
-// nextBeats waits for some heartbeats and returns them.
+// nextBeats lets virtual time pass for some heartbeats, and returns them.
 func (c *cell) nextBeats(name string) []*api.HeartbeatRequest {
 	n := len(c.heard(name, 0))
 	time.Sleep(350 * time.Millisecond)
