@@ -41,6 +41,34 @@ func (f durationFlag) Set(s string) error {
 	return err
 }
 
+// planDuration is a flag that sets one of the plan's durations.
+type planDuration struct {
+	name  string
+	value *rundir.Duration
+	usage string
+}
+
+func durationFlags(p *rundir.Plan) []planDuration {
+	return []planDuration{
+		{"warm-up", &p.WarmUp, "load before the measured time; checked, but in no figure"},
+		{"duration", &p.Duration, "measured time"},
+		{"fault-at", &p.FaultAt, "when in the measured time the fault is injected"},
+		{"fault-for", &p.FaultFor, "how long it lasts until it is healed"},
+		{"fault-every", &p.FaultEvery, "from one injection to the next (with --fault-repeat)"},
+		{"replace-at", &p.ReplaceAt, "when in the measured time the first master is replaced"},
+		{"replace-every", &p.ReplaceEvery, "from one replaced master to the next"},
+		{"op-timeout", &p.OpTimeout, "deadline of an operation, with all its attempts; after it the outcome is unknown"},
+		{"lease-term", &p.LeaseTerm, "term of a chunk lease"},
+		{"period", &p.Period, "pause of a profile's thread that acts by the clock (0: the profile's own)"},
+		{"retention", &p.Retention, "how long what was deleted can be brought back (0: the masters' default)"},
+		{"dead-after", &p.DeadAfter, "silence after which a chunkserver counts as dead (0: the masters' default)"},
+		{"replicate-after", &p.ReplicateAfter, "how long a chunk lacks a replica before it is cloned (0: the masters' default)"},
+		{"orphan-age", &p.OrphanAge, "how long a replica of no chunk is seen before it is removed (0: the masters' default)"},
+		{"settle", &p.Settle, "wait at the end, at most, for every chunk to be at its goal and all else removed"},
+		{"check-timeout", &p.CheckTimeout, "time for each checker; one that is not done says unknown"},
+	}
+}
+
 func (f *planFlags) register(c *cobra.Command) {
 	f.plan = harness.DefaultPlan()
 	p, fs := &f.plan, c.Flags()
@@ -56,13 +84,8 @@ func (f *planFlags) register(c *cobra.Command) {
 	fs.IntVar(&p.Clients, "clients", p.Clients, "client threads")
 	fs.StringVar(&p.Arrival, "arrival", p.Arrival, "closed or open")
 	fs.Float64Var(&p.Rate, "rate", p.Rate, "operations a second of all clients (open arrival)")
-	for name, d := range map[string]*rundir.Duration{
-		"warm-up": &p.WarmUp, "duration": &p.Duration, "fault-at": &p.FaultAt, "fault-for": &p.FaultFor,
-		"fault-every": &p.FaultEvery, "op-timeout": &p.OpTimeout, "replace-at": &p.ReplaceAt, "replace-every": &p.ReplaceEvery, "lease-term": &p.LeaseTerm, "check-timeout": &p.CheckTimeout,
-		"retention": &p.Retention, "period": &p.Period, "settle": &p.Settle,
-		"dead-after": &p.DeadAfter, "replicate-after": &p.ReplicateAfter, "orphan-age": &p.OrphanAge,
-	} {
-		fs.Var(durationFlag{d}, name, "see gfslab plan print")
+	for _, flag := range durationFlags(p) {
+		fs.Var(durationFlag{flag.value}, flag.name, flag.usage)
 	}
 	fs.IntVar(&p.Replace, "replace", p.Replace, "masters replaced by new ones under load")
 	fs.IntVar(&p.FaultRepeat, "fault-repeat", p.FaultRepeat, "how often the fault is injected")
