@@ -150,6 +150,8 @@ func (s *Server) mutateOnce(ctx context.Context, c *chunk, r proposal, key dataK
 	}
 	c.acked.succeed(key, a, m)
 	c.mu.Unlock()
+	s.stats.acknowledged.Add(1)
+	s.stats.syncWait.Add(int64(m.local.waited))
 	s.buffer.drop(key)
 	return &api.AppendReply{Offset: m.offset, Version: l.version, Serial: m.serial}, nil
 }

@@ -163,7 +163,7 @@ func (b *batch) flush(s *Server) (err error) {
 		if _, err := b.f.WriteAt(redo.encode(), b.lay.journalStart()); err != nil {
 			return err
 		}
-		if err := s.sync(b.f); err != nil {
+		if err := s.syncChunk(b.c, b.f); err != nil {
 			return err
 		}
 		// Readers wait: the bytes change under the checksums that they know.
@@ -179,7 +179,7 @@ func (b *batch) flush(s *Server) (err error) {
 			return err
 		}
 	}
-	if err := s.sync(b.f); err != nil {
+	if err := s.syncChunk(b.c, b.f); err != nil {
 		return err
 	}
 	b.c.publish(b, order)

@@ -70,7 +70,7 @@ func (b *builder) finish(ctx context.Context, full bool) error {
 			return err
 		}
 	}
-	if err := b.s.sync(b.f); err != nil {
+	if err := b.s.timed(b.f.SyncData); err != nil {
 		return err
 	}
 	for i, e := range b.m.blocks {
@@ -128,7 +128,7 @@ func (b *builder) replace(c *chunk) error {
 	}
 	f := b.f
 	b.f = nil
-	if err := syncDir(s.opts.FS, s.folder); err != nil {
+	if err := s.syncFolder(s.folder); err != nil {
 		// Nobody knows which of the two files a crash would leave.
 		s.fail(c, fmt.Errorf("%w: %w", errDead, err))
 		return errors.Join(err, f.Close())

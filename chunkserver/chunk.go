@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"gfslab/api"
 )
@@ -62,6 +63,7 @@ type chunk struct {
 
 	queue   []*task
 	working bool
+	syncs   syncTime // of the file, by the worker
 
 	order serialOrder  // as secondary, of version accepting
 	lease *lease       // as primary; nil if none was ever activated
@@ -80,6 +82,10 @@ type task struct {
 	alone bool
 	done  chan struct{}
 	err   error
+
+	// synced is how long the chunk's file had been in syncs when the task was queued,
+	// and waited how long it was while the task waited; set before done is closed.
+	synced, waited time.Duration
 }
 
 func newTask(write func(*batch) error, after func()) *task {
@@ -89,6 +95,8 @@ func newTask(write func(*batch) error, after func()) *task {
 // enqueueLocked hands the task to the worker, starting one if none runs. The
 // order of calls is the order of writes. mu must be held.
 func (s *Server) enqueueLocked(c *chunk, t *task) {
+	c.syncs.advance(s.opts.Now())
+	t.synced = c.syncs.busy
 	c.queue = append(c.queue, t)
 	if !c.working {
 		c.working = true
@@ -179,7 +187,11 @@ func (s *Server) runBatch(b *batch, tasks []*task, failed error) {
 	if failed != nil {
 		s.fail(b.c, failed)
 	}
+	b.c.mu.Lock()
+	synced := b.c.syncs.busy // none is in flight
+	b.c.mu.Unlock()
 	for _, t := range tasks {
+		t.waited = synced - t.synced
 		if t.err == nil {
 			// After a failed sync nobody knows what is on disk.
 			if t.err = failed; failed == nil {

@@ -49,7 +49,7 @@ func (s *Server) remove(term uint64, replicas []removal) {
 	if !any {
 		return
 	}
-	if err := syncDir(s.opts.FS, s.folder); err != nil {
+	if err := s.syncFolder(s.folder); err != nil {
 		s.log.Warn("a removal may not last", "chunkserver", s.opts.Name, "err", err)
 	}
 }

@@ -46,6 +46,7 @@ type Server struct {
 	workers    sync.WaitGroup // chunk workers
 
 	stats    counters
+	syncs    syncMeter
 	reports  reports
 	claims   claims
 	removing atomic.Bool   // a goroutine deletes replicas
@@ -125,7 +126,7 @@ func (s *Server) closeFiles() error {
 		c.mu.Lock()
 		if c.file != nil {
 			if next := c.settledHead(); next.generation != 0 && c.failed == nil {
-				keep(errors.Join(next.write(c.file), c.file.SyncData()))
+				keep(errors.Join(next.write(c.file), s.timed(c.file.SyncData)))
 			}
 			keep(c.file.release())
 			c.file = nil

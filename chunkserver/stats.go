@@ -2,22 +2,26 @@ package chunkserver
 
 import (
 	"sync/atomic"
-
-	"gfslab/internal/disk"
+	"time"
 )
 
 // counters are totals since the start.
 type counters struct {
-	syncs, mutations, written, read, pushed         atomic.Uint64
+	mutations, written, read, pushed                atomic.Uint64
 	scrubbed, corrupt, cloned, clonedBytes, removed atomic.Uint64
-	scrubRounds, revocations                        atomic.Uint64
+	scrubRounds, revocations, acknowledged          atomic.Uint64
+	syncWait                                        atomic.Int64 // nanoseconds
 }
 
 // Counters are totals since the start.
 type Counters struct {
-	// Syncs of chunk files, and Mutations made durable, pads included, of Written
-	// bytes with their frames.
-	Syncs     uint64
+	// Syncs of chunks' files, of folders, and of the chunkserver's own header.
+	// SyncTime is how long they took, one added to the other, and SyncBusy for how
+	// long at least one was in flight; both count up to now.
+	Syncs    uint64
+	SyncTime time.Duration
+	SyncBusy time.Duration
+	// Mutations made durable, pads included, of Written bytes with their frames.
 	Mutations uint64
 	Written   uint64
 	// Read and Pushed are bytes sent to readers and taken from clients.
@@ -35,13 +39,20 @@ type Counters struct {
 	Removed     uint64
 	// Revocations were asked for because a replica did not take a mutation.
 	Revocations uint64
+	// Acknowledged mutations are those that this chunkserver acknowledged as primary,
+	// pads excepted; SyncWait is for how long of each one's time, added up, its chunk's
+	// file here was being synced: for itself, or for what was written before it.
+	Acknowledged uint64
+	SyncWait     time.Duration
 }
 
 // Counters returns the totals since the start.
 func (s *Server) Counters() Counters {
-	c := &s.stats
+	c, syncs := &s.stats, s.syncs.read(s.opts.Now())
 	return Counters{
-		Syncs: c.syncs.Load(), Mutations: c.mutations.Load(), Written: c.written.Load(), Read: c.read.Load(), Pushed: c.pushed.Load(),
+		Syncs: syncs.count, SyncTime: syncs.sum, SyncBusy: syncs.busy,
+		Acknowledged: c.acknowledged.Load(), SyncWait: time.Duration(c.syncWait.Load()),
+		Mutations: c.mutations.Load(), Written: c.written.Load(), Read: c.read.Load(), Pushed: c.pushed.Load(),
 		Scrubbed: c.scrubbed.Load(), ScrubRounds: c.scrubRounds.Load(), Corrupt: c.corrupt.Load(),
 		Cloned: c.cloned.Load(), ClonedBytes: c.clonedBytes.Load(), Removed: c.removed.Load(), Revocations: c.revocations.Load(),
 	}
@@ -78,10 +89,4 @@ func (s *Server) Levels() Levels {
 	}
 	l.BufferBytes = s.buffer.size()
 	return l
-}
-
-// sync makes a chunk's file durable and counts it.
-func (s *Server) sync(f disk.File) error {
-	s.stats.syncs.Add(1)
-	return f.SyncData()
 }

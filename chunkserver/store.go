@@ -33,7 +33,7 @@ func (s *Server) openStore() error {
 		return fmt.Errorf("open chunk store: %w", err)
 	}
 	for _, dir := range folders {
-		if err := syncDir(fs, dir); err != nil {
+		if err := s.syncFolder(dir); err != nil {
 			return fmt.Errorf("open chunk store: %w", err)
 		}
 	}
@@ -109,7 +109,7 @@ func (s *Server) loadChunk(handle uint64) (c *chunk, err error) {
 	if err := m.mend(f); err != nil {
 		return nil, err
 	}
-	if err := f.Sync(); err != nil {
+	if err := s.timed(f.Sync); err != nil {
 		return nil, err
 	}
 	c = s.newChunk(handle)
@@ -148,7 +148,7 @@ func (s *Server) createFile(b *batch, head slot) error {
 		return fmt.Errorf("%w: %w", errDead, err)
 	}
 	if err = head.write(f); err == nil {
-		err = syncDir(fs, s.folder)
+		err = s.syncFolder(s.folder)
 	}
 	if err != nil {
 		f.Close()
@@ -181,7 +181,7 @@ func (s *Server) boot() error {
 		f.Close()
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	if err := s.timed(f.Sync); err != nil {
 		f.Close()
 		return err
 	}
@@ -212,7 +212,7 @@ func (s *Server) observeTerm(term uint64) error {
 	if err := next.write(s.selfFile); err != nil {
 		return err
 	}
-	if err := s.selfFile.SyncData(); err != nil {
+	if err := s.timed(s.selfFile.SyncData); err != nil {
 		return err
 	}
 	s.self = next
@@ -232,16 +232,4 @@ func (s *Server) termSeen() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.maxTerm
-}
-
-func syncDir(fs disk.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if cerr := d.Close(); err == nil {
-		err = cerr
-	}
-	return err
 }

@@ -98,7 +98,11 @@ func ServeChunkserver(d ChunkserverDaemon) (s *ServedChunkserver, err error) {
 func (s *ServedChunkserver) figures() []metrics.Figure {
 	c, l := s.Counters(), s.Levels()
 	return []metrics.Figure{
-		metrics.Counter("chunk_syncs_total", "Syncs of chunk files.", c.Syncs),
+		metrics.Counter("chunk_syncs_total", "Syncs of chunks' files and folder, and of the chunkserver's own header.", c.Syncs),
+		metrics.Counter("chunk_sync_seconds_total", "How long those syncs took, one added to the other.", c.SyncTime.Seconds()),
+		metrics.Counter("chunk_sync_busy_seconds_total", "For how long at least one of those syncs was in flight.", c.SyncBusy.Seconds()),
+		metrics.Counter("acknowledged_mutations_total", "Mutations acknowledged as primary, pads excepted.", c.Acknowledged),
+		metrics.Counter("sync_wait_seconds_total", "For how long the chunk was being synced here while those mutations waited.", c.SyncWait.Seconds()),
 		metrics.Counter("mutations_total", "Mutations made durable, pads included.", c.Mutations),
 		metrics.Counter("mutated_bytes_total", "Bytes of mutations, with their frames.", c.Written),
 		metrics.Counter("read_bytes_total", "Bytes sent to readers.", c.Read),

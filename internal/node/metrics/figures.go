@@ -24,7 +24,7 @@ func Gauge[N int | int64 | uint64 | float64](name, help string, value N) Figure 
 }
 
 // Counter returns a figure that only grows while the daemon runs.
-func Counter[N int | int64 | uint64](name, help string, value N) Figure {
+func Counter[N int | int64 | uint64 | float64](name, help string, value N) Figure {
 	return Figure{Name: name, Help: help, Value: float64(value), Counter: true}
 }
 
