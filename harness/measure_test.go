@@ -61,12 +61,23 @@ func TestAppendRates(t *testing.T) {
 	run.Ops[0].Phase = rundir.PhaseWarmUp
 	run.Ops[2].Reply.Code = "NOT_FOUND"
 	run.Manifest.Plan = AppendScalingPlan("multipaxos", 2, 1, 1<<20, "", 1)
-	run.Manifest.Host.Sync3P50US = 2000
-	run.Counters = rundir.Counters{Seconds: 2, CPUSeconds: 3, Nodes: map[string]map[string]uint64{"m1": {"fsyncs": 999}, "cs1": {"fsyncs": 100}, "cs2": {"fsyncs": 300}}}
+	// Over 2 s: cs1 100 syncs of 5 ms, two at a time; cs2 300 of 1 ms, one after the other.
+	run.Counters = rundir.Counters{Seconds: 2, CPUSeconds: 3, Nodes: map[string]map[string]uint64{
+		"m1":  {"syncs": 999, "sync_us": 999, "fsyncs": 999},
+		"cs1": {"syncs": 100, "sync_us": 500_000, "sync_busy_us": 250_000, "acknowledged": 1, "sync_wait_us": 250},
+		"cs2": {"syncs": 300, "sync_us": 300_000, "sync_busy_us": 300_000},
+	}}
 	got := MeasureAppends(run)
-	want := AppendRate{Clients: 2, Files: 1, Record: "1 MiB", MBs: 0.0005, Appends: 0.5, P50MS: 1, Syncs: 100, SyncShare: 0.2, CPUs: 1.5}
+	want := AppendRate{MBs: 0.0005, Appends: 0.5, P50MS: 1, Syncs: 100, SyncMS: 2, Busy: 0.1375, InFlight: 0.2, Wait: 0.25, CPUs: 1.5}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+	slower := want
+	slower.MBs, slower.Busy = 0.0003, 0.5
+	var row AppendRow
+	row.spread([]AppendRate{want, slower, slower})
+	if row.Valid != 3 || row.MBs != (Spread{0.0003, 0.0003, 0.0005}) || row.Busy != (Spread{0.1375, 0.5, 0.5}) || row.Wait != (Spread{0.25, 0.25, 0.25}) {
+		t.Errorf("row %+v", row)
 	}
 }
 

@@ -25,6 +25,8 @@ type SweepOptions struct {
 	Info     Info
 	Host     rundir.Host
 	Progress io.Writer
+	// Name tells a plan apart in the progress (default: backend, workload and fault).
+	Name func(rundir.Plan) string
 }
 
 // Swept is what became of one plan. A run that failed is void, with its reason.
@@ -58,6 +60,9 @@ func Sweep(ctx context.Context, o SweepOptions) ([]Swept, error) {
 		}
 		run, at = RunVirtual, runtime.NumCPU()
 	}
+	if o.Name == nil {
+		o.Name = func(p rundir.Plan) string { return fmt.Sprintf("%-12s %-13s %-18s", p.Backend, p.Workload, p.Fault) }
+	}
 	out := make([]Swept, len(o.Plans))
 	var mu sync.Mutex
 	done := 0
@@ -84,7 +89,7 @@ func Sweep(ctx context.Context, o SweepOptions) ([]Swept, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			done++
-			fmt.Fprintf(o.Progress, "[%3d/%d] %-12s %-13s %-18s seed %-3d %s %.1fs\n", done, len(o.Plans), p.Backend, p.Workload, p.Fault, p.Seed, s.Verdict, time.Since(begin).Seconds())
+			fmt.Fprintf(o.Progress, "[%3d/%d] %s seed %-3d %s %.1fs\n", done, len(o.Plans), o.Name(p), p.Seed, s.Verdict, time.Since(begin).Seconds())
 			return nil
 		})
 	}

@@ -65,9 +65,7 @@ type leaseRow struct {
 
 // leaseCells is a row of the table: medians, with the range of the runs.
 func leaseCells(term time.Duration, r leaseRow) table.Row {
-	of := func(format string, s harness.Spread) string {
-		return fmt.Sprintf(format+" ["+format+", "+format+"]", s.Median, s.Low, s.High)
-	}
+	of := func(format string, s harness.Spread) string { return spread(format, 1, s) }
 	return table.Row{term, r.Backend, fmt.Sprintf("%d of %d", r.Valid, r.Runs), of("%.0f", r.Spread.GapMS), of("%.1f", r.Spread.Before), of("%.1f", r.Spread.Gap),
 		of("%.0f %%", r.Spread.Share), r.Median.Empty, of("%.0f", r.Spread.Longest), of("%.1f", r.Spread.After)}
 }
@@ -139,115 +137,4 @@ func saveMeasure(dir, name string, rows any, pic report.Picture) error {
 		return nil
 	}
 	return pic.Draw(dir)
-}
-
-// recordSize is one choice of --records.
-type recordSize struct {
-	bytes int
-	table string
-}
-
-func recordSizes(names []string) (out []recordSize, err error) {
-	for _, n := range names {
-		switch n {
-		case "64KiB":
-			out = append(out, recordSize{bytes: 64 << 10})
-		case "1MiB":
-			out = append(out, recordSize{bytes: 1 << 20})
-		case "gfs-y", "gfs-x":
-			out = append(out, recordSize{bytes: 64 << 10, table: n})
-		default:
-			return nil, usage(fmt.Errorf("records is %q; it must be 64KiB, 1MiB, gfs-x or gfs-y", n))
-		}
-	}
-	return out, nil
-}
-
-func newAppendScaling() *cobra.Command {
-	o := harness.SweepOptions{Tier: "local"}
-	backend, clients, records, runs, seed := "multipaxos", []int{1, 2, 4, 8, 16}, []string{"64KiB", "1MiB", "gfs-y"}, 3, uint64(1)
-	c := &cobra.Command{
-		Use:   "append-scaling",
-		Short: "Record append by 1 to 16 clients, to one file and to as many files as clients: GFS figure 3c",
-		Long: `Append with 1 to 16 clients, to one file (figure 3c of the GFS paper) and to one file
-a client. Prints the aggregate rate, and how much of a chunkserver's time its fsyncs
-take at the host's latency of three concurrent ones. Every history is checked.`,
-		Example: "  gfslab append-scaling --runs 3 --out /tmp/scaling\n  gfslab append-scaling --clients 1,16 --records 64KiB --runs 1",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			sizes, err := recordSizes(records)
-			if err != nil {
-				return err
-			}
-			for i := range runs {
-				for _, size := range sizes {
-					for _, n := range clients {
-						o.Plans = append(o.Plans, harness.AppendScalingPlan(backend, n, 1, size.bytes, size.table, seed+uint64(i)))
-						if n > 1 {
-							o.Plans = append(o.Plans, harness.AppendScalingPlan(backend, n, n, size.bytes, size.table, seed+uint64(i)))
-						}
-					}
-				}
-			}
-			all, err := sweep(c, &o, "append-scaling")
-			if err != nil {
-				return err
-			}
-			return printAppendScaling(c, o.Dir, all)
-		},
-	}
-	fs := c.Flags()
-	fs.StringVar(&backend, "backend", backend, "backend; appends ask the master for little")
-	fs.IntSliceVar(&clients, "clients", clients, "numbers of clients")
-	fs.StringSliceVar(&records, "records", records, "sizes of records: 64KiB, 1MiB, gfs-x, gfs-y")
-	fs.IntVar(&runs, "runs", runs, "runs a row")
-	sweepFlags(c, &o, &seed)
-	complete(c, "backend", node.Backends())
-	complete(c, "records", []string{"64KiB", "1MiB", "gfs-x", "gfs-y"})
-	return c
-}
-
-func printAppendScaling(c *cobra.Command, dir string, all []harness.Swept) error {
-	rows, worst, err := harness.AppendRows(all)
-	if err != nil {
-		return err
-	}
-	w := table.NewWriter()
-	w.AppendHeader(table.Row{"records", "clients", "files", "valid", "MB/s", "lowest", "highest", "appends/s", "p50 ms", "fsyncs/s a chunkserver", "time in fsync", "CPUs"})
-	pic := report.Picture{Name: "append-scaling", Title: "Record append by clients (GFS figure 3c)",
-		Note: "Aggregate rate of acknowledged records, median of the valid runs. All nodes share one machine and one disk; the paper's machines had a network link each."}
-	for _, r := range rows {
-		w.AppendRow(table.Row{r.Record, r.Clients, r.Files, fmt.Sprintf("%d of %d", r.Valid, r.Runs), fmt.Sprintf("%.1f", r.MBs), fmt.Sprintf("%.1f", r.Low), fmt.Sprintf("%.1f", r.High),
-			fmt.Sprintf("%.0f", r.Appends), fmt.Sprintf("%.2f", r.P50MS), fmt.Sprintf("%.0f", r.Syncs), fmt.Sprintf("%.0f %%", 100*r.SyncShare), fmt.Sprintf("%.2f", r.CPUs)})
-		if r.Valid > 0 {
-			addScaling(&pic, r)
-		}
-	}
-	if err := saveMeasure(dir, "append-scaling", rows, pic); err != nil {
-		return err
-	}
-	fmt.Fprintln(c.OutOrStdout(), w.Render())
-	return verdictError(worst)
-}
-
-// addScaling puts a row into the panel of its size of records.
-func addScaling(pic *report.Picture, r harness.AppendRow) {
-	var panel *report.Panel
-	for i := range pic.Panels {
-		if pic.Panels[i].Title == "records: "+r.Record {
-			panel = &pic.Panels[i]
-		}
-	}
-	if panel == nil {
-		pic.Panels = append(pic.Panels, report.Panel{
-			Title: "records: " + r.Record, X: "clients", Y: "MB/s", LogX: true, Dots: true,
-			Series: []report.Series{{Name: "one file"}, {Name: "a file each"}},
-		})
-		panel = &pic.Panels[len(pic.Panels)-1]
-	}
-	for i := range panel.Series {
-		if one := i == 0; r.Clients == 1 || one == (r.Files == 1) {
-			panel.Series[i].X, panel.Series[i].Y = append(panel.Series[i].X, float64(r.Clients)), append(panel.Series[i].Y, r.MBs)
-		}
-	}
 }

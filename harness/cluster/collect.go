@@ -12,7 +12,7 @@ import (
 
 // Counters returns every node's totals so far, by name, over all its
 // incarnations: "fsyncs" is counted at the file-system door, the others by the
-// replica itself.
+// replica or chunkserver itself.
 func (c *Cluster) Counters() map[string]map[string]uint64 {
 	out := map[string]map[string]uint64{}
 	for _, m := range c.started() {
@@ -20,7 +20,8 @@ func (c *Cluster) Counters() map[string]map[string]uint64 {
 		out[m.name]["fsyncs"] = m.disk.Syncs()
 	}
 	for _, s := range c.servers {
-		out[s.name] = map[string]uint64{"fsyncs": s.disk.Syncs()}
+		out[s.name] = s.counters()
+		out[s.name]["fsyncs"] = s.disk.Syncs()
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ type serverNode struct {
 
 	mu      sync.Mutex
 	running *chunkserver.Server // nil while crashed
+	past    map[string]uint64   // what earlier incarnations counted
 	rotten  int                 // events up to the last rot
 }
 
@@ -35,7 +37,38 @@ func (s *serverNode) stop() *chunkserver.Server {
 	defer s.mu.Unlock()
 	running := s.running
 	s.running = nil
+	if running != nil {
+		if s.past == nil {
+			s.past = map[string]uint64{}
+		}
+		addCounters(s.past, serverCounters(running))
+	}
 	return running
+}
+
+// counters adds up what all incarnations counted.
+func (s *serverNode) counters() map[string]uint64 {
+	s.mu.Lock()
+	running, n := s.running, maps.Clone(s.past)
+	s.mu.Unlock()
+	if n == nil {
+		n = map[string]uint64{}
+	}
+	if running != nil {
+		addCounters(n, serverCounters(running))
+	}
+	return n
+}
+
+// serverCounters are the totals of one incarnation that measurements need; times in
+// microseconds.
+func serverCounters(s *chunkserver.Server) map[string]uint64 {
+	c := s.Counters()
+	us := func(d time.Duration) uint64 { return uint64(d.Microseconds()) }
+	return map[string]uint64{
+		"syncs": c.Syncs, "sync_us": us(c.SyncTime), "sync_busy_us": us(c.SyncBusy),
+		"acknowledged": c.Acknowledged, "sync_wait_us": us(c.SyncWait),
+	}
 }
 
 // startServers starts all chunkservers for the first time.
