@@ -3422,8 +3422,12 @@ type CloneRequest struct {
 	Sources []string `protobuf:"bytes,5,rep,name=sources,proto3" json:"sources,omitempty"`
 	// bytes_per_second throttles; 0: as fast as it goes.
 	BytesPerSecond uint64 `protobuf:"varint,6,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// void_version: no version above version and up to this one was or will ever be
+	// granted. A replica at one of them is replaced all the same, and the new one
+	// keeps its version: no chunkserver goes back. 0: none.
+	VoidVersion   uint64 `protobuf:"varint,7,opt,name=void_version,json=voidVersion,proto3" json:"void_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CloneRequest) Reset() {
@@ -3494,6 +3498,13 @@ func (x *CloneRequest) GetSources() []string {
 func (x *CloneRequest) GetBytesPerSecond() uint64 {
 	if x != nil {
 		return x.BytesPerSecond
+	}
+	return 0
+}
+
+func (x *CloneRequest) GetVoidVersion() uint64 {
+	if x != nil {
+		return x.VoidVersion
 	}
 	return 0
 }
@@ -4519,14 +4530,15 @@ const file_gfs_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\v2\x11.gfslab.v1.DataIdR\x02id\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06offset\x18\x04 \x01(\x04R\x06offset\"\xc2\x01\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\"\xe5\x01\n" +
 	"\fCloneRequest\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x12\n" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\x12(\n" +
 	"\x04kind\x18\x04 \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind\x12\x18\n" +
 	"\asources\x18\x05 \x03(\tR\asources\x12(\n" +
-	"\x10bytes_per_second\x18\x06 \x01(\x04R\x0ebytesPerSecond\"d\n" +
+	"\x10bytes_per_second\x18\x06 \x01(\x04R\x0ebytesPerSecond\x12!\n" +
+	"\fvoid_version\x18\a \x01(\x04R\vvoidVersion\"d\n" +
 	"\x10CopyChunkRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x12\n" +

@@ -28,7 +28,8 @@ type buildRun struct {
 // Clone fetches a whole replica of the version from one of the sources;
 // if one fails, the next one carries on where it stopped: replicas agree on all
 // that was ever acknowledged. It answers when the replica is durable, verified
-// and in its place. What was here before stays until then.
+// and in its place. What was here before stays until then; if its version is above
+// the one asked for but void for ever, as the leader says, the new one keeps it.
 func (s *Server) Clone(ctx context.Context, r *api.CloneRequest) (*api.CloneReply, error) {
 	switch {
 	case r.Handle == 0 || r.Version == 0 || api.ChunkKind_name[int32(r.Kind)] == "":
@@ -36,10 +37,11 @@ func (s *Server) Clone(ctx context.Context, r *api.CloneRequest) (*api.CloneRepl
 	case len(r.Sources) == 0 || len(r.Sources) > maxSources:
 		return nil, status.Errorf(codes.InvalidArgument, "a clone has 1 to %d sources", maxSources)
 	}
-	if reply, err := s.admitCopy(r.Handle, r.Version, r.Term); reply != nil || err != nil {
+	keeps, reply, err := s.admitCopy(r.Handle, r.Version, r.VoidVersion, r.Term)
+	if reply != nil || err != nil {
 		return reply, err
 	}
-	return s.build(ctx, r.Handle, r.Version, func() *api.CloneReply { return s.clone(ctx, r) })
+	return s.build(ctx, r.Handle, r.Version, func() *api.CloneReply { return s.clone(ctx, r, keeps) })
 }
 
 // build runs the making of a replica unless one is under way: then it waits for
@@ -76,31 +78,34 @@ func (s *Server) beginBuild(handle, version uint64) (run *buildRun, mine bool) {
 	return run, true
 }
 
-// admitCopy refuses orders of old leaders and copies of old versions. The term
-// is durable when it returns nothing.
-func (s *Server) admitCopy(handle, version, term uint64) (*api.CloneReply, error) {
+// admitCopy refuses orders of old leaders and copies of old versions; those up to
+// void count as none. keeps is the version that the copy is to have: that of the
+// replica here if it is higher. The term is durable when it returns no reply.
+func (s *Server) admitCopy(handle, version, void, term uint64) (keeps uint64, _ *api.CloneReply, _ error) {
 	if seen := s.termSeen(); term < seen {
-		return &api.CloneReply{Code: api.Code_STALE, Reason: fmt.Sprintf("term %d was seen", seen)}, nil
+		return 0, &api.CloneReply{Code: api.Code_STALE, Reason: fmt.Sprintf("term %d was seen", seen)}, nil
 	}
 	if err := s.observeTerm(term); err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
+		return 0, nil, status.Error(codes.Internal, err.Error())
 	}
+	keeps = version
 	if c := s.chunk(handle); c != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.accepting > version {
-			return &api.CloneReply{Code: api.Code_STALE, Reason: fmt.Sprintf("version %d is here", c.accepting)}, nil
+		if c.accepting > max(version, void) {
+			return 0, &api.CloneReply{Code: api.Code_STALE, Reason: fmt.Sprintf("version %d is here", c.accepting)}, nil
 		}
+		keeps = max(version, c.accepting)
 	}
-	return nil, nil
+	return keeps, nil, nil
 }
 
 // clone fetches and installs; the reply's code and reason say how it went.
-func (s *Server) clone(ctx context.Context, r *api.CloneRequest) *api.CloneReply {
+func (s *Server) clone(ctx context.Context, r *api.CloneRequest, keeps uint64) *api.CloneReply {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(s.ctx, stop)()
-	b, err := s.newBuilder(r.Handle, r.Version, r.Term, r.Kind)
+	b, err := s.newBuilder(r.Handle, keeps, r.Term, r.Kind)
 	if err != nil {
 		return cloneReply(err, 0)
 	}

@@ -165,6 +165,109 @@ func TestSourceOfAHigherVersion(t *testing.T) {
 	})
 }
 
+// A version that came to nothing for ever does not keep a replica from being replaced;
+// the clone keeps it, so that no chunkserver goes back and nothing that was fenced is
+// taken after all. One that may yet be granted does.
+func TestCloneOverAVoidVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, "a", "b", "c")
+		c.grant(3, 10, 5, "a", "b", "c")
+		c.append(3, 1, payload(1, 100), "a", "b", "c")
+		c.end("a", 10)
+		// c heard of versions 4 and 5, of which nothing came, and missed a grant.
+		for version := range uint64(2) {
+			if reply := c.prepare("c", c.request(4+version, 0, 5, "c")); !reply.Ok {
+				t.Fatal(reply)
+			}
+		}
+		void := func(name string, version, void, term uint64, sources ...string) *api.CloneReply {
+			t.Helper()
+			reply, err := c.clients[name].Clone(c.ctx(), &api.CloneRequest{Handle: handle, Version: version, VoidVersion: void, Term: term, Kind: c.kind, Sources: sources})
+			c.must(err)
+			return reply
+		}
+		version := func() uint64 {
+			t.Helper()
+			report := c.servers["c"].report()
+			if len(report) != 1 {
+				t.Fatalf("c reports %v", report)
+			}
+			return report[0].Version
+		}
+		for what, reply := range map[string]*api.CloneReply{
+			"a version that may yet be granted": void("c", 3, 0, 5, "a"),
+			"one of two":                        void("c", 3, 4, 5, "a"),
+			"void below the one asked for":      void("c", 4, 3, 5, "a"),
+			"a deposed leader":                  void("c", 3, 5, 4, "a"),
+		} {
+			if reply.Code != api.Code_STALE || version() != 5 {
+				t.Errorf("%s: %v, c is at version %d", what, reply, version())
+			}
+		}
+		if reply := void("c", 3, 5, 5, "a"); reply.Code != api.Code_OK || version() != 5 {
+			t.Fatalf("%v, c is at version %d", reply, version())
+		}
+		was, _ := c.bytesOf("a", handle)
+		c.expectBytes("c", handle, was)
+		if reply := c.prepare("c", c.request(4, 0, 5, "c")); reply.Ok {
+			t.Error("c went back to version 4")
+		}
+		for v := uint64(3); v <= 5; v++ {
+			c.push(7, payload(7, 10), "c")
+			reply, err := c.clients["c"].Mutate(c.ctx(), &api.MutateRequest{
+				Id: id(7), Handle: handle, Version: v, Term: 5, Serial: 1, Offset: uint64(len(was)), Crc32C: api.Checksum(payload(7, 10)),
+			})
+			if c.must(err); reply.Code == api.Code_OK {
+				t.Errorf("c took a mutation of version %d", v)
+			}
+		}
+		c.crash("c", 0)
+		if version() != 5 {
+			t.Errorf("c is at version %d after a restart", version())
+		}
+		c.expectBytes("c", handle, was)
+		// It is a replica like any other: source, and member of the next grant.
+		if reply := c.clone("b", 3, 5, "c"); reply.Code != api.Code_OK {
+			t.Fatalf("clone: %v", reply)
+		}
+		c.grant(6, 20, 5, "c", "a")
+		c.append(6, 2, payload(2, 100), "c", "a")
+	})
+}
+
+// A grant that is prepared while the replica is fetched is above what was void then:
+// the clone does not take its place.
+func TestCloneGivesWayToAGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newSizedCell(t, 64*blockBytes, "a", "b")
+		c.grantBytes(1, 10, "a", "b")
+		for i := range uint64(3) {
+			c.write(1, 1+i, i<<20, make([]byte, 1<<20), "a", "b")
+		}
+		c.end("a", 10)
+		if reply := c.prepare("b", c.request(2, 0, 5, "b")); !reply.Ok {
+			t.Fatal(reply)
+		}
+		var reply *api.CloneReply
+		var err error
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			reply, err = c.clients["b"].Clone(c.ctx(), &api.CloneRequest{Handle: handle, Version: 1, VoidVersion: 2, Term: 5, Kind: c.kind,
+				Sources: []string{"a"}, BytesPerSecond: 1 << 20})
+		}()
+		time.Sleep(time.Second)
+		if reply := c.prepare("b", c.request(3, 0, 5, "b")); !reply.Ok {
+			t.Fatal(reply)
+		}
+		<-done
+		report := c.servers["b"].report()
+		if err != nil || reply.Code != api.Code_STALE || len(report) != 1 || report[0].Version != 3 {
+			t.Fatalf("clone: %v %v; b reports %v", reply, err, report)
+		}
+	})
+}
+
 func TestCloneIsThrottledAndSharedByThoseWhoAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newSizedCell(t, 64*blockBytes, "a", "b")

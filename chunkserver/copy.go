@@ -18,7 +18,7 @@ func (s *Server) CopyChunk(ctx context.Context, r *api.CopyChunkRequest) (*api.C
 	if r.From == 0 || r.To == 0 || r.From == r.To || r.Version == 0 {
 		return nil, status.Error(codes.InvalidArgument, "two handles and a version must be given")
 	}
-	if reply, err := s.admitCopy(r.To, r.Version, r.Term); reply != nil || err != nil {
+	if _, reply, err := s.admitCopy(r.To, r.Version, 0, r.Term); reply != nil || err != nil {
 		return reply, err
 	}
 	return s.build(ctx, r.To, r.Version, func() *api.CloneReply { return s.copyChunk(ctx, r) })

@@ -2,7 +2,6 @@ package master
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -238,7 +237,9 @@ func (m *Master) clone(ctx context.Context, term uint64, c meta.Chunk, j *job) e
 		return err
 	}
 	addresses := m.servers.addresses(j.sources)
-	request := &api.CloneRequest{Handle: c.Handle, Version: c.Version, Term: term, Kind: api.ChunkKind(c.Kind), BytesPerSecond: m.cloneRate()}
+	request := &api.CloneRequest{
+		Handle: c.Handle, Version: c.Version, VoidVersion: voidVersion(&c), Term: term, Kind: api.ChunkKind(c.Kind), BytesPerSecond: m.cloneRate(),
+	}
 	for _, name := range j.sources {
 		if !slices.Contains(c.Members, name) {
 			continue // it lost its membership when the lease was ended
@@ -253,10 +254,6 @@ func (m *Master) clone(ctx context.Context, term uint64, c meta.Chunk, j *job) e
 	switch {
 	case err != nil:
 		return err
-	case reply.Code == api.Code_STALE && !c.Sealed && c.Refs <= 1:
-		// It, or a source, saw a higher version: one that was never committed. Get
-		// above it, then try again.
-		return errors.Join(fmt.Errorf("the target answers %v: %s", reply.Code, reply.Reason), m.raise(ctx, term, c.Handle))
 	case reply.Code != api.Code_OK:
 		return fmt.Errorf("the target answers %v: %s", reply.Code, reply.Reason)
 	}
@@ -276,14 +273,15 @@ func (m *Master) clone(ctx context.Context, term uint64, c meta.Chunk, j *job) e
 	return nil
 }
 
-// raise grants the chunk, which is held, once and ends the lease, so that its
-// version is above all that were ever intended.
-func (m *Master) raise(ctx context.Context, term, handle uint64) error {
-	if _, err := m.grant(ctx, term, handle); err != nil {
-		return err
+// voidVersion is the highest version that came to nothing: with neither a lease nor
+// an intent in the state, no version that was reserved above the chunk's own can be
+// granted any more, whoever leads, since every intent reserves another one. It is 0
+// if there is none, or if that is not certain.
+func voidVersion(c *meta.Chunk) uint64 {
+	if c.Epoch != 0 || c.Intent != 0 || c.Reserved <= c.Version {
+		return 0
 	}
-	_, err := m.revoke(ctx, term, handle, askEver)
-	return err
+	return c.Reserved
 }
 
 // dropMember takes a replica out of the current ones. The chunk is held.

@@ -162,20 +162,20 @@ func (c *fakeChunkserver) Clone(ctx context.Context, r *api.CloneRequest) (*api.
 			c.cell.t.Errorf("%s is a source of chunk %d version %d, and has %v, %v", source.name, r.Handle, r.Version, copied, found)
 			continue
 		}
-		if copied.version != r.Version {
-			reply = &api.CloneReply{Code: api.Code_STALE, Reason: "the source has a higher version"}
-			continue
-		}
 		if copied.corrupt {
 			continue
 		}
 		c.store.change(func(s *fakeStore) {
-			if own := s.replicas[r.Handle]; r.Term < s.term || own != nil && own.version > r.Version {
+			keeps := r.Version
+			if own := s.replicas[r.Handle]; own != nil {
+				keeps = max(keeps, own.version)
+			}
+			if r.Term < s.term || keeps > max(r.Version, r.VoidVersion) {
 				reply = &api.CloneReply{Code: api.Code_STALE, Reason: "a higher version or term was seen"}
 				return
 			}
 			s.term = r.Term
-			s.replicas[r.Handle] = &fakeCopy{version: r.Version, length: copied.length, tokens: copied.tokens}
+			s.replicas[r.Handle] = &fakeCopy{version: keeps, length: copied.length, tokens: copied.tokens}
 			reply = &api.CloneReply{Bytes: copied.length}
 		})
 		break

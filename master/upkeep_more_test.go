@@ -165,8 +165,8 @@ func TestPendingIntent(t *testing.T) {
 			}
 			u.servers[c.Members[0]].store.kill()
 			u.await(20*time.Second, "with an intent pending", u.atGoal(handles, 3))
-			if now, _, _ := u.leader().machine.chunk(handles[0]); heard != (now.Version > c.Version) {
-				t.Fatalf("version %d, was %d", now.Version, c.Version)
+			if now, _, _ := u.leader().machine.chunk(handles[0]); now.Version != c.Version || now.Intent != 0 {
+				t.Fatalf("%+v, was %+v", now, c)
 			}
 		})
 	}
