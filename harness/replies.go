@@ -23,26 +23,30 @@ func reply(p positioned, node uint64) *rundir.Reply {
 	}
 }
 
-func mutation(r client.Result[*api.MutationReply]) done {
+// told is what became of a call, with the reply as the history has it where one
+// came.
+func told[T any](r client.Result[T], reply func(T, uint64) *rundir.Reply) done {
 	d := begin(r)
 	if r.Outcome == client.OK {
-		d.reply = mutationReply(r.Reply, r.Node)
+		d.reply = reply(r.Reply, r.Node)
 	}
 	return d
 }
+
+func mutation(r client.Result[*api.MutationReply]) done { return told(r, mutationReply) }
+
+func stat(r client.Result[*api.StatReply]) done { return told(r, statReply) }
+
+func list(r client.Result[*api.ListReply]) done { return told(r, listReply) }
+
+func usage(r client.Result[*api.UsageReply]) done { return told(r, usageReply) }
+
+func chunk(r client.Result[*api.ChunkReply]) done { return told(r, chunkReply) }
 
 func mutationReply(m *api.MutationReply, node uint64) *rundir.Reply {
 	out := reply(m, node)
 	out.Handle, out.Version, out.FileID = m.GetHandle(), m.GetVersion(), m.GetId()
 	return out
-}
-
-func stat(r client.Result[*api.StatReply]) done {
-	d := begin(r)
-	if r.Outcome == client.OK {
-		d.reply = statReply(r.Reply, r.Node)
-	}
-	return d
 }
 
 func statReply(s *api.StatReply, node uint64) *rundir.Reply {
@@ -75,39 +79,23 @@ func setOf(a *rundir.Attributes) *api.Attributes {
 	return &api.Attributes{RetentionNs: a.RetentionNS, Replicas: a.Replicas, MaxFiles: a.MaxFiles, MaxChunks: a.MaxChunks}
 }
 
-func list(r client.Result[*api.ListReply]) done {
-	d := begin(r)
-	if r.Outcome != client.OK {
-		return d
-	}
-	d.reply = reply(r.Reply, r.Node)
-	d.reply.Names, d.reply.Next = r.Reply.GetNames(), r.Reply.GetNext()
-	for _, e := range r.Reply.GetEntries() {
-		d.reply.Entries = append(d.reply.Entries, rundir.Entry{
+func listReply(l *api.ListReply, node uint64) *rundir.Reply {
+	out := reply(l, node)
+	out.Names, out.Next = l.GetNames(), l.GetNext()
+	for _, e := range l.GetEntries() {
+		out.Entries = append(out.Entries, rundir.Entry{
 			Name: e.GetName(), ID: e.GetId(), Directory: e.GetDirectory(), Chunks: e.GetChunks(), DeletedNS: e.GetDeletedNs(), ExpiresNS: e.GetExpiresNs(),
 		})
 	}
-	return d
+	return out
 }
 
-func usage(r client.Result[*api.UsageReply]) done {
-	d := begin(r)
-	if r.Outcome == client.OK {
-		u := r.Reply
-		d.reply = reply(u, r.Node)
-		d.reply.Usage = &rundir.Usage{
-			Files: u.GetFiles(), Directories: u.GetDirectories(), Chunks: u.GetChunks(), HiddenFiles: u.GetHiddenFiles(), HiddenChunks: u.GetHiddenChunks(),
-		}
+func usageReply(u *api.UsageReply, node uint64) *rundir.Reply {
+	out := reply(u, node)
+	out.Usage = &rundir.Usage{
+		Files: u.GetFiles(), Directories: u.GetDirectories(), Chunks: u.GetChunks(), HiddenFiles: u.GetHiddenFiles(), HiddenChunks: u.GetHiddenChunks(),
 	}
-	return d
-}
-
-func chunk(r client.Result[*api.ChunkReply]) done {
-	d := begin(r)
-	if r.Outcome == client.OK {
-		d.reply = chunkReply(r.Reply, r.Node)
-	}
-	return d
+	return out
 }
 
 func chunkReply(c *api.ChunkReply, node uint64) *rundir.Reply {

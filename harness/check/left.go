@@ -70,14 +70,7 @@ func checkGoals(f *facts, out *findings) {
 		if c == nil || len(c.members) == 0 {
 			continue
 		}
-		goal := c.goal
-		if goal == 0 {
-			goal = plan.Replication
-		}
-		if goal == 0 {
-			goal = 3
-		}
-		goal = min(goal, alive)
+		goal := min(goalOf(plan, c.goal), alive)
 		have := 0
 		for _, m := range c.members {
 			if !leftDown(f.run, m) {
@@ -89,4 +82,15 @@ func checkGoals(f *facts, out *findings) {
 			out.invalid(nil, "chunk %d has %d current replicas on chunkservers that are up (of %v), and %d are its goal, after the run had waited for them", handle, have, c.members, goal)
 		}
 	}
+}
+
+// goalOf is how many replicas a chunk is to have: its own goal, or the plan's.
+func goalOf(plan rundir.Plan, own int) int {
+	switch {
+	case own != 0:
+		return own
+	case plan.Replication != 0:
+		return plan.Replication
+	}
+	return min(3, max(1, plan.Chunkservers))
 }

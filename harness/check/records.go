@@ -79,7 +79,7 @@ func indexChunks(run *rundir.Run) map[string]map[place]*rundir.Chunk {
 	for server, list := range run.Chunks {
 		m := make(map[place]*rundir.Chunk, len(list))
 		for i := range list {
-			if list[i].Kind != rundir.ChunkBlock {
+			if k := list[i].Kind; k != rundir.ChunkBlock && k != rundir.ChunkEmpty {
 				m[place{list[i].Handle, list[i].Offset}] = &list[i]
 			}
 		}

@@ -12,7 +12,7 @@ import (
 func checkRegions(run *rundir.Run, c *chunkFacts, member string, out *findings) {
 	var list []*rundir.Chunk
 	for i := range run.Chunks[member] {
-		if x := &run.Chunks[member][i]; x.Handle == c.handle && x.Kind != rundir.ChunkBlock {
+		if x := &run.Chunks[member][i]; x.Handle == c.handle && x.Kind != rundir.ChunkBlock && !(x.Kind == rundir.ChunkEmpty && x.Corrupt) {
 			list = append(list, x)
 		}
 	}

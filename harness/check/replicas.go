@@ -24,14 +24,16 @@ func checkReplicas(ctx context.Context, f *facts, out *findings) {
 		checkServed(handle, list, out)
 		checkTerms(handle, list, out)
 		checkDeletes(f, handle, list, out)
+		checkSources(f, handle, list, out)
 		checkSerial(handle, list, out)
 		checkShared(f, handle, list, out)
 	}
 	checkJoined(f, events, out)
-	checkUpkeep(f, out)
+	checkUpkeep(f, events, out)
 	checkUsed(f, out)
 	if f.run.Manifest.Plan.Strict {
 		checkStrict(f, out)
+		checkSeals(f, events, out)
 	}
 	checkLeft(f, out)
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"gfslab/master/meta/metapb"
 	"gfslab/results/rundir"
@@ -21,6 +22,17 @@ func replicaTamperings() []cellTampering {
 		{"a version granted before it was taken", "leases", "never made durable", func(s *cellScript) { s.forget("cs2", rundir.LeaseMutate, s.records) }},
 		{"an older version served than was asked for", "replicas", "asked for version 2", func(s *cellScript) { s.eventOf("cs2", rundir.LeaseServe, s.bytes).Wanted = 2 }},
 		{"a master of an earlier term obeyed", "replicas", "obeyed a master of term 1", func(s *cellScript) { s.eventOf("cs3", rundir.LeasePrepare, s.own).Term = 5 }},
+		{"a clone from one that never had the chunk", "replicas", "where it came from, had version 0", func(s *cellScript) { s.eventOf("cs3", rundir.LeaseClone, s.bytes).Source = "cs3" }},
+		{"a replica ordered away before enough others are known", "replicas", "[cs1 cs2] of [cs1 cs2] could be known to have version 2, and 3 had to", func(s *cellScript) {
+			s.order(rundir.ReplicaRemove, s.own, "cs3")
+		}},
+		{"a corrupt replica ordered away with all others silent", "replicas", "[] of [cs1 cs2] could be known to have version 2, and 1 had to", func(s *cellScript) {
+			s.run.Manifest.Plan.DeadAfter = 1000
+			s.now += int64(time.Second)
+			s.run.Faults = []rundir.Fault{{Name: "crash-two-chunkservers", Node: "cs1", Nodes: []string{"cs1", "cs2"}, Inject: 1, InForce: 2, Heal: -1}}
+			s.event("cs3", rundir.LeaseCorrupt, rundir.LeaseEvent{Handle: s.own, Version: 2})
+			s.order(rundir.ReplicaRemove, s.own, "cs3")
+		}},
 		{"a current replica deleted", "replicas", "a current one by the log", func(s *cellScript) {
 			s.event("cs2", rundir.LeaseDelete, rundir.LeaseEvent{Handle: s.bytes, Version: 1})
 		}},
@@ -59,6 +71,10 @@ func replicaTamperings() []cellTampering {
 			s.run.Counters.Waited = []string{rundir.WaitedGarbage}
 			s.run.Chunks["cs1"] = append(s.run.Chunks["cs1"], rundir.Chunk{Handle: 99, Version: 1, Kind: rundir.ChunkBlock})
 		}},
+		{"an empty replica left", "replicas", "node cs1 still has chunk 99 version 1, which no file has", func(s *cellScript) {
+			s.run.Counters.Waited = []string{rundir.WaitedGarbage}
+			s.run.Chunks["cs1"] = append(s.run.Chunks["cs1"], rundir.Chunk{Handle: 99, Version: 1, Kind: rundir.ChunkEmpty})
+		}},
 		{"a replica left that is current no more", "replicas", "the current replicas are", func(s *cellScript) {
 			s.run.Counters.Waited = []string{rundir.WaitedGarbage}
 			s.run.Chunks["cs3"] = append(s.run.Chunks["cs3"], rundir.Chunk{Handle: s.own, Version: 2, Kind: rundir.ChunkBlock})
@@ -80,6 +96,54 @@ func replicaTamperings() []cellTampering {
 			op := &s.run.Ops[len(s.run.Ops)-1]
 			op.Reply.Term, op.Reply.Index, op.Reply.Node = 2, 3, "m2"
 		}},
+	}
+}
+
+// order has the leading master order something about a replica.
+func (s *script) order(kind string, handle uint64, server string) {
+	s.now++
+	s.run.Replicas = map[string][]rundir.ReplicaEvent{"m1": {{At: 5, Node: "m1", Term: 1, Kind: rundir.ReplicaWarm},
+		{At: s.now, Node: "m1", Term: 1, Kind: kind, Handle: handle, Server: server}}}
+}
+
+// TestEnoughKnown: a replica may be ordered away where as many others as the goal
+// says are known, and a corrupt one where one is, that fell silent only just now.
+func TestEnoughKnown(t *testing.T) {
+	s := newCellScript(t)
+	s.run.Manifest.Plan.Replication = 2
+	s.order(rundir.ReplicaRemove, s.own, "cs3")
+	s.wants("replicas", rundir.Valid, "")
+	s = newCellScript(t)
+	s.run.Faults = []rundir.Fault{{Name: "power-loss", Node: "m1", Nodes: threeServers, Inject: s.now - 2, InForce: s.now - 1, Heal: -1}}
+	s.event("cs3", rundir.LeaseCorrupt, rundir.LeaseEvent{Handle: s.own, Version: 2})
+	s.order(rundir.ReplicaRemove, s.own, "cs3")
+	s.wants("replicas", rundir.Valid, "")
+}
+
+// TestSeals: what a primary padded is on all replicas before the log seals it.
+func TestSeals(t *testing.T) {
+	for late, want := range map[bool]string{true: rundir.Invalid, false: rundir.Valid} {
+		s := newScript(t)
+		s.run.Manifest.Plan.Strict = true
+		s.create("/r")
+		handle := s.allocate("/r")
+		g := s.grant(handle, threeServers...)
+		pad := rundir.LeaseEvent{Handle: handle, Version: g.Version, Epoch: g.Epoch, Serial: 1, Offset: 100}
+		says := ""
+		for _, m := range threeServers {
+			s.event(m, rundir.LeaseMutate, pad)
+		}
+		if !late {
+			s.event("cs1", rundir.LeaseAccept, pad)
+		}
+		if r := s.log(&metapb.Command{Op: &metapb.Command_Seal{Seal: &metapb.SealOp{Handle: handle, Version: g.Version, Epoch: g.Epoch, Length: simChunk}}}); r.Code != 0 {
+			t.Fatal(r)
+		}
+		if late {
+			s.event("cs1", rundir.LeaseAccept, pad)
+			says = "before its pad at offset 100"
+		}
+		s.wants("replicas", want, says)
 	}
 }
 

@@ -70,11 +70,22 @@ func (c *Cluster) Applied() (map[string][]rundir.Applied, error) {
 	return out, nil
 }
 
-// Leases returns every chunkserver's lease and mutation events.
+// Leases returns every chunkserver's lease and mutation events. Chunkservers know
+// each other by address; here they have names.
 func (c *Cluster) Leases() map[string][]rundir.LeaseEvent {
+	names := map[string]string{}
+	for _, s := range c.servers {
+		names[s.address] = s.name
+	}
 	out := map[string][]rundir.LeaseEvent{}
 	for _, s := range c.servers {
-		out[s.name] = s.leases.all()
+		events := s.leases.all()
+		for i := range events {
+			if name, found := names[events[i].Source]; found {
+				events[i].Source = name
+			}
+		}
+		out[s.name] = events
 	}
 	return out
 }
@@ -102,7 +113,8 @@ func (c *Cluster) Chunks() (map[string][]rundir.Chunk, error) {
 // blockBytes is the length of a block with a checksum of its own.
 const blockBytes = 64 << 10
 
-// chunkLines are a chunk's records, or its blocks if it holds bytes.
+// chunkLines are a chunk's records, or its blocks if it holds bytes: at least one
+// line, so that every replica leaves a trace.
 func chunkLines(c chunkserver.FoundChunk) (lines []rundir.Chunk) {
 	bad := func(offset, length uint64) bool {
 		return slices.ContainsFunc(c.Bad, func(b int) bool {
@@ -116,15 +128,17 @@ func chunkLines(c chunkserver.FoundChunk) (lines []rundir.Chunk) {
 			CRC: r.CRC, Client: r.Client, Seq: r.Seq, Kind: r.Kind, Corrupt: r.Kind != chunkserver.KindPad && bad(r.Offset, size),
 		})
 	}
-	if c.Kind != api.ChunkKind_BYTES {
-		return lines
+	if c.Kind == api.ChunkKind_BYTES {
+		for i, crc := range c.Blocks {
+			offset := uint64(i) * blockBytes
+			lines = append(lines, rundir.Chunk{
+				Handle: c.Handle, Version: c.Version, Offset: offset, Length: uint32(min(blockBytes, c.Length-offset)),
+				CRC: crc, Kind: rundir.ChunkBlock, Corrupt: slices.Contains(c.Bad, i),
+			})
+		}
 	}
-	for i, crc := range c.Blocks {
-		offset := uint64(i) * blockBytes
-		lines = append(lines, rundir.Chunk{
-			Handle: c.Handle, Version: c.Version, Offset: offset, Length: uint32(min(blockBytes, c.Length-offset)),
-			CRC: crc, Kind: rundir.ChunkBlock, Corrupt: slices.Contains(c.Bad, i),
-		})
+	if len(lines) == 0 {
+		lines = append(lines, rundir.Chunk{Handle: c.Handle, Version: c.Version, Kind: rundir.ChunkEmpty, Corrupt: len(c.Bad) > 0 || c.Damage != ""})
 	}
 	return lines
 }

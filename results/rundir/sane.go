@@ -17,7 +17,7 @@ var (
 	leaseKinds = []string{LeasePrepare, LeaseActivate, LeaseClaim, LeaseAccept, LeaseMutate, LeaseStop, LeaseRefuse,
 		LeaseServe, LeaseClone, LeaseCopy, LeaseDelete, LeaseCorrupt}
 	replicaKinds = []string{ReplicaWarm, ReplicaQueued, ReplicaClone, ReplicaCloned, ReplicaFailed, ReplicaDropped, ReplicaRemove, ReplicaRemoved, ReplicaCorrupt}
-	chunkKinds   = []string{ChunkRecord, ChunkPad, ChunkFragment, ChunkBlock}
+	chunkKinds   = []string{ChunkRecord, ChunkPad, ChunkFragment, ChunkBlock, ChunkEmpty}
 )
 
 // checkNodeRecords refuses records of the nodes that no recorder can have

@@ -160,6 +160,7 @@ const (
 	ChunkPad      = "pad"
 	ChunkFragment = "fragment"
 	ChunkBlock    = "block"
+	ChunkEmpty    = "empty"
 )
 
 // What a run may have waited for. Replicas: every chunk has as many current
@@ -259,7 +260,8 @@ type Applied struct {
 }
 
 // Chunk is one record, pad or fragment found in a chunk file of records after the
-// run, or one block of a file of bytes: 64 KiB, the last one shorter.
+// run, or one block of a file of bytes: 64 KiB, the last one shorter. A file with
+// nothing in it is "empty".
 type Chunk struct {
 	Handle  uint64 `json:"handle"`
 	Version uint64 `json:"version"`
@@ -268,7 +270,7 @@ type Chunk struct {
 	CRC     uint32 `json:"crc"`    // crc32c of the payload as found on disk
 	Client  string `json:"client,omitempty"`
 	Seq     uint64 `json:"seq,omitempty"`
-	Kind    string `json:"kind"` // record, pad, fragment, block
+	Kind    string `json:"kind"` // record, pad, fragment, block, empty
 	// Corrupt: the bytes do not match the block checksums beside them.
 	Corrupt bool `json:"corrupt,omitempty"`
 }
@@ -302,7 +304,7 @@ type LeaseEvent struct {
 	Until   int64  `json:"until,omitempty"`  // claim: end of the lease
 	Length  uint64 `json:"length,omitempty"` // mutate, serve: payload bytes
 	Wanted  uint64 `json:"wanted,omitempty"`
-	// Source is a chunkserver's address (clone) or a handle (copy).
+	// Source is a chunkserver (clone) or a handle (copy).
 	Source string `json:"source,omitempty"`
 }
 

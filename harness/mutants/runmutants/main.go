@@ -57,6 +57,9 @@ func run(ctx context.Context, root, only string, bugSeeds, twinSeeds, workers in
 			defer func() { <-slots }()
 			results[i] = mutants.Judge(ctx, tree, m, bugSeeds, twinSeeds)
 			fmt.Fprintf(os.Stderr, "%-28s %v\n", m.Name, results[i].Took.Round(100*time.Millisecond))
+			if only != "" {
+				fmt.Fprintf(os.Stderr, "bug: %s\ntwin: %s\n", results[i].Bug.Detail, results[i].Twin.Detail)
+			}
 		})
 	}
 	wg.Wait()
