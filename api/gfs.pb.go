@@ -2108,8 +2108,8 @@ type HeartbeatRequest struct {
 	// report that this master answered, and gone are those that are no more.
 	Full bool     `protobuf:"varint,6,opt,name=full,proto3" json:"full,omitempty"`
 	Gone []uint64 `protobuf:"varint,7,rep,packed,name=gone,proto3" json:"gone,omitempty"`
-	// sequence counts the reports to this master since boot, so that one that comes
-	// late changes nothing. A report repeats all that was not answered.
+	// sequence rises with each report to this master since boot, so that one that
+	// comes late changes nothing. A report repeats all that was not answered.
 	Sequence      uint64 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Rack          string `protobuf:"bytes,9,opt,name=rack,proto3" json:"rack,omitempty"`
 	UsedBytes     uint64 `protobuf:"varint,10,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
@@ -2118,7 +2118,14 @@ type HeartbeatRequest struct {
 	Claims []*ClaimRequest `protobuf:"bytes,12,rep,name=claims,proto3" json:"claims,omitempty"`
 	// cluster names the cell that the chunkserver belongs to, "" if it does not say;
 	// masters of another one refuse the report.
-	Cluster       string `protobuf:"bytes,13,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Cluster string `protobuf:"bytes,13,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// part is set instead of full when there are too many chunks for one message.
+	Part *ReportPart `protobuf:"bytes,14,opt,name=part,proto3" json:"part,omitempty"`
+	// boot_count counts the starts on the chunkserver's disk, boot_started_ns is the
+	// node's time of this one: so a report of a boot that is over is known as such.
+	// 0: not said.
+	BootCount     uint64 `protobuf:"varint,15,opt,name=boot_count,json=bootCount,proto3" json:"boot_count,omitempty"`
+	BootStartedNs int64  `protobuf:"varint,16,opt,name=boot_started_ns,json=bootStartedNs,proto3" json:"boot_started_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2244,6 +2251,83 @@ func (x *HeartbeatRequest) GetCluster() string {
 	return ""
 }
 
+func (x *HeartbeatRequest) GetPart() *ReportPart {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *HeartbeatRequest) GetBootCount() uint64 {
+	if x != nil {
+		return x.BootCount
+	}
+	return 0
+}
+
+func (x *HeartbeatRequest) GetBootStartedNs() int64 {
+	if x != nil {
+		return x.BootStartedNs
+	}
+	return 0
+}
+
+// ReportPart makes a heartbeat part of a full report: its chunks are all there is
+// with handles in [from, below), and what changed elsewhere. Parts follow each
+// other by handle, the first from 0, the last to below = 0, which is the end; the
+// next one is sent when the last one was answered.
+type ReportPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	Below         uint64                 `protobuf:"varint,2,opt,name=below,proto3" json:"below,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportPart) Reset() {
+	*x = ReportPart{}
+	mi := &file_gfs_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportPart) ProtoMessage() {}
+
+func (x *ReportPart) ProtoReflect() protoreflect.Message {
+	mi := &file_gfs_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportPart.ProtoReflect.Descriptor instead.
+func (*ReportPart) Descriptor() ([]byte, []int) {
+	return file_gfs_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReportPart) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ReportPart) GetBelow() uint64 {
+	if x != nil {
+		return x.Below
+	}
+	return 0
+}
+
 type ChunkReport struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Handle  uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
@@ -2258,7 +2342,7 @@ type ChunkReport struct {
 
 func (x *ChunkReport) Reset() {
 	*x = ChunkReport{}
-	mi := &file_gfs_proto_msgTypes[25]
+	mi := &file_gfs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2354,7 @@ func (x *ChunkReport) String() string {
 func (*ChunkReport) ProtoMessage() {}
 
 func (x *ChunkReport) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[25]
+	mi := &file_gfs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2367,7 @@ func (x *ChunkReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReport.ProtoReflect.Descriptor instead.
 func (*ChunkReport) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{25}
+	return file_gfs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ChunkReport) GetHandle() uint64 {
@@ -2329,20 +2413,22 @@ type HeartbeatReply struct {
 	// members_index; empty if there is none.
 	Members      []*Member `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
 	MembersIndex uint64    `protobuf:"varint,4,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"`
-	// want_full asks for a full report.
+	// want_full asks for a full report; with full_from, for the parts from that
+	// handle on of the one under way.
 	WantFull bool `protobuf:"varint,5,opt,name=want_full,json=wantFull,proto3" json:"want_full,omitempty"`
 	// remove lists replicas, with the version up to which they are to be deleted.
 	// Only a leader that has applied an entry of its own term fills it in.
 	Remove []*ChunkReport `protobuf:"bytes,6,rep,name=remove,proto3" json:"remove,omitempty"`
 	// claims answers the request's, in their order.
 	Claims        []*ClaimReply `protobuf:"bytes,7,rep,name=claims,proto3" json:"claims,omitempty"`
+	FullFrom      uint64        `protobuf:"varint,8,opt,name=full_from,json=fullFrom,proto3" json:"full_from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HeartbeatReply) Reset() {
 	*x = HeartbeatReply{}
-	mi := &file_gfs_proto_msgTypes[26]
+	mi := &file_gfs_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2440,7 @@ func (x *HeartbeatReply) String() string {
 func (*HeartbeatReply) ProtoMessage() {}
 
 func (x *HeartbeatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[26]
+	mi := &file_gfs_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2453,7 @@ func (x *HeartbeatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatReply.ProtoReflect.Descriptor instead.
 func (*HeartbeatReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{26}
+	return file_gfs_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HeartbeatReply) GetTerm() uint64 {
@@ -2419,6 +2505,13 @@ func (x *HeartbeatReply) GetClaims() []*ClaimReply {
 	return nil
 }
 
+func (x *HeartbeatReply) GetFullFrom() uint64 {
+	if x != nil {
+		return x.FullFrom
+	}
+	return 0
+}
+
 type ClaimRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Chunkserver   string                 `protobuf:"bytes,1,opt,name=chunkserver,proto3" json:"chunkserver,omitempty"`
@@ -2431,7 +2524,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_gfs_proto_msgTypes[27]
+	mi := &file_gfs_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2443,7 +2536,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[27]
+	mi := &file_gfs_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2456,7 +2549,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{27}
+	return file_gfs_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ClaimRequest) GetChunkserver() string {
@@ -2499,7 +2592,7 @@ type ClaimReply struct {
 
 func (x *ClaimReply) Reset() {
 	*x = ClaimReply{}
-	mi := &file_gfs_proto_msgTypes[28]
+	mi := &file_gfs_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2511,7 +2604,7 @@ func (x *ClaimReply) String() string {
 func (*ClaimReply) ProtoMessage() {}
 
 func (x *ClaimReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[28]
+	mi := &file_gfs_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2524,7 +2617,7 @@ func (x *ClaimReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReply.ProtoReflect.Descriptor instead.
 func (*ClaimReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{28}
+	return file_gfs_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ClaimReply) GetGranted() bool {
@@ -2556,7 +2649,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_gfs_proto_msgTypes[29]
+	mi := &file_gfs_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2568,7 +2661,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[29]
+	mi := &file_gfs_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2581,7 +2674,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{29}
+	return file_gfs_proto_rawDescGZIP(), []int{30}
 }
 
 type StatusReply struct {
@@ -2599,7 +2692,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_gfs_proto_msgTypes[30]
+	mi := &file_gfs_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2704,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[30]
+	mi := &file_gfs_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2717,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{30}
+	return file_gfs_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StatusReply) GetNode() uint64 {
@@ -2701,7 +2794,7 @@ type HealthReply struct {
 
 func (x *HealthReply) Reset() {
 	*x = HealthReply{}
-	mi := &file_gfs_proto_msgTypes[31]
+	mi := &file_gfs_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2713,7 +2806,7 @@ func (x *HealthReply) String() string {
 func (*HealthReply) ProtoMessage() {}
 
 func (x *HealthReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[31]
+	mi := &file_gfs_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2726,7 +2819,7 @@ func (x *HealthReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthReply.ProtoReflect.Descriptor instead.
 func (*HealthReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{31}
+	return file_gfs_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HealthReply) GetAt() *Position {
@@ -2836,7 +2929,7 @@ type ChunkserverInfo struct {
 
 func (x *ChunkserverInfo) Reset() {
 	*x = ChunkserverInfo{}
-	mi := &file_gfs_proto_msgTypes[32]
+	mi := &file_gfs_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2848,7 +2941,7 @@ func (x *ChunkserverInfo) String() string {
 func (*ChunkserverInfo) ProtoMessage() {}
 
 func (x *ChunkserverInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[32]
+	mi := &file_gfs_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2861,7 +2954,7 @@ func (x *ChunkserverInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkserverInfo.ProtoReflect.Descriptor instead.
 func (*ChunkserverInfo) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{32}
+	return file_gfs_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ChunkserverInfo) GetName() string {
@@ -2943,7 +3036,7 @@ type GrantRequest struct {
 
 func (x *GrantRequest) Reset() {
 	*x = GrantRequest{}
-	mi := &file_gfs_proto_msgTypes[33]
+	mi := &file_gfs_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2955,7 +3048,7 @@ func (x *GrantRequest) String() string {
 func (*GrantRequest) ProtoMessage() {}
 
 func (x *GrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[33]
+	mi := &file_gfs_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2968,7 +3061,7 @@ func (x *GrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantRequest.ProtoReflect.Descriptor instead.
 func (*GrantRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{33}
+	return file_gfs_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GrantRequest) GetHandle() uint64 {
@@ -3054,7 +3147,7 @@ type GrantReply struct {
 
 func (x *GrantReply) Reset() {
 	*x = GrantReply{}
-	mi := &file_gfs_proto_msgTypes[34]
+	mi := &file_gfs_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3066,7 +3159,7 @@ func (x *GrantReply) String() string {
 func (*GrantReply) ProtoMessage() {}
 
 func (x *GrantReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[34]
+	mi := &file_gfs_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3079,7 +3172,7 @@ func (x *GrantReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantReply.ProtoReflect.Descriptor instead.
 func (*GrantReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{34}
+	return file_gfs_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GrantReply) GetOk() bool {
@@ -3121,7 +3214,7 @@ type DataId struct {
 
 func (x *DataId) Reset() {
 	*x = DataId{}
-	mi := &file_gfs_proto_msgTypes[35]
+	mi := &file_gfs_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3226,7 @@ func (x *DataId) String() string {
 func (*DataId) ProtoMessage() {}
 
 func (x *DataId) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[35]
+	mi := &file_gfs_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3239,7 @@ func (x *DataId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataId.ProtoReflect.Descriptor instead.
 func (*DataId) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{35}
+	return file_gfs_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DataId) GetClient() string {
@@ -3176,7 +3269,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_gfs_proto_msgTypes[36]
+	mi := &file_gfs_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3188,7 +3281,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[36]
+	mi := &file_gfs_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3201,7 +3294,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{36}
+	return file_gfs_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PushRequest) GetId() *DataId {
@@ -3240,7 +3333,7 @@ type PushReply struct {
 
 func (x *PushReply) Reset() {
 	*x = PushReply{}
-	mi := &file_gfs_proto_msgTypes[37]
+	mi := &file_gfs_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3345,7 @@ func (x *PushReply) String() string {
 func (*PushReply) ProtoMessage() {}
 
 func (x *PushReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[37]
+	mi := &file_gfs_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3358,7 @@ func (x *PushReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushReply.ProtoReflect.Descriptor instead.
 func (*PushReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{37}
+	return file_gfs_proto_rawDescGZIP(), []int{38}
 }
 
 type PushPiece struct {
@@ -3281,7 +3374,7 @@ type PushPiece struct {
 
 func (x *PushPiece) Reset() {
 	*x = PushPiece{}
-	mi := &file_gfs_proto_msgTypes[38]
+	mi := &file_gfs_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +3386,7 @@ func (x *PushPiece) String() string {
 func (*PushPiece) ProtoMessage() {}
 
 func (x *PushPiece) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[38]
+	mi := &file_gfs_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +3399,7 @@ func (x *PushPiece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushPiece.ProtoReflect.Descriptor instead.
 func (*PushPiece) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{38}
+	return file_gfs_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PushPiece) GetId() *DataId {
@@ -3356,7 +3449,7 @@ type WriteRequest struct {
 
 func (x *WriteRequest) Reset() {
 	*x = WriteRequest{}
-	mi := &file_gfs_proto_msgTypes[39]
+	mi := &file_gfs_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3461,7 @@ func (x *WriteRequest) String() string {
 func (*WriteRequest) ProtoMessage() {}
 
 func (x *WriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[39]
+	mi := &file_gfs_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3474,7 @@ func (x *WriteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteRequest.ProtoReflect.Descriptor instead.
 func (*WriteRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{39}
+	return file_gfs_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WriteRequest) GetId() *DataId {
@@ -3432,7 +3525,7 @@ type CloneRequest struct {
 
 func (x *CloneRequest) Reset() {
 	*x = CloneRequest{}
-	mi := &file_gfs_proto_msgTypes[40]
+	mi := &file_gfs_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3444,7 +3537,7 @@ func (x *CloneRequest) String() string {
 func (*CloneRequest) ProtoMessage() {}
 
 func (x *CloneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[40]
+	mi := &file_gfs_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3457,7 +3550,7 @@ func (x *CloneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneRequest.ProtoReflect.Descriptor instead.
 func (*CloneRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{40}
+	return file_gfs_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CloneRequest) GetHandle() uint64 {
@@ -3523,7 +3616,7 @@ type CopyChunkRequest struct {
 
 func (x *CopyChunkRequest) Reset() {
 	*x = CopyChunkRequest{}
-	mi := &file_gfs_proto_msgTypes[41]
+	mi := &file_gfs_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3535,7 +3628,7 @@ func (x *CopyChunkRequest) String() string {
 func (*CopyChunkRequest) ProtoMessage() {}
 
 func (x *CopyChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[41]
+	mi := &file_gfs_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3548,7 +3641,7 @@ func (x *CopyChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyChunkRequest.ProtoReflect.Descriptor instead.
 func (*CopyChunkRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{41}
+	return file_gfs_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CopyChunkRequest) GetFrom() uint64 {
@@ -3592,7 +3685,7 @@ type CloneReply struct {
 
 func (x *CloneReply) Reset() {
 	*x = CloneReply{}
-	mi := &file_gfs_proto_msgTypes[42]
+	mi := &file_gfs_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3604,7 +3697,7 @@ func (x *CloneReply) String() string {
 func (*CloneReply) ProtoMessage() {}
 
 func (x *CloneReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[42]
+	mi := &file_gfs_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3617,7 +3710,7 @@ func (x *CloneReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneReply.ProtoReflect.Descriptor instead.
 func (*CloneReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{42}
+	return file_gfs_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CloneReply) GetCode() Code {
@@ -3651,7 +3744,7 @@ type ChecksumRequest struct {
 
 func (x *ChecksumRequest) Reset() {
 	*x = ChecksumRequest{}
-	mi := &file_gfs_proto_msgTypes[43]
+	mi := &file_gfs_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3663,7 +3756,7 @@ func (x *ChecksumRequest) String() string {
 func (*ChecksumRequest) ProtoMessage() {}
 
 func (x *ChecksumRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[43]
+	mi := &file_gfs_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3676,7 +3769,7 @@ func (x *ChecksumRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChecksumRequest.ProtoReflect.Descriptor instead.
 func (*ChecksumRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{43}
+	return file_gfs_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ChecksumRequest) GetHandle() uint64 {
@@ -3706,7 +3799,7 @@ type ChecksumReply struct {
 
 func (x *ChecksumReply) Reset() {
 	*x = ChecksumReply{}
-	mi := &file_gfs_proto_msgTypes[44]
+	mi := &file_gfs_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3718,7 +3811,7 @@ func (x *ChecksumReply) String() string {
 func (*ChecksumReply) ProtoMessage() {}
 
 func (x *ChecksumReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[44]
+	mi := &file_gfs_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3731,7 +3824,7 @@ func (x *ChecksumReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChecksumReply.ProtoReflect.Descriptor instead.
 func (*ChecksumReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{44}
+	return file_gfs_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ChecksumReply) GetCode() Code {
@@ -3773,7 +3866,7 @@ type AppendRequest struct {
 
 func (x *AppendRequest) Reset() {
 	*x = AppendRequest{}
-	mi := &file_gfs_proto_msgTypes[45]
+	mi := &file_gfs_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3785,7 +3878,7 @@ func (x *AppendRequest) String() string {
 func (*AppendRequest) ProtoMessage() {}
 
 func (x *AppendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[45]
+	mi := &file_gfs_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3798,7 +3891,7 @@ func (x *AppendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
 func (*AppendRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{45}
+	return file_gfs_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AppendRequest) GetId() *DataId {
@@ -3834,7 +3927,7 @@ type AppendReply struct {
 
 func (x *AppendReply) Reset() {
 	*x = AppendReply{}
-	mi := &file_gfs_proto_msgTypes[46]
+	mi := &file_gfs_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3846,7 +3939,7 @@ func (x *AppendReply) String() string {
 func (*AppendReply) ProtoMessage() {}
 
 func (x *AppendReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[46]
+	mi := &file_gfs_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3859,7 +3952,7 @@ func (x *AppendReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendReply.ProtoReflect.Descriptor instead.
 func (*AppendReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{46}
+	return file_gfs_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *AppendReply) GetCode() Code {
@@ -3913,7 +4006,7 @@ type MutateRequest struct {
 
 func (x *MutateRequest) Reset() {
 	*x = MutateRequest{}
-	mi := &file_gfs_proto_msgTypes[47]
+	mi := &file_gfs_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3925,7 +4018,7 @@ func (x *MutateRequest) String() string {
 func (*MutateRequest) ProtoMessage() {}
 
 func (x *MutateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[47]
+	mi := &file_gfs_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3938,7 +4031,7 @@ func (x *MutateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MutateRequest.ProtoReflect.Descriptor instead.
 func (*MutateRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{47}
+	return file_gfs_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MutateRequest) GetId() *DataId {
@@ -4022,7 +4115,7 @@ type MutateReply struct {
 
 func (x *MutateReply) Reset() {
 	*x = MutateReply{}
-	mi := &file_gfs_proto_msgTypes[48]
+	mi := &file_gfs_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4034,7 +4127,7 @@ func (x *MutateReply) String() string {
 func (*MutateReply) ProtoMessage() {}
 
 func (x *MutateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[48]
+	mi := &file_gfs_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4047,7 +4140,7 @@ func (x *MutateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MutateReply.ProtoReflect.Descriptor instead.
 func (*MutateReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{48}
+	return file_gfs_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *MutateReply) GetCode() Code {
@@ -4085,7 +4178,7 @@ type ReadChunkRequest struct {
 
 func (x *ReadChunkRequest) Reset() {
 	*x = ReadChunkRequest{}
-	mi := &file_gfs_proto_msgTypes[49]
+	mi := &file_gfs_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4097,7 +4190,7 @@ func (x *ReadChunkRequest) String() string {
 func (*ReadChunkRequest) ProtoMessage() {}
 
 func (x *ReadChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[49]
+	mi := &file_gfs_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4110,7 +4203,7 @@ func (x *ReadChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadChunkRequest.ProtoReflect.Descriptor instead.
 func (*ReadChunkRequest) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{49}
+	return file_gfs_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReadChunkRequest) GetHandle() uint64 {
@@ -4161,7 +4254,7 @@ type ReadChunkReply struct {
 
 func (x *ReadChunkReply) Reset() {
 	*x = ReadChunkReply{}
-	mi := &file_gfs_proto_msgTypes[50]
+	mi := &file_gfs_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4173,7 +4266,7 @@ func (x *ReadChunkReply) String() string {
 func (*ReadChunkReply) ProtoMessage() {}
 
 func (x *ReadChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gfs_proto_msgTypes[50]
+	mi := &file_gfs_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4186,7 +4279,7 @@ func (x *ReadChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadChunkReply.ProtoReflect.Descriptor instead.
 func (*ReadChunkReply) Descriptor() ([]byte, []int) {
-	return file_gfs_proto_rawDescGZIP(), []int{50}
+	return file_gfs_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ReadChunkReply) GetCode() Code {
@@ -4412,7 +4505,7 @@ const file_gfs_proto_rawDesc = "" +
 	"chunkIndex\x1a<\n" +
 	"\x0eAddressesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa0\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x92\x04\n" +
 	"\x10HeartbeatRequest\x12 \n" +
 	"\vchunkserver\x18\x01 \x01(\tR\vchunkserver\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -4428,13 +4521,21 @@ const file_gfs_proto_rawDesc = "" +
 	" \x01(\x04R\tusedBytes\x12%\n" +
 	"\x0ecapacity_bytes\x18\v \x01(\x04R\rcapacityBytes\x12/\n" +
 	"\x06claims\x18\f \x03(\v2\x17.gfslab.v1.ClaimRequestR\x06claims\x12\x18\n" +
-	"\acluster\x18\r \x01(\tR\acluster\"\x9b\x01\n" +
+	"\acluster\x18\r \x01(\tR\acluster\x12)\n" +
+	"\x04part\x18\x0e \x01(\v2\x15.gfslab.v1.ReportPartR\x04part\x12\x1d\n" +
+	"\n" +
+	"boot_count\x18\x0f \x01(\x04R\tbootCount\x12&\n" +
+	"\x0fboot_started_ns\x18\x10 \x01(\x03R\rbootStartedNs\"6\n" +
+	"\n" +
+	"ReportPart\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x14\n" +
+	"\x05below\x18\x02 \x01(\x04R\x05below\"\x9b\x01\n" +
 	"\vChunkReport\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
 	"\x06length\x18\x03 \x01(\x04R\x06length\x12(\n" +
 	"\x04kind\x18\x04 \x01(\x0e2\x14.gfslab.v1.ChunkKindR\x04kind\x12\x18\n" +
-	"\acorrupt\x18\x05 \x01(\bR\acorrupt\"\x8a\x02\n" +
+	"\acorrupt\x18\x05 \x01(\bR\acorrupt\"\xa7\x02\n" +
 	"\x0eHeartbeatReply\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12+\n" +
@@ -4442,7 +4543,8 @@ const file_gfs_proto_rawDesc = "" +
 	"\rmembers_index\x18\x04 \x01(\x04R\fmembersIndex\x12\x1b\n" +
 	"\twant_full\x18\x05 \x01(\bR\bwantFull\x12.\n" +
 	"\x06remove\x18\x06 \x03(\v2\x16.gfslab.v1.ChunkReportR\x06remove\x12-\n" +
-	"\x06claims\x18\a \x03(\v2\x15.gfslab.v1.ClaimReplyR\x06claims\"x\n" +
+	"\x06claims\x18\a \x03(\v2\x15.gfslab.v1.ClaimReplyR\x06claims\x12\x1b\n" +
+	"\tfull_from\x18\b \x01(\x04R\bfullFrom\"x\n" +
 	"\fClaimRequest\x12 \n" +
 	"\vchunkserver\x18\x01 \x01(\tR\vchunkserver\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x18\n" +
@@ -4679,7 +4781,7 @@ func file_gfs_proto_rawDescGZIP() []byte {
 }
 
 var file_gfs_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_gfs_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_gfs_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_gfs_proto_goTypes = []any{
 	(Code)(0),                    // 0: gfslab.v1.Code
 	(ChunkKind)(0),               // 1: gfslab.v1.ChunkKind
@@ -4708,34 +4810,35 @@ var file_gfs_proto_goTypes = []any{
 	(*UsageReply)(nil),           // 24: gfslab.v1.UsageReply
 	(*ChunkReply)(nil),           // 25: gfslab.v1.ChunkReply
 	(*HeartbeatRequest)(nil),     // 26: gfslab.v1.HeartbeatRequest
-	(*ChunkReport)(nil),          // 27: gfslab.v1.ChunkReport
-	(*HeartbeatReply)(nil),       // 28: gfslab.v1.HeartbeatReply
-	(*ClaimRequest)(nil),         // 29: gfslab.v1.ClaimRequest
-	(*ClaimReply)(nil),           // 30: gfslab.v1.ClaimReply
-	(*StatusRequest)(nil),        // 31: gfslab.v1.StatusRequest
-	(*StatusReply)(nil),          // 32: gfslab.v1.StatusReply
-	(*HealthReply)(nil),          // 33: gfslab.v1.HealthReply
-	(*ChunkserverInfo)(nil),      // 34: gfslab.v1.ChunkserverInfo
-	(*GrantRequest)(nil),         // 35: gfslab.v1.GrantRequest
-	(*GrantReply)(nil),           // 36: gfslab.v1.GrantReply
-	(*DataId)(nil),               // 37: gfslab.v1.DataId
-	(*PushRequest)(nil),          // 38: gfslab.v1.PushRequest
-	(*PushReply)(nil),            // 39: gfslab.v1.PushReply
-	(*PushPiece)(nil),            // 40: gfslab.v1.PushPiece
-	(*WriteRequest)(nil),         // 41: gfslab.v1.WriteRequest
-	(*CloneRequest)(nil),         // 42: gfslab.v1.CloneRequest
-	(*CopyChunkRequest)(nil),     // 43: gfslab.v1.CopyChunkRequest
-	(*CloneReply)(nil),           // 44: gfslab.v1.CloneReply
-	(*ChecksumRequest)(nil),      // 45: gfslab.v1.ChecksumRequest
-	(*ChecksumReply)(nil),        // 46: gfslab.v1.ChecksumReply
-	(*AppendRequest)(nil),        // 47: gfslab.v1.AppendRequest
-	(*AppendReply)(nil),          // 48: gfslab.v1.AppendReply
-	(*MutateRequest)(nil),        // 49: gfslab.v1.MutateRequest
-	(*MutateReply)(nil),          // 50: gfslab.v1.MutateReply
-	(*ReadChunkRequest)(nil),     // 51: gfslab.v1.ReadChunkRequest
-	(*ReadChunkReply)(nil),       // 52: gfslab.v1.ReadChunkReply
-	nil,                          // 53: gfslab.v1.ChunkReply.AddressesEntry
-	nil,                          // 54: gfslab.v1.GrantRequest.AddressesEntry
+	(*ReportPart)(nil),           // 27: gfslab.v1.ReportPart
+	(*ChunkReport)(nil),          // 28: gfslab.v1.ChunkReport
+	(*HeartbeatReply)(nil),       // 29: gfslab.v1.HeartbeatReply
+	(*ClaimRequest)(nil),         // 30: gfslab.v1.ClaimRequest
+	(*ClaimReply)(nil),           // 31: gfslab.v1.ClaimReply
+	(*StatusRequest)(nil),        // 32: gfslab.v1.StatusRequest
+	(*StatusReply)(nil),          // 33: gfslab.v1.StatusReply
+	(*HealthReply)(nil),          // 34: gfslab.v1.HealthReply
+	(*ChunkserverInfo)(nil),      // 35: gfslab.v1.ChunkserverInfo
+	(*GrantRequest)(nil),         // 36: gfslab.v1.GrantRequest
+	(*GrantReply)(nil),           // 37: gfslab.v1.GrantReply
+	(*DataId)(nil),               // 38: gfslab.v1.DataId
+	(*PushRequest)(nil),          // 39: gfslab.v1.PushRequest
+	(*PushReply)(nil),            // 40: gfslab.v1.PushReply
+	(*PushPiece)(nil),            // 41: gfslab.v1.PushPiece
+	(*WriteRequest)(nil),         // 42: gfslab.v1.WriteRequest
+	(*CloneRequest)(nil),         // 43: gfslab.v1.CloneRequest
+	(*CopyChunkRequest)(nil),     // 44: gfslab.v1.CopyChunkRequest
+	(*CloneReply)(nil),           // 45: gfslab.v1.CloneReply
+	(*ChecksumRequest)(nil),      // 46: gfslab.v1.ChecksumRequest
+	(*ChecksumReply)(nil),        // 47: gfslab.v1.ChecksumReply
+	(*AppendRequest)(nil),        // 48: gfslab.v1.AppendRequest
+	(*AppendReply)(nil),          // 49: gfslab.v1.AppendReply
+	(*MutateRequest)(nil),        // 50: gfslab.v1.MutateRequest
+	(*MutateReply)(nil),          // 51: gfslab.v1.MutateReply
+	(*ReadChunkRequest)(nil),     // 52: gfslab.v1.ReadChunkRequest
+	(*ReadChunkReply)(nil),       // 53: gfslab.v1.ReadChunkReply
+	nil,                          // 54: gfslab.v1.ChunkReply.AddressesEntry
+	nil,                          // 55: gfslab.v1.GrantRequest.AddressesEntry
 }
 var file_gfs_proto_depIdxs = []int32{
 	4,  // 0: gfslab.v1.NotLeader.members:type_name -> gfslab.v1.Member
@@ -4764,99 +4867,100 @@ var file_gfs_proto_depIdxs = []int32{
 	3,  // 23: gfslab.v1.UsageReply.at:type_name -> gfslab.v1.Position
 	0,  // 24: gfslab.v1.ChunkReply.code:type_name -> gfslab.v1.Code
 	3,  // 25: gfslab.v1.ChunkReply.at:type_name -> gfslab.v1.Position
-	53, // 26: gfslab.v1.ChunkReply.addresses:type_name -> gfslab.v1.ChunkReply.AddressesEntry
+	54, // 26: gfslab.v1.ChunkReply.addresses:type_name -> gfslab.v1.ChunkReply.AddressesEntry
 	1,  // 27: gfslab.v1.ChunkReply.kind:type_name -> gfslab.v1.ChunkKind
-	27, // 28: gfslab.v1.HeartbeatRequest.chunks:type_name -> gfslab.v1.ChunkReport
-	29, // 29: gfslab.v1.HeartbeatRequest.claims:type_name -> gfslab.v1.ClaimRequest
-	1,  // 30: gfslab.v1.ChunkReport.kind:type_name -> gfslab.v1.ChunkKind
-	4,  // 31: gfslab.v1.HeartbeatReply.members:type_name -> gfslab.v1.Member
-	27, // 32: gfslab.v1.HeartbeatReply.remove:type_name -> gfslab.v1.ChunkReport
-	30, // 33: gfslab.v1.HeartbeatReply.claims:type_name -> gfslab.v1.ClaimReply
-	3,  // 34: gfslab.v1.HealthReply.at:type_name -> gfslab.v1.Position
-	34, // 35: gfslab.v1.HealthReply.chunkservers:type_name -> gfslab.v1.ChunkserverInfo
-	54, // 36: gfslab.v1.GrantRequest.addresses:type_name -> gfslab.v1.GrantRequest.AddressesEntry
-	1,  // 37: gfslab.v1.GrantRequest.kind:type_name -> gfslab.v1.ChunkKind
-	37, // 38: gfslab.v1.PushRequest.id:type_name -> gfslab.v1.DataId
-	37, // 39: gfslab.v1.PushPiece.id:type_name -> gfslab.v1.DataId
-	37, // 40: gfslab.v1.WriteRequest.id:type_name -> gfslab.v1.DataId
-	1,  // 41: gfslab.v1.CloneRequest.kind:type_name -> gfslab.v1.ChunkKind
-	0,  // 42: gfslab.v1.CloneReply.code:type_name -> gfslab.v1.Code
-	0,  // 43: gfslab.v1.ChecksumReply.code:type_name -> gfslab.v1.Code
-	37, // 44: gfslab.v1.AppendRequest.id:type_name -> gfslab.v1.DataId
-	0,  // 45: gfslab.v1.AppendReply.code:type_name -> gfslab.v1.Code
-	37, // 46: gfslab.v1.MutateRequest.id:type_name -> gfslab.v1.DataId
-	0,  // 47: gfslab.v1.MutateReply.code:type_name -> gfslab.v1.Code
-	0,  // 48: gfslab.v1.ReadChunkReply.code:type_name -> gfslab.v1.Code
-	1,  // 49: gfslab.v1.ReadChunkReply.kind:type_name -> gfslab.v1.ChunkKind
-	6,  // 50: gfslab.v1.Master.Create:input_type -> gfslab.v1.PathRequest
-	6,  // 51: gfslab.v1.Master.Mkdir:input_type -> gfslab.v1.PathRequest
-	7,  // 52: gfslab.v1.Master.Delete:input_type -> gfslab.v1.DeleteRequest
-	8,  // 53: gfslab.v1.Master.Undelete:input_type -> gfslab.v1.UndeleteRequest
-	12, // 54: gfslab.v1.Master.Rename:input_type -> gfslab.v1.RenameRequest
-	9,  // 55: gfslab.v1.Master.Snapshot:input_type -> gfslab.v1.SnapshotTreeRequest
-	11, // 56: gfslab.v1.Master.SetAttributes:input_type -> gfslab.v1.SetAttributesRequest
-	13, // 57: gfslab.v1.Master.AllocateChunk:input_type -> gfslab.v1.AllocateRequest
-	14, // 58: gfslab.v1.Master.Stat:input_type -> gfslab.v1.ReadRequest
-	15, // 59: gfslab.v1.Master.List:input_type -> gfslab.v1.ListRequest
-	14, // 60: gfslab.v1.Master.Usage:input_type -> gfslab.v1.ReadRequest
-	16, // 61: gfslab.v1.Master.FindLocation:input_type -> gfslab.v1.LocationRequest
-	17, // 62: gfslab.v1.Master.FindLeaseHolder:input_type -> gfslab.v1.LeaseRequest
-	17, // 63: gfslab.v1.Master.RevokeLease:input_type -> gfslab.v1.LeaseRequest
-	17, // 64: gfslab.v1.Master.ChunkInfo:input_type -> gfslab.v1.LeaseRequest
-	18, // 65: gfslab.v1.Master.Seal:input_type -> gfslab.v1.SealRequest
-	26, // 66: gfslab.v1.Master.Heartbeat:input_type -> gfslab.v1.HeartbeatRequest
-	29, // 67: gfslab.v1.Master.ClaimLease:input_type -> gfslab.v1.ClaimRequest
-	31, // 68: gfslab.v1.Master.Status:input_type -> gfslab.v1.StatusRequest
-	31, // 69: gfslab.v1.Master.Health:input_type -> gfslab.v1.StatusRequest
-	35, // 70: gfslab.v1.Chunkserver.PrepareGrant:input_type -> gfslab.v1.GrantRequest
-	35, // 71: gfslab.v1.Chunkserver.ActivateGrant:input_type -> gfslab.v1.GrantRequest
-	35, // 72: gfslab.v1.Chunkserver.EndLease:input_type -> gfslab.v1.GrantRequest
-	38, // 73: gfslab.v1.Chunkserver.PushData:input_type -> gfslab.v1.PushRequest
-	40, // 74: gfslab.v1.Chunkserver.PushStream:input_type -> gfslab.v1.PushPiece
-	47, // 75: gfslab.v1.Chunkserver.RecordAppend:input_type -> gfslab.v1.AppendRequest
-	41, // 76: gfslab.v1.Chunkserver.Write:input_type -> gfslab.v1.WriteRequest
-	49, // 77: gfslab.v1.Chunkserver.Mutate:input_type -> gfslab.v1.MutateRequest
-	51, // 78: gfslab.v1.Chunkserver.ReadChunk:input_type -> gfslab.v1.ReadChunkRequest
-	42, // 79: gfslab.v1.Chunkserver.Clone:input_type -> gfslab.v1.CloneRequest
-	43, // 80: gfslab.v1.Chunkserver.CopyChunk:input_type -> gfslab.v1.CopyChunkRequest
-	45, // 81: gfslab.v1.Chunkserver.ChecksumChunk:input_type -> gfslab.v1.ChecksumRequest
-	19, // 82: gfslab.v1.Master.Create:output_type -> gfslab.v1.MutationReply
-	19, // 83: gfslab.v1.Master.Mkdir:output_type -> gfslab.v1.MutationReply
-	19, // 84: gfslab.v1.Master.Delete:output_type -> gfslab.v1.MutationReply
-	19, // 85: gfslab.v1.Master.Undelete:output_type -> gfslab.v1.MutationReply
-	19, // 86: gfslab.v1.Master.Rename:output_type -> gfslab.v1.MutationReply
-	19, // 87: gfslab.v1.Master.Snapshot:output_type -> gfslab.v1.MutationReply
-	19, // 88: gfslab.v1.Master.SetAttributes:output_type -> gfslab.v1.MutationReply
-	19, // 89: gfslab.v1.Master.AllocateChunk:output_type -> gfslab.v1.MutationReply
-	20, // 90: gfslab.v1.Master.Stat:output_type -> gfslab.v1.StatReply
-	22, // 91: gfslab.v1.Master.List:output_type -> gfslab.v1.ListReply
-	24, // 92: gfslab.v1.Master.Usage:output_type -> gfslab.v1.UsageReply
-	25, // 93: gfslab.v1.Master.FindLocation:output_type -> gfslab.v1.ChunkReply
-	25, // 94: gfslab.v1.Master.FindLeaseHolder:output_type -> gfslab.v1.ChunkReply
-	25, // 95: gfslab.v1.Master.RevokeLease:output_type -> gfslab.v1.ChunkReply
-	25, // 96: gfslab.v1.Master.ChunkInfo:output_type -> gfslab.v1.ChunkReply
-	19, // 97: gfslab.v1.Master.Seal:output_type -> gfslab.v1.MutationReply
-	28, // 98: gfslab.v1.Master.Heartbeat:output_type -> gfslab.v1.HeartbeatReply
-	30, // 99: gfslab.v1.Master.ClaimLease:output_type -> gfslab.v1.ClaimReply
-	32, // 100: gfslab.v1.Master.Status:output_type -> gfslab.v1.StatusReply
-	33, // 101: gfslab.v1.Master.Health:output_type -> gfslab.v1.HealthReply
-	36, // 102: gfslab.v1.Chunkserver.PrepareGrant:output_type -> gfslab.v1.GrantReply
-	36, // 103: gfslab.v1.Chunkserver.ActivateGrant:output_type -> gfslab.v1.GrantReply
-	36, // 104: gfslab.v1.Chunkserver.EndLease:output_type -> gfslab.v1.GrantReply
-	39, // 105: gfslab.v1.Chunkserver.PushData:output_type -> gfslab.v1.PushReply
-	39, // 106: gfslab.v1.Chunkserver.PushStream:output_type -> gfslab.v1.PushReply
-	48, // 107: gfslab.v1.Chunkserver.RecordAppend:output_type -> gfslab.v1.AppendReply
-	48, // 108: gfslab.v1.Chunkserver.Write:output_type -> gfslab.v1.AppendReply
-	50, // 109: gfslab.v1.Chunkserver.Mutate:output_type -> gfslab.v1.MutateReply
-	52, // 110: gfslab.v1.Chunkserver.ReadChunk:output_type -> gfslab.v1.ReadChunkReply
-	44, // 111: gfslab.v1.Chunkserver.Clone:output_type -> gfslab.v1.CloneReply
-	44, // 112: gfslab.v1.Chunkserver.CopyChunk:output_type -> gfslab.v1.CloneReply
-	46, // 113: gfslab.v1.Chunkserver.ChecksumChunk:output_type -> gfslab.v1.ChecksumReply
-	82, // [82:114] is the sub-list for method output_type
-	50, // [50:82] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	28, // 28: gfslab.v1.HeartbeatRequest.chunks:type_name -> gfslab.v1.ChunkReport
+	30, // 29: gfslab.v1.HeartbeatRequest.claims:type_name -> gfslab.v1.ClaimRequest
+	27, // 30: gfslab.v1.HeartbeatRequest.part:type_name -> gfslab.v1.ReportPart
+	1,  // 31: gfslab.v1.ChunkReport.kind:type_name -> gfslab.v1.ChunkKind
+	4,  // 32: gfslab.v1.HeartbeatReply.members:type_name -> gfslab.v1.Member
+	28, // 33: gfslab.v1.HeartbeatReply.remove:type_name -> gfslab.v1.ChunkReport
+	31, // 34: gfslab.v1.HeartbeatReply.claims:type_name -> gfslab.v1.ClaimReply
+	3,  // 35: gfslab.v1.HealthReply.at:type_name -> gfslab.v1.Position
+	35, // 36: gfslab.v1.HealthReply.chunkservers:type_name -> gfslab.v1.ChunkserverInfo
+	55, // 37: gfslab.v1.GrantRequest.addresses:type_name -> gfslab.v1.GrantRequest.AddressesEntry
+	1,  // 38: gfslab.v1.GrantRequest.kind:type_name -> gfslab.v1.ChunkKind
+	38, // 39: gfslab.v1.PushRequest.id:type_name -> gfslab.v1.DataId
+	38, // 40: gfslab.v1.PushPiece.id:type_name -> gfslab.v1.DataId
+	38, // 41: gfslab.v1.WriteRequest.id:type_name -> gfslab.v1.DataId
+	1,  // 42: gfslab.v1.CloneRequest.kind:type_name -> gfslab.v1.ChunkKind
+	0,  // 43: gfslab.v1.CloneReply.code:type_name -> gfslab.v1.Code
+	0,  // 44: gfslab.v1.ChecksumReply.code:type_name -> gfslab.v1.Code
+	38, // 45: gfslab.v1.AppendRequest.id:type_name -> gfslab.v1.DataId
+	0,  // 46: gfslab.v1.AppendReply.code:type_name -> gfslab.v1.Code
+	38, // 47: gfslab.v1.MutateRequest.id:type_name -> gfslab.v1.DataId
+	0,  // 48: gfslab.v1.MutateReply.code:type_name -> gfslab.v1.Code
+	0,  // 49: gfslab.v1.ReadChunkReply.code:type_name -> gfslab.v1.Code
+	1,  // 50: gfslab.v1.ReadChunkReply.kind:type_name -> gfslab.v1.ChunkKind
+	6,  // 51: gfslab.v1.Master.Create:input_type -> gfslab.v1.PathRequest
+	6,  // 52: gfslab.v1.Master.Mkdir:input_type -> gfslab.v1.PathRequest
+	7,  // 53: gfslab.v1.Master.Delete:input_type -> gfslab.v1.DeleteRequest
+	8,  // 54: gfslab.v1.Master.Undelete:input_type -> gfslab.v1.UndeleteRequest
+	12, // 55: gfslab.v1.Master.Rename:input_type -> gfslab.v1.RenameRequest
+	9,  // 56: gfslab.v1.Master.Snapshot:input_type -> gfslab.v1.SnapshotTreeRequest
+	11, // 57: gfslab.v1.Master.SetAttributes:input_type -> gfslab.v1.SetAttributesRequest
+	13, // 58: gfslab.v1.Master.AllocateChunk:input_type -> gfslab.v1.AllocateRequest
+	14, // 59: gfslab.v1.Master.Stat:input_type -> gfslab.v1.ReadRequest
+	15, // 60: gfslab.v1.Master.List:input_type -> gfslab.v1.ListRequest
+	14, // 61: gfslab.v1.Master.Usage:input_type -> gfslab.v1.ReadRequest
+	16, // 62: gfslab.v1.Master.FindLocation:input_type -> gfslab.v1.LocationRequest
+	17, // 63: gfslab.v1.Master.FindLeaseHolder:input_type -> gfslab.v1.LeaseRequest
+	17, // 64: gfslab.v1.Master.RevokeLease:input_type -> gfslab.v1.LeaseRequest
+	17, // 65: gfslab.v1.Master.ChunkInfo:input_type -> gfslab.v1.LeaseRequest
+	18, // 66: gfslab.v1.Master.Seal:input_type -> gfslab.v1.SealRequest
+	26, // 67: gfslab.v1.Master.Heartbeat:input_type -> gfslab.v1.HeartbeatRequest
+	30, // 68: gfslab.v1.Master.ClaimLease:input_type -> gfslab.v1.ClaimRequest
+	32, // 69: gfslab.v1.Master.Status:input_type -> gfslab.v1.StatusRequest
+	32, // 70: gfslab.v1.Master.Health:input_type -> gfslab.v1.StatusRequest
+	36, // 71: gfslab.v1.Chunkserver.PrepareGrant:input_type -> gfslab.v1.GrantRequest
+	36, // 72: gfslab.v1.Chunkserver.ActivateGrant:input_type -> gfslab.v1.GrantRequest
+	36, // 73: gfslab.v1.Chunkserver.EndLease:input_type -> gfslab.v1.GrantRequest
+	39, // 74: gfslab.v1.Chunkserver.PushData:input_type -> gfslab.v1.PushRequest
+	41, // 75: gfslab.v1.Chunkserver.PushStream:input_type -> gfslab.v1.PushPiece
+	48, // 76: gfslab.v1.Chunkserver.RecordAppend:input_type -> gfslab.v1.AppendRequest
+	42, // 77: gfslab.v1.Chunkserver.Write:input_type -> gfslab.v1.WriteRequest
+	50, // 78: gfslab.v1.Chunkserver.Mutate:input_type -> gfslab.v1.MutateRequest
+	52, // 79: gfslab.v1.Chunkserver.ReadChunk:input_type -> gfslab.v1.ReadChunkRequest
+	43, // 80: gfslab.v1.Chunkserver.Clone:input_type -> gfslab.v1.CloneRequest
+	44, // 81: gfslab.v1.Chunkserver.CopyChunk:input_type -> gfslab.v1.CopyChunkRequest
+	46, // 82: gfslab.v1.Chunkserver.ChecksumChunk:input_type -> gfslab.v1.ChecksumRequest
+	19, // 83: gfslab.v1.Master.Create:output_type -> gfslab.v1.MutationReply
+	19, // 84: gfslab.v1.Master.Mkdir:output_type -> gfslab.v1.MutationReply
+	19, // 85: gfslab.v1.Master.Delete:output_type -> gfslab.v1.MutationReply
+	19, // 86: gfslab.v1.Master.Undelete:output_type -> gfslab.v1.MutationReply
+	19, // 87: gfslab.v1.Master.Rename:output_type -> gfslab.v1.MutationReply
+	19, // 88: gfslab.v1.Master.Snapshot:output_type -> gfslab.v1.MutationReply
+	19, // 89: gfslab.v1.Master.SetAttributes:output_type -> gfslab.v1.MutationReply
+	19, // 90: gfslab.v1.Master.AllocateChunk:output_type -> gfslab.v1.MutationReply
+	20, // 91: gfslab.v1.Master.Stat:output_type -> gfslab.v1.StatReply
+	22, // 92: gfslab.v1.Master.List:output_type -> gfslab.v1.ListReply
+	24, // 93: gfslab.v1.Master.Usage:output_type -> gfslab.v1.UsageReply
+	25, // 94: gfslab.v1.Master.FindLocation:output_type -> gfslab.v1.ChunkReply
+	25, // 95: gfslab.v1.Master.FindLeaseHolder:output_type -> gfslab.v1.ChunkReply
+	25, // 96: gfslab.v1.Master.RevokeLease:output_type -> gfslab.v1.ChunkReply
+	25, // 97: gfslab.v1.Master.ChunkInfo:output_type -> gfslab.v1.ChunkReply
+	19, // 98: gfslab.v1.Master.Seal:output_type -> gfslab.v1.MutationReply
+	29, // 99: gfslab.v1.Master.Heartbeat:output_type -> gfslab.v1.HeartbeatReply
+	31, // 100: gfslab.v1.Master.ClaimLease:output_type -> gfslab.v1.ClaimReply
+	33, // 101: gfslab.v1.Master.Status:output_type -> gfslab.v1.StatusReply
+	34, // 102: gfslab.v1.Master.Health:output_type -> gfslab.v1.HealthReply
+	37, // 103: gfslab.v1.Chunkserver.PrepareGrant:output_type -> gfslab.v1.GrantReply
+	37, // 104: gfslab.v1.Chunkserver.ActivateGrant:output_type -> gfslab.v1.GrantReply
+	37, // 105: gfslab.v1.Chunkserver.EndLease:output_type -> gfslab.v1.GrantReply
+	40, // 106: gfslab.v1.Chunkserver.PushData:output_type -> gfslab.v1.PushReply
+	40, // 107: gfslab.v1.Chunkserver.PushStream:output_type -> gfslab.v1.PushReply
+	49, // 108: gfslab.v1.Chunkserver.RecordAppend:output_type -> gfslab.v1.AppendReply
+	49, // 109: gfslab.v1.Chunkserver.Write:output_type -> gfslab.v1.AppendReply
+	51, // 110: gfslab.v1.Chunkserver.Mutate:output_type -> gfslab.v1.MutateReply
+	53, // 111: gfslab.v1.Chunkserver.ReadChunk:output_type -> gfslab.v1.ReadChunkReply
+	45, // 112: gfslab.v1.Chunkserver.Clone:output_type -> gfslab.v1.CloneReply
+	45, // 113: gfslab.v1.Chunkserver.CopyChunk:output_type -> gfslab.v1.CloneReply
+	47, // 114: gfslab.v1.Chunkserver.ChecksumChunk:output_type -> gfslab.v1.ChecksumReply
+	83, // [83:115] is the sub-list for method output_type
+	51, // [51:83] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_gfs_proto_init() }
@@ -4871,7 +4975,7 @@ func file_gfs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gfs_proto_rawDesc), len(file_gfs_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   53,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

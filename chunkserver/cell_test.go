@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -37,6 +38,7 @@ type fakeMaster struct {
 	refuse   bool // refuses claims
 	extends  bool // answers the claims of heartbeats
 	wantFull bool // the next heartbeat is asked for everything
+	parts    bool // parts of full reports are asked for to the end
 	lose     bool // notes heartbeats and does not answer
 	delay    time.Duration
 	reads    time.Duration      // how long it takes for each chunk of a report
@@ -67,6 +69,9 @@ func (m *fakeMaster) Heartbeat(ctx context.Context, r *api.HeartbeatRequest) (*a
 	}
 	reply := &api.HeartbeatReply{Term: m.term, Leader: !m.follows, WantFull: m.wantFull, Remove: m.remove}
 	m.wantFull, m.remove = false, nil
+	if m.parts && r.Part != nil && r.Part.Below != 0 {
+		reply.WantFull, reply.FullFrom = true, r.Part.Below
+	}
 	if m.extends && !m.follows {
 		for range r.Claims {
 			m.extended++
@@ -137,6 +142,8 @@ type cell struct {
 	size    int64         // of a chunk
 	strict  bool          // mode of what is granted
 	beat    time.Duration // between heartbeats
+	scrub   int64         // bytes a second
+	log     *slog.Logger
 
 	mu     sync.Mutex
 	events map[string][]Event
@@ -193,7 +200,7 @@ func (c *cell) start(name string) {
 	}
 	s, err := Start(Options{
 		Name: name, FS: fs, Dir: "/cs", ChunkBytes: c.size, Masters: []string{"master"}, Dial: node.Dial, Listener: l,
-		HeartbeatEvery: c.beat, ScrubEvery: time.Second, MutateTimeout: 400 * time.Millisecond, HoleWait: 150 * time.Millisecond,
+		HeartbeatEvery: c.beat, ScrubBytesPerSecond: c.scrub, Logger: c.log, ScrubEvery: time.Second, MutateTimeout: 400 * time.Millisecond, HoleWait: 150 * time.Millisecond,
 		OnEvent: func(e Event) {
 			c.mu.Lock()
 			defer c.mu.Unlock()

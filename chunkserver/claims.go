@@ -15,6 +15,9 @@ type claims struct {
 	due map[*lease]*chunk
 }
 
+// maxClaims is how many claims one heartbeat carries.
+const maxClaims = 1 << 14
+
 type dueClaim struct {
 	c *chunk
 	l *lease
@@ -62,6 +65,9 @@ func (s *Server) dueClaims(master string) []dueClaim {
 	defer s.claims.mu.Unlock()
 	due := make([]dueClaim, 0, len(s.claims.due))
 	for l, c := range s.claims.due {
+		if len(due) == maxClaims {
+			break // a master takes no more in one heartbeat; the next one asks for the rest
+		}
 		due = append(due, dueClaim{c, l})
 	}
 	return due

@@ -14,13 +14,22 @@ func (s *Server) heartbeats(ctx context.Context, master string) {
 	every := s.opts.HeartbeatEvery
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	trouble := trouble{log: s.log.With("chunkserver", s.opts.Name, "master", master)}
 	for {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}
-		s.heartbeat(ctx, master, max(3*every, 100*time.Millisecond))
+		more, err := s.heartbeat(ctx, master, max(3*every, 100*time.Millisecond))
+		if ctx.Err() != nil {
+			return
+		}
+		trouble.note(s.opts.Now(), err)
+		if more {
+			timer.Reset(0)
+			continue
+		}
 		timer.Reset(every)
 	}
 }
@@ -29,15 +38,15 @@ func (s *Server) heartbeats(ctx context.Context, master string) {
 // of a million is not sent, read and taken over within some heartbeats.
 const reportTime = 10 * time.Microsecond
 
-// heartbeat sends one report. Only a leader's answer counts, and only if its
-// term is the highest seen. Any master's answer may tell of new masters, and ask
-// for a full report.
-func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Duration) {
+// heartbeat sends one report, and says whether there is more to tell at once. Only
+// a leader's answer is obeyed, and only if its term is the highest seen. Any
+// master's answer may tell of new masters, and ask for a full report.
+func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Duration) (more bool, err error) {
 	conn, err := s.peers.get(master)
 	if err != nil {
-		return
+		return false, err
 	}
-	req, upTo := s.heartbeatRequest(master)
+	req, told := s.heartbeatRequest(master)
 	ctx, cancel := context.WithTimeout(ctx, timeout+time.Duration(len(req.Chunks))*reportTime)
 	defer cancel()
 	due := s.dueClaims(master)
@@ -47,19 +56,19 @@ func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Dura
 	sent := s.opts.Now()
 	reply, err := api.NewMasterClient(conn).Heartbeat(ctx, req)
 	if err != nil {
-		return
+		return false, err
 	}
-	s.reports.done(master, upTo, reply.WantFull)
+	more = s.reports.done(master, told, reply.WantFull, reply.FullFrom)
 	if reply.MembersIndex != 0 {
 		s.follow(reply.MembersIndex, reply.Members)
 	}
 	if !reply.Leader || reply.Term < s.termSeen() {
-		return
+		return more, nil
 	}
 	s.setLeader(master)
 	if err := s.observeTerm(reply.Term); err != nil {
 		s.log.Warn("cannot store the term", "chunkserver", s.opts.Name, "err", err)
-		return
+		return more, nil // of the master there is nothing to complain
 	}
 	s.claimsAnswered(due, sent, reply.Claims)
 	if len(reply.Remove) > 0 && s.removing.CompareAndSwap(false, true) {
@@ -69,22 +78,25 @@ func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Dura
 			s.remove(reply.Term, named)
 		})
 	}
+	return more, nil
 }
 
-// heartbeatRequest makes the next report to a master, and returns up to which
-// change it goes.
-func (s *Server) heartbeatRequest(master string) (*api.HeartbeatRequest, uint64) {
-	handles, sequence, upTo, full := s.reports.next(master)
+// heartbeatRequest makes the next report to a master, and returns what it tells.
+func (s *Server) heartbeatRequest(master string) (*api.HeartbeatRequest, tidings) {
+	t := s.reports.next(master, s.opts.ReportChunks, s.allHandles)
 	used, capacity := s.diskUse()
 	req := &api.HeartbeatRequest{
-		Cluster: s.opts.Cluster, Chunkserver: s.opts.Name, Address: s.opts.Address, Boot: s.Boot(),
-		MembersIndex: s.membersIndex(), Full: full, Sequence: sequence,
+		Cluster: s.opts.Cluster, Chunkserver: s.opts.Name, Address: s.opts.Address,
+		Boot: s.Boot(), BootCount: s.bootCount(), BootStartedNs: s.started,
+		MembersIndex: s.membersIndex(), Sequence: t.sequence,
 		Rack: s.opts.Rack, UsedBytes: used, CapacityBytes: capacity,
 	}
-	if full {
-		req.Chunks = s.report()
-	} else {
-		req.Chunks, req.Gone = s.reportOn(handles)
+	req.Chunks, req.Gone = s.reportOn(t.handles)
+	switch {
+	case t.full:
+		req.Full, req.Gone = true, nil
+	case t.run != nil:
+		req.Part = &api.ReportPart{From: t.run.from, Below: t.below}
 	}
-	return req, upTo
+	return req, t
 }

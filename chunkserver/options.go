@@ -47,6 +47,10 @@ type Options struct {
 	ScrubEvery          time.Duration
 	// HeartbeatEvery is the pause between reports to each master (default 100 ms).
 	HeartbeatEvery time.Duration
+	// ReportChunks is how many chunks one report to a master describes (default 1024,
+	// which fits in the least message that a master can be told to take; at least 4).
+	// What is more goes in several, one after the other.
+	ReportChunks int
 	// MutateTimeout bounds one mutation over all replicas (default 500 ms).
 	MutateTimeout time.Duration
 	// HoleWait is how long a secondary waits for a missing serial that the primary
@@ -133,6 +137,12 @@ func (o *Options) setDefaults() error {
 	}
 	if o.BufferBytes == 0 {
 		o.BufferBytes = 32 << 20
+	}
+	if o.ReportChunks == 0 {
+		o.ReportChunks = 1024
+	}
+	if o.ReportChunks < 4 {
+		return errors.New("chunkserver: a report must describe at least 4 chunks")
 	}
 	if o.Dial == nil {
 		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {

@@ -20,6 +20,18 @@ func (c *cell) heard(name string, n int) []*api.HeartbeatRequest {
 	return append([]*api.HeartbeatRequest(nil), c.master.beats[name][n:]...)
 }
 
+// report describes all replicas, by handle.
+func (s *Server) report() []*api.ChunkReport {
+	all := s.allChunks()
+	out := make([]*api.ChunkReport, 0, len(all))
+	for _, c := range all {
+		if r := c.report(); r != nil {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // nextBeats lets virtual time pass for some heartbeats, and returns them.
 func (c *cell) nextBeats(name string) []*api.HeartbeatRequest {
 	n := len(c.heard(name, 0))

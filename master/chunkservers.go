@@ -31,9 +31,10 @@ type chunkservers struct {
 }
 
 type chunkserver struct {
-	name, addr, boot, rack string
-	former                 string // the boot before; see note
-	heard                  time.Time
+	name, addr, rack string
+	boot             boot
+	former           []string // boots before; see isOver
+	heard            time.Time
 	// restarted is when another boot than before was heard first; zero: never.
 	restarted time.Time
 	conn      *grpc.ClientConn
@@ -42,6 +43,7 @@ type chunkserver struct {
 	// Until complete, what is not reported may be there all the same.
 	replicas *replicaSet
 	complete bool
+	covered  uint64 // of a full report in parts: handles below are known; 0: there is none under way
 	sequence uint64
 	// used and capacity in bytes as reported; 0: not said.
 	used, capacity uint64

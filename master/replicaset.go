@@ -13,10 +13,9 @@ import (
 // It takes no lock.
 type replicaSet struct {
 	shards map[uint64]*replicaShard // by handle >> shardBits
-	// keys are those of shards in order; nil while they are not known.
-	keys  []uint64
-	count int
-	bytes uint64 // sum of the lengths
+	keys   []uint64                 // those of shards, in order
+	count  int
+	bytes  uint64 // sum of the lengths
 	// corrupt are those reported with a block that does not match its checksum.
 	corrupt map[uint64]struct{}
 }
@@ -65,7 +64,8 @@ func (r *replicaSet) put(handle uint64, x heldReplica, corrupt bool) {
 	if s == nil {
 		s = new(replicaShard)
 		r.shards[handle>>shardBits] = s
-		r.keys = nil
+		at, _ := slices.BinarySearch(r.keys, handle>>shardBits)
+		r.keys = slices.Insert(r.keys, at, handle>>shardBits)
 	}
 	i, found := slices.BinarySearch(s.low, lowBits(handle))
 	if found {
@@ -94,7 +94,8 @@ func (r *replicaSet) drop(handle uint64) {
 	s.low, s.held = slices.Delete(s.low, i, i+1), slices.Delete(s.held, i, i+1)
 	if len(s.low) == 0 {
 		delete(r.shards, handle>>shardBits)
-		r.keys = nil
+		at, _ := slices.BinarySearch(r.keys, handle>>shardBits)
+		r.keys = slices.Delete(r.keys, at, at+1)
 	}
 }
 
@@ -107,12 +108,6 @@ func (r *replicaSet) isCorrupt(handle uint64) bool {
 // page appends up to limit handles from one on, in order. next is the handle to
 // go on with, 0 at the end.
 func (r *replicaSet) page(handles []uint64, from uint64, limit int) (_ []uint64, next uint64) {
-	if r.keys == nil {
-		for key := range r.shards {
-			r.keys = append(r.keys, key)
-		}
-		slices.Sort(r.keys)
-	}
 	first, _ := slices.BinarySearch(r.keys, from>>shardBits)
 	for _, key := range r.keys[first:] {
 		s, i := r.shards[key], 0
@@ -129,6 +124,23 @@ func (r *replicaSet) page(handles []uint64, from uint64, limit int) (_ []uint64,
 		}
 	}
 	return handles, 0
+}
+
+// between lists the handles from one on and below another (0: all), in order.
+func (r *replicaSet) between(from, below uint64) (handles []uint64) {
+	first, _ := slices.BinarySearch(r.keys, from>>shardBits)
+	for _, key := range r.keys[first:] {
+		for _, low := range r.shards[key].low {
+			handle := key<<shardBits | uint64(low)
+			if below != 0 && handle >= below {
+				return handles
+			}
+			if handle >= from {
+				handles = append(handles, handle)
+			}
+		}
+	}
+	return handles
 }
 
 func lowBits(handle uint64) uint16 { return uint16(handle & (1<<shardBits - 1)) }

@@ -264,7 +264,7 @@ func (t *chunkservers) aliveNames() string {
 			if c.complete {
 				state = "\x00+"
 			}
-			names = append(names, c.name+"\x00"+c.boot+state)
+			names = append(names, c.name+"\x00"+c.boot.id+state)
 		}
 	}
 	slices.Sort(names)

@@ -3,7 +3,6 @@ package master
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -25,7 +24,10 @@ func (m *Master) Heartbeat(ctx context.Context, r *api.HeartbeatRequest) (*api.H
 	if err := checkHeartbeat(r); err != nil {
 		return nil, err
 	}
-	heard := m.servers.note(r)
+	heard, err := m.servers.note(r)
+	if err != nil {
+		return nil, err
+	}
 	m.afterReport(r.Chunkserver, &heard)
 	if heard.old != nil {
 		if err := heard.old.Close(); err != nil {
@@ -34,7 +36,7 @@ func (m *Master) Heartbeat(ctx context.Context, r *api.HeartbeatRequest) (*api.H
 	}
 	st := m.replica.Status()
 	members, index := m.o.Directory.Newer(r.MembersIndex)
-	reply := &api.HeartbeatReply{Term: st.Term, Leader: isLeader(st), Members: members, MembersIndex: index, WantFull: heard.wantFull}
+	reply := &api.HeartbeatReply{Term: st.Term, Leader: isLeader(st), Members: members, MembersIndex: index, WantFull: heard.wantFull, FullFrom: heard.fullFrom}
 	if reply.Leader && (len(r.Claims) > 0 || m.servers.hasRemovals(r.Chunkserver)) {
 		m.leaderAnswers(ctx, r, reply)
 	}
@@ -72,6 +74,14 @@ func checkHeartbeat(r *api.HeartbeatRequest) error {
 	case len(r.Claims) > maxClaims:
 		return bad("%d claims; at most %d", len(r.Claims), maxClaims)
 	}
+	if p := r.Part; p != nil {
+		switch {
+		case r.Full || r.Sequence == 0:
+			return bad("a part that is everything, or is not counted")
+		case p.Below != 0 && p.Below <= p.From:
+			return bad("a part from handle %d and below %d", p.From, p.Below)
+		}
+	}
 	for _, c := range r.Chunks {
 		if c == nil || c.Handle == 0 || c.Version > maxVersion || c.Length > maxVersion {
 			return bad("impossible report %v", c)
@@ -88,6 +98,7 @@ func checkHeartbeat(r *api.HeartbeatRequest) error {
 // heard is what taking a heartbeat over brought to light.
 type heard struct {
 	wantFull bool             // a full report is missing
+	fullFrom uint64           // of one in parts, what is below is known
 	old      *grpc.ClientConn // to the chunkserver's last address, to be closed
 	corrupt  []uint64         // replicas reported corrupt for the first time
 	removed  []uint64         // replicas that it had been told to remove, and did
@@ -107,81 +118,5 @@ func (m *Master) afterReport(name string, h *heard) {
 			s.CorruptReplicas += uint64(len(h.corrupt))
 			s.RemovedByName += uint64(len(h.removed))
 		})
-	}
-}
-
-// note takes a heartbeat over. A report repeats all that was not answered, so one
-// that got lost is no loss, and one that is older than what was taken over already
-// (same boot, no higher sequence) says nothing new. A full report numbered 1 begins
-// to count anew, and another one is asked for: it may have been given up while this
-// master stood still, and be older than what was known. 0 is not counted.
-func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard) {
-	var fresh *replicaSet
-	if r.Full { // may be large: not under the lock
-		fresh = newReplicaSet()
-		fresh.report(r.Chunks, fresh)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c := t.byName[r.Chunkserver]
-	if c == nil {
-		c = &chunkserver{name: r.Chunkserver, recent: decaying{half: recentHalf}, incoming: make(map[uint64]bool)}
-		t.byName[r.Chunkserver] = c
-		close(t.heard)
-		t.heard = make(chan struct{})
-	}
-	if c.former != "" && c.former == r.Boot && !r.Full {
-		// It was on its way when that process ended. One that lost its disk may count
-		// its boots anew, but begins with a full report.
-		h.wantFull = true
-		return h
-	}
-	if c.addr != r.Address || c.boot != r.Boot || c.replicas == nil {
-		h.old, c.conn = c.conn, nil
-		if c.boot != "" && c.boot != r.Boot {
-			c.restarted, c.former = t.o.Now(), c.boot
-		}
-		c.addr, c.boot = r.Address, r.Boot
-		c.replicas, c.complete, c.sequence = newReplicaSet(), false, 0
-		c.suspects, c.removing, c.removed = make(map[uint64]time.Time), make(map[uint64]time.Time), nil
-	}
-	c.heard = t.o.Now()
-	if r.Sequence != 0 && r.Sequence <= c.sequence && !(r.Full && r.Sequence == 1) {
-		h.wantFull = !c.complete
-		return h
-	}
-	c.rack = r.Rack
-	c.used, c.capacity = r.UsedBytes, r.CapacityBytes
-	for _, x := range r.Chunks {
-		if x.Corrupt && !c.replicas.isCorrupt(x.Handle) {
-			h.corrupt = append(h.corrupt, x.Handle)
-		}
-	}
-	switch {
-	case r.Full:
-		h.removed = c.goneBut(fresh)
-		c.replicas, c.complete = fresh, true
-	default:
-		c.replicas.report(r.Chunks, c.replicas)
-		h.removed = c.gone(r.Gone)
-	}
-	if c.sequence != 0 && r.Sequence == 1 {
-		c.complete = false
-	}
-	c.sequence = r.Sequence
-	h.wantFull = !c.complete
-	return h
-}
-
-// report takes reported replicas over. A replica's version never falls while a
-// chunkserver runs, so a lower one than in before, which is what was known of this
-// boot, is from an older report than what was learnt otherwise; see acked.
-func (r *replicaSet) report(chunks []*api.ChunkReport, before *replicaSet) {
-	for _, c := range chunks {
-		version := uint32(c.Version)
-		if x, found := before.get(c.Handle); found {
-			version = max(version, x.version)
-		}
-		r.put(c.Handle, heldReplica{version: version, length: uint32(c.Length)}, c.Corrupt)
 	}
 }

@@ -37,9 +37,8 @@ func TestReports(t *testing.T) {
 		{"the same", report(3, false, 1), false, []uint64{8, 9, 10}, []uint64{1}},
 		{"one after a lost one", report(5, false, 11), false, []uint64{8, 9, 10, 11}, nil},
 		{"another full one", report(7, true, 8), false, []uint64{8}, []uint64{9, 10, 11}},
-		{"a new count, or one that was given up", report(1, true, 9), true, []uint64{9}, []uint64{8}},
-		{"which goes on", report(2, false, 8), true, []uint64{8, 9}, nil},
-		{"with all", report(3, true, 8, 9), false, []uint64{8, 9}, nil},
+		{"the first of all, given up and late", report(1, true, 9), false, []uint64{8}, []uint64{9}},
+		{"a full one that goes on", report(8, true, 8, 9), false, []uint64{8, 9}, nil},
 		{"another boot", func() *api.HeartbeatRequest { r := report(1, false); r.Boot = "c"; return r }(), true, nil, []uint64{8}},
 	}
 	for _, s := range steps {
@@ -93,6 +92,10 @@ func TestHostileHeartbeats(t *testing.T) {
 		change(func(r *api.HeartbeatRequest) { r.Chunkserver = string(long) }),
 		change(func(r *api.HeartbeatRequest) { r.Rack = string(long) }),
 		change(func(r *api.HeartbeatRequest) { r.Address = string(long) }),
+		change(func(r *api.HeartbeatRequest) { r.Part = &api.ReportPart{} }),
+		change(func(r *api.HeartbeatRequest) { r.Full, r.Sequence, r.Part = false, 0, &api.ReportPart{} }),
+		change(func(r *api.HeartbeatRequest) { r.Full, r.Part = false, &api.ReportPart{From: 5, Below: 5} }),
+		change(func(r *api.HeartbeatRequest) { r.Full, r.Part = false, &api.ReportPart{From: 5, Below: 4} }),
 		change(func(r *api.HeartbeatRequest) { r.Chunks[0].Handle = 0 }),
 		change(func(r *api.HeartbeatRequest) { r.Chunks[0].Version = 1 << 32 }),
 		change(func(r *api.HeartbeatRequest) { r.Chunks[0].Length = 1 << 32 }),
@@ -120,7 +123,7 @@ func TestClaimsInHeartbeats(t *testing.T) {
 			t.Helper()
 			claim := &api.ClaimRequest{Chunkserver: grant.Primary, Handle: handle, Version: grant.Version, Epoch: epoch}
 			r, err := m.Heartbeat(t.Context(), &api.HeartbeatRequest{
-				Chunkserver: grant.Primary, Address: "addr-" + grant.Primary, Boot: "1", Claims: []*api.ClaimRequest{claim, claim},
+				Chunkserver: grant.Primary, Address: "addr-" + grant.Primary, Boot: "a", Claims: []*api.ClaimRequest{claim, claim},
 			})
 			if err != nil {
 				t.Fatal(err)

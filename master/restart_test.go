@@ -5,6 +5,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"gfslab/api"
 )
 
@@ -78,13 +81,13 @@ func TestLateReportOfAnEarlierBoot(t *testing.T) {
 	bubble(t, 1, three[:1], func(t *testing.T, c *fakeCell) {
 		m, handle := c.masters[0], c.newChunk("/f")
 		first := c.find(m, handle)
-		late := &api.HeartbeatRequest{Chunkserver: first.Primary, Address: "addr-" + first.Primary, Boot: m.servers.byName[first.Primary].boot, Sequence: 1 << 20}
+		late := &api.HeartbeatRequest{Chunkserver: first.Primary, Address: "addr-" + first.Primary, Boot: m.servers.byName[first.Primary].boot.id, Sequence: 1 << 20}
 		c.servers[first.Primary].restartProcess()
 		time.Sleep(60 * time.Millisecond) // its first report of the new boot
 		second := c.find(m, handle)
 		time.Sleep(60 * time.Millisecond)
-		if _, err := m.Heartbeat(t.Context(), late); err != nil {
-			t.Fatal(err)
+		if _, err := m.Heartbeat(t.Context(), late); status.Code(err) != codes.FailedPrecondition {
+			t.Fatalf("%v, want FAILED_PRECONDITION", err)
 		}
 		time.Sleep(60 * time.Millisecond) // a report of the boot that runs
 		if m.servers.restartedSince(second.Primary, time.Now().Add(-100*time.Millisecond)) {

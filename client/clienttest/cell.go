@@ -170,7 +170,7 @@ func (c *Cell) startServer(name string) {
 	c.must(err)
 	s, err := chunkserver.Start(chunkserver.Options{
 		Name: name, FS: c.Disks[name], Dir: "/cs", ChunkBytes: c.config.ChunkBytes, Masters: Addrs(), Dial: network.Dial, Listener: l,
-		HeartbeatEvery: 50 * time.Millisecond, MutateTimeout: 200 * time.Millisecond,
+		HeartbeatEvery: 50 * time.Millisecond, ReportChunks: 4, MutateTimeout: 200 * time.Millisecond,
 	})
 	c.must(err)
 	c.Servers[name] = s
