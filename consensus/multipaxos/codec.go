@@ -171,6 +171,10 @@ func decode(frame []byte) (paxos.Message, error) {
 	if r.bad || len(r.rest) != 0 {
 		return paxos.Message{}, fmt.Errorf("%w: %v of %d bytes", errMalformed, m.Kind, len(frame))
 	}
+	// One message has one encoding: a field that is said to be there is not zero.
+	if has := (*body)(&m).bits(); has != bits {
+		return paxos.Message{}, fmt.Errorf("%w: %v says that it has the fields %#x, but has %#x", errMalformed, m.Kind, bits, has)
+	}
 	return m, nil
 }
 
