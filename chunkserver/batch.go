@@ -1,6 +1,7 @@
 package chunkserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,8 @@ var errCorrupt = errors.New("the replica's bytes do not match their checksum")
 // worker alone uses it.
 type batch struct {
 	c       *chunk
-	f       disk.File
+	f       disk.File // nil if there is none yet
+	file    *openFile // of f
 	lay     layout
 	number  uint64
 	extents []piece
@@ -44,6 +46,21 @@ type staged struct {
 
 // zeroBlock fills holes; it is never written to.
 var zeroBlock = make([]byte, blockBytes)
+
+// open opens the chunk's file until close.
+func (b *batch) open(s *Server, file *openFile) (err error) {
+	if b.f, err = s.files.use(context.Background(), file); err == nil {
+		b.file = file
+	}
+	return err
+}
+
+// close ends the use of the file, if there is one by now.
+func (b *batch) close(s *Server) {
+	if b.file != nil {
+		s.files.done(b.file)
+	}
+}
 
 // write stages bytes at an offset of the chunk. Between the chunk's end and an
 // offset beyond it there will be zeros. It fails with errCorrupt, and stages

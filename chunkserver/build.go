@@ -123,26 +123,32 @@ func (b *builder) replace(c *chunk) error {
 	case leased:
 		return errLeased
 	}
+	c.mu.Lock()
+	old := c.file
+	c.mu.Unlock()
+	s.files.hold(old)
 	if err := s.opts.FS.Rename(b.path, c.path); err != nil {
+		s.files.letGo(old)
 		return err
 	}
-	f := b.f
+	defer s.files.drop(old)
+	// The chunk opens it again: beside what is being made no more files are open than
+	// there may be.
+	if err := b.f.Close(); err != nil {
+		s.files.failed(c.path, err)
+	}
 	b.f = nil
 	if err := s.syncFolder(s.folder); err != nil {
 		// Nobody knows which of the two files a crash would leave.
 		s.fail(c, fmt.Errorf("%w: %w", errDead, err))
-		return errors.Join(err, f.Close())
+		return err
 	}
 	c.mu.Lock()
-	old := c.file
 	s.endLeaseLocked(c, c.lease, "the replica was replaced")
 	c.order.wake()
-	c.install(&b.m, f)
+	c.install(&b.m, &openFile{path: c.path})
 	c.failed = nil
 	c.mu.Unlock()
-	if err := old.release(); err != nil {
-		s.log.Warn("closing a replaced file", "chunkserver", s.opts.Name, "handle", c.handle, "err", err)
-	}
 	return nil
 }
 

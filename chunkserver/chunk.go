@@ -78,7 +78,7 @@ type task struct {
 	write func(*batch) error
 	// after runs when the sync that covers the write has succeeded.
 	after func()
-	// alone: it takes the file's place and must share no batch.
+	// alone: it takes the file's place, must share no batch, and gets none.
 	alone bool
 	done  chan struct{}
 	err   error
@@ -118,19 +118,32 @@ func (s *Server) work(c *chunk) {
 		}
 		failed := c.failed
 		b := &batch{c: c, lay: layout{s.opts.ChunkBytes}, number: c.settled + 1, end: c.durable}
-		file := c.file.acquire()
+		file := c.file
 		c.mu.Unlock()
-		if file != nil {
-			b.f = file.File
-		}
 		if tasks[0].alone {
-			s.runAlone(b, tasks[0], failed)
-		} else {
-			s.runBatch(b, tasks, failed)
+			s.runAlone(tasks[0], failed)
+			continue
 		}
-		if err := file.release(); err != nil {
-			s.log.Warn("closing a chunk's old file", "chunkserver", s.opts.Name, "handle", c.handle, "err", err)
+		if file != nil && failed == nil {
+			err := b.open(s, file)
+			if tooManyOpen(err) {
+				refuse(tasks, fmt.Errorf("the chunk's file: %w", err)) // nothing was written
+				continue
+			}
+			if err != nil {
+				failed = fmt.Errorf("%w: %w", errDead, err)
+			}
 		}
+		s.runBatch(b, tasks, failed)
+		b.close(s)
+	}
+}
+
+// refuse fails tasks that were not begun.
+func refuse(tasks []*task, err error) {
+	for _, t := range tasks {
+		t.err = err
+		close(t.done)
 	}
 }
 
@@ -153,9 +166,9 @@ func (c *chunk) take() []*task {
 
 // runAlone runs a task that does its own I/O, also for a chunk that has failed,
 // unless it is being removed.
-func (s *Server) runAlone(b *batch, t *task, failed error) {
+func (s *Server) runAlone(t *task, failed error) {
 	if t.err = failed; !errors.Is(failed, errGone) {
-		t.err = t.write(b)
+		t.err = t.write(nil)
 	}
 	if t.err == nil {
 		t.after()

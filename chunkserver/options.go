@@ -23,6 +23,9 @@ type Options struct {
 	// ChunkBytes is the size S of a chunk (default 64 MiB). A record's frame
 	// takes at most a quarter of it.
 	ChunkBytes int64
+	// OpenFiles bounds how many chunks' files are open at once, besides those of
+	// replicas being made (default 4096).
+	OpenFiles int
 	// BufferBytes bounds the pushed data that waits for its mutation (default 32 MiB).
 	BufferBytes int64
 	// Masters are the addresses of all master replicas at first; their answers tell
@@ -134,6 +137,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.ChunkBytes < minChunkBytes || o.ChunkBytes > maxChunkBytes {
 		return errors.New("chunkserver: chunk size must be between 4 KiB and 2 GiB")
+	}
+	if o.OpenFiles <= 0 {
+		o.OpenFiles = 4096
 	}
 	if o.BufferBytes == 0 {
 		o.BufferBytes = 32 << 20

@@ -126,13 +126,26 @@ func (v *view) load(offset, length uint64) (end uint64, err error) {
 	}
 	first, last := span(offset, min(offset+length, end))
 	blocks := append([]block(nil), c.blocks[first:last+1]...)
-	f := c.file.acquire()
+	f := c.file
 	c.mu.Unlock()
-	defer f.release()
+	if f == nil {
+		return 0, errNotHere
+	}
+	h, err := v.s.files.use(v.ctx, f)
+	switch {
+	case errors.Is(err, errReplaced):
+		return 0, errRetry
+	case err != nil && v.ctx.Err() == nil && !tooManyOpen(err):
+		v.s.markUnreadable(c, offset, f, err)
+		fallthrough
+	case err != nil:
+		return 0, err
+	}
+	defer v.s.files.done(f)
 
 	start := uint64(first) * blockBytes
 	data := make([]byte, lengthOf(blocks))
-	if _, err := f.ReadAt(data, layout{v.s.opts.ChunkBytes}.dataStart()+int64(start)); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := h.ReadAt(data, layout{v.s.opts.ChunkBytes}.dataStart()+int64(start)); err != nil && !errors.Is(err, io.EOF) {
 		// The block is not known to be bad, and may be read yet; but a new replica is
 		// due, as only this chunkserver knows of the error.
 		v.s.markUnreadable(c, start, f, err)

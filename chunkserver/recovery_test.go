@@ -164,7 +164,7 @@ func TestTornHeaderLeavesTheOlderOne(t *testing.T) {
 				s := c.servers["a"]
 				// Written, never synced: the answer was never given.
 				head := slot{handle: handle, version: version + 100, term: 5, generation: s.chunk(handle).head.generation + 1}
-				c.must(head.write(s.chunk(handle).file))
+				c.must(head.write(s.chunk(handle).file.handle))
 				c.crash("a", keep)
 				got := c.servers["a"].chunk(handle).head.version
 				if got != version-1 && got != version+100 {
@@ -185,7 +185,7 @@ func TestEitherHeaderMayBeSpoilt(t *testing.T) {
 		c := newCell(t, "a")
 		for version := uint64(1); version <= 4; version++ {
 			c.prepare("a", c.request(version, 0, 5, "a"))
-			file := c.servers["a"].chunk(handle).file
+			file := c.servers["a"].chunk(handle).file.handle
 			if version == 1 {
 				continue // there is one header yet
 			}

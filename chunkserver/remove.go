@@ -59,8 +59,8 @@ func (s *Server) remove(term uint64, replicas []removal) {
 func (s *Server) removeChunk(r removal, term uint64) bool {
 	c := r.c
 	t := newTask(
-		func(b *batch) error {
-			if b.f == nil {
+		func(*batch) error {
+			if r.file == nil {
 				return errNotHere
 			}
 			c.mu.Lock()
@@ -71,7 +71,7 @@ func (s *Server) removeChunk(r removal, term uint64) bool {
 			c.failed = errGone
 			s.endLeaseLocked(c, c.lease, "the replica is removed")
 			c.mu.Unlock()
-			return s.deleteFile(c)
+			return s.deleteFile(c, r.file)
 		},
 		func() {
 			s.forget(c)
@@ -92,9 +92,10 @@ func (s *Server) removeChunk(r removal, term uint64) bool {
 }
 
 // deleteFile is called by the worker, for a chunk that nothing can be done with
-// any more.
-func (s *Server) deleteFile(c *chunk) error {
+// any more. After success the file is held until forget.
+func (s *Server) deleteFile(c *chunk, f *openFile) error {
 	fs := s.opts.FS
+	s.files.hold(f)
 	c.mu.Lock()
 	size := int64(c.durable)
 	c.mu.Unlock()
@@ -105,6 +106,7 @@ func (s *Server) deleteFile(c *chunk) error {
 		}
 	}
 	if err := fs.Remove(c.path); err != nil {
+		s.files.letGo(f)
 		s.fail(c, err)
 		return err
 	}
@@ -122,8 +124,6 @@ func (s *Server) forget(c *chunk) {
 	f := c.file
 	c.file = nil
 	c.mu.Unlock()
-	if err := f.release(); err != nil {
-		s.log.Warn("closing a removed chunk", "chunkserver", s.opts.Name, "handle", c.handle, "err", err)
-	}
+	s.files.drop(f)
 	s.changed(c.handle)
 }

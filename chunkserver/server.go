@@ -47,6 +47,7 @@ type Server struct {
 
 	stats    counters
 	syncs    syncMeter
+	files    *fileSet
 	reports  reports
 	claims   claims
 	removing atomic.Bool   // a goroutine deletes replicas
@@ -75,6 +76,9 @@ func start(o Options) (*Server, error) {
 		copying: make(chan struct{}, maxCopies), selfLock: make(chan struct{}, 1),
 		peers: newPeers(o.Dial, maxMessage), buffer: newBuffer(o.BufferBytes),
 	}
+	s.files = newFileSet(o.FS, o.OpenFiles, func(path string, err error) {
+		s.log.Warn("closing a chunk's file", "chunkserver", o.Name, "path", path, "err", err)
+	})
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if err := s.openStore(); err != nil {
 		s.stop()
@@ -126,9 +130,9 @@ func (s *Server) closeFiles() error {
 		c.mu.Lock()
 		if c.file != nil {
 			if next := c.settledHead(); next.generation != 0 && c.failed == nil {
-				keep(errors.Join(next.write(c.file), s.timed(c.file.SyncData)))
+				keep(s.writeHead(c.file, next))
 			}
-			keep(c.file.release())
+			s.files.drop(c.file)
 			c.file = nil
 		}
 		c.mu.Unlock()
@@ -138,6 +142,16 @@ func (s *Server) closeFiles() error {
 		s.selfFile = nil
 	}
 	return first
+}
+
+// writeHead makes a header durable in a file that nobody else writes to.
+func (s *Server) writeHead(file *openFile, head slot) error {
+	f, err := s.files.use(context.Background(), file)
+	if err != nil {
+		return err
+	}
+	defer s.files.done(file)
+	return errors.Join(head.write(f), s.timed(f.SyncData))
 }
 
 // Boot changes at every start of the chunkserver: the starts are counted on its

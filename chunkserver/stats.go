@@ -65,6 +65,8 @@ type Levels struct {
 	// Bytes of all chunks; BufferBytes wait for their mutation.
 	Bytes       uint64
 	BufferBytes int64
+	// OpenFiles are files of chunks that are open now.
+	OpenFiles int
 	// Leases that this chunkserver holds as primary.
 	Leases int
 }
@@ -87,6 +89,6 @@ func (s *Server) Levels() Levels {
 		}
 		c.mu.Unlock()
 	}
-	l.BufferBytes = s.buffer.size()
+	l.BufferBytes, l.OpenFiles = s.buffer.size(), s.files.count()
 	return l
 }

@@ -1,6 +1,7 @@
 package chunkserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -89,15 +90,16 @@ var errLayout = errors.New("the chunk has another size than the chunkserver is s
 
 // loadChunk opens an existing chunk, finishes what a crash interrupted, and syncs it.
 func (s *Server) loadChunk(handle uint64) (c *chunk, err error) {
-	path := s.opts.FS.PathJoin(s.folder, chunkFile(handle))
-	f, err := s.opts.FS.OpenReadWrite(path, disk.WriteCategory("chunkserver"))
+	file := &openFile{path: s.opts.FS.PathJoin(s.folder, chunkFile(handle))}
+	f, err := s.files.use(context.Background(), file)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			f.Close()
+			s.files.drop(file)
 		}
+		s.files.done(file)
 	}()
 	m, err := readImage(f, handle)
 	if err != nil {
@@ -113,7 +115,7 @@ func (s *Server) loadChunk(handle uint64) (c *chunk, err error) {
 		return nil, err
 	}
 	c = s.newChunk(handle)
-	c.install(m, f)
+	c.install(m, file)
 	if m.bad != "" {
 		s.stats.corrupt.Add(1)
 		s.log.Error("a replica is damaged", "chunkserver", s.opts.Name, "handle", handle, "err", m.bad)
@@ -123,8 +125,8 @@ func (s *Server) loadChunk(handle uint64) (c *chunk, err error) {
 
 // install makes the chunk what its file says. Call it with mu held, or before
 // anybody else knows the chunk.
-func (c *chunk) install(m *image, f disk.File) {
-	c.file, c.head, c.accepting, c.term = newOpenFile(f), m.head, m.head.version, m.head.term
+func (c *chunk) install(m *image, f *openFile) {
+	c.file, c.head, c.accepting, c.term = f, m.head, m.head.version, m.head.term
 	c.generation, c.recovered = m.head.generation, m.head.version
 	c.blocks, c.settled, c.full, c.corrupt = m.blocks, m.batch, m.full, m.bad != ""
 	c.durable = lengthOf(m.blocks)
@@ -142,8 +144,10 @@ func (s *Server) newChunk(handle uint64) *chunk {
 // createFile makes the chunk's file with its header and makes the directory
 // entry durable; the worker, which calls it, syncs the file.
 func (s *Server) createFile(b *batch, head slot) error {
-	fs := s.opts.FS
-	f, err := fs.Create(b.c.path, disk.WriteCategory("chunkserver"))
+	file := &openFile{path: b.c.path}
+	f, err := s.files.useBy(context.Background(), file, func() (disk.File, error) {
+		return s.opts.FS.Create(file.path, disk.WriteCategory("chunkserver"))
+	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDead, err)
 	}
@@ -151,12 +155,13 @@ func (s *Server) createFile(b *batch, head slot) error {
 		err = s.syncFolder(s.folder)
 	}
 	if err != nil {
-		f.Close()
+		s.files.drop(file)
+		s.files.done(file)
 		return fmt.Errorf("%w: %w", errDead, err)
 	}
-	b.f = f
+	b.f, b.file = f, file
 	b.c.mu.Lock()
-	b.c.file = newOpenFile(f)
+	b.c.file = file
 	b.c.mu.Unlock()
 	return nil
 }

@@ -30,8 +30,8 @@ func TestUnreadableReplicaIsReported(t *testing.T) {
 		}
 		x := s.chunk(handle)
 		x.mu.Lock()
-		whole := x.file.File
-		x.file.File = unreadable{whole}
+		whole := x.file.handle
+		x.file.handle = unreadable{whole}
 		x.mu.Unlock()
 		read := &api.ReadChunkRequest{Handle: handle, Version: 1, Length: 10}
 		if _, err := s.ReadChunk(c.ctx(), read); status.Code(err) != codes.Unavailable {
@@ -41,7 +41,7 @@ func TestUnreadableReplicaIsReported(t *testing.T) {
 			t.Errorf("reported as %v", r)
 		}
 		x.mu.Lock()
-		x.file.File = whole
+		x.file.handle = whole
 		x.mu.Unlock()
 		if r, err := s.ReadChunk(c.ctx(), read); err != nil || len(r.Data) != 10 {
 			t.Errorf("read once the disk answers: %v, %v", r, err)
