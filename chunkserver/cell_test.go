@@ -144,6 +144,7 @@ type cell struct {
 	beat    time.Duration // between heartbeats
 	scrub   int64         // bytes a second
 	log     *slog.Logger
+	files   int           // that may be open at once; 0: the default
 
 	mu     sync.Mutex
 	events map[string][]Event
@@ -200,7 +201,7 @@ func (c *cell) start(name string) {
 	}
 	s, err := Start(Options{
 		Name: name, FS: fs, Dir: "/cs", ChunkBytes: c.size, Masters: []string{"master"}, Dial: node.Dial, Listener: l,
-		HeartbeatEvery: c.beat, ScrubBytesPerSecond: c.scrub, Logger: c.log, ScrubEvery: time.Second, MutateTimeout: 400 * time.Millisecond, HoleWait: 150 * time.Millisecond,
+		HeartbeatEvery: c.beat, OpenFiles: c.files, ScrubBytesPerSecond: c.scrub, Logger: c.log, ScrubEvery: time.Second, MutateTimeout: 400 * time.Millisecond, HoleWait: 150 * time.Millisecond,
 		OnEvent: func(e Event) {
 			c.mu.Lock()
 			defer c.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 
 	"google.golang.org/grpc"
 
@@ -74,6 +75,7 @@ func ServeChunkserver(d ChunkserverDaemon) (s *ServedChunkserver, err error) {
 	s = &ServedChunkserver{guard: newGuard(d.Serving, d.Cluster, d.Logger, set), folder: folder, page: p, fs: disk.Count(disk.Default)}
 	service := api.Chunkserver_ServiceDesc.ServiceName
 	o.FS, o.Dir, o.Listener, o.Dial, o.Logger, o.Cluster = s.fs, folder.Data(), bounded(l, s.guard.limits.Connections), tcp, d.Logger, d.Cluster
+	o.OpenFiles = openFiles(o.OpenFiles)
 	o.ServerOptions = s.guard.options()
 	if s.guard.limits.MessageBytes > int(o.ChunkBytes)/4+64<<10 { // what the chunkserver itself allows
 		o.ServerOptions = append(o.ServerOptions, grpc.MaxRecvMsgSize(s.guard.limits.MessageBytes))
@@ -92,6 +94,21 @@ func ServeChunkserver(d ChunkserverDaemon) (s *ServedChunkserver, err error) {
 	set.Add("chunkserver", s.figures)
 	s.guard.serving(true, service)
 	return s, nil
+}
+
+// openFiles is how many chunks' files may be open: as many as asked for, 0 being the
+// chunkserver's default, but no more than half of what the process may open. The other
+// half is for connections.
+func openFiles(asked int) int {
+	const usual = 4096
+	if asked <= 0 {
+		asked = usual
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return asked
+	}
+	return int(max(1, min(uint64(asked), limit.Cur/2)))
 }
 
 // figures are the chunkserver's own numbers.
@@ -119,6 +136,7 @@ func (s *ServedChunkserver) figures() []metrics.Figure {
 		metrics.Gauge("stored_bytes", "Bytes of all replicas stored.", l.Bytes),
 		metrics.Gauge("buffer_bytes", "Bytes pushed that wait for their mutation.", l.BufferBytes),
 		metrics.Gauge("leases", "Leases held as primary.", l.Leases),
+		metrics.Gauge("open_files", "Files of chunks that are open.", l.OpenFiles),
 		metrics.Counter("disk_syncs_total", "Syncs of files and folders.", s.fs.Syncs()),
 		metrics.Counter("disk_written_bytes_total", "Bytes written to files.", s.fs.Written()),
 	}
