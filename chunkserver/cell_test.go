@@ -144,7 +144,7 @@ type cell struct {
 	beat    time.Duration // between heartbeats
 	scrub   int64         // bytes a second
 	log     *slog.Logger
-	files   int           // that may be open at once; 0: the default
+	files   int // that may be open at once; 0: the default
 
 	mu     sync.Mutex
 	events map[string][]Event

@@ -80,6 +80,8 @@ type task struct {
 	after func()
 	// alone: it takes the file's place, must share no batch, and gets none.
 	alone bool
+	// again: it ends the removal of a replica that was given up.
+	again bool
 	done  chan struct{}
 	err   error
 
@@ -167,7 +169,7 @@ func (c *chunk) take() []*task {
 // runAlone runs a task that does its own I/O, also for a chunk that has failed,
 // unless it is being removed.
 func (s *Server) runAlone(t *task, failed error) {
-	if t.err = failed; !errors.Is(failed, errGone) {
+	if t.err = failed; t.again || !errors.Is(failed, errGone) {
 		t.err = t.write(nil)
 	}
 	if t.err == nil {

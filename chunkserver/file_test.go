@@ -76,11 +76,17 @@ func (c *openCounter) refusing(err error) {
 // counting puts a counter over the disk of a, for its next start.
 func (c *cell) counting() *openCounter {
 	o := &openCounter{FS: c.disks["a"]}
-	c.wrapped = map[string]disk.FS{"a": o}
+	c.over(o)
+	return o
+}
+
+// over starts a again, over a file system that wraps its disk.
+func (c *cell) over(fs disk.FS) {
+	c.t.Helper()
+	c.wrapped = map[string]disk.FS{"a": fs}
 	c.must(c.servers["a"].Close())
 	c.fabric.OpenNode("a")
 	c.start("a")
-	return o
 }
 
 // grantOne makes a alone the primary of a chunk.

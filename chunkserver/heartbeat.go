@@ -21,6 +21,7 @@ func (s *Server) heartbeats(ctx context.Context, master string) {
 		case <-ctx.Done():
 			return
 		}
+		s.removeRefused()
 		more, err := s.heartbeat(ctx, master, max(3*every, 100*time.Millisecond))
 		if ctx.Err() != nil {
 			return
@@ -72,7 +73,7 @@ func (s *Server) heartbeat(ctx context.Context, master string, timeout time.Dura
 	}
 	s.claimsAnswered(due, sent, reply.Claims)
 	if len(reply.Remove) > 0 && s.removing.CompareAndSwap(false, true) {
-		named := s.removals(reply.Remove)
+		named := s.removals(reply.Term, reply.Remove)
 		s.background.Go(func() {
 			defer s.removing.Store(false)
 			s.remove(reply.Term, named)

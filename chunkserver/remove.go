@@ -1,8 +1,14 @@
 package chunkserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"time"
 
 	"gfslab/api"
 	"gfslab/internal/disk"
@@ -18,15 +24,20 @@ type removal struct {
 	c       *chunk
 	file    *openFile
 	version uint64
+	term    uint64
 }
 
-// removals looks up what was named.
-func (s *Server) removals(named []*api.ChunkReport) []removal {
+// removeAgain is how long a removal that the file system refused waits to be tried
+// again.
+const removeAgain = 10 * time.Second
+
+// removals looks up what a leader of the term named.
+func (s *Server) removals(term uint64, named []*api.ChunkReport) []removal {
 	list := make([]removal, 0, len(named))
 	for _, r := range named {
 		if c := s.chunk(r.Handle); c != nil {
 			c.mu.Lock()
-			list = append(list, removal{c: c, file: c.file, version: r.Version})
+			list = append(list, removal{c: c, file: c.file, version: r.Version, term: term})
 			c.mu.Unlock()
 		}
 	}
@@ -42,10 +53,52 @@ func (s *Server) remove(term uint64, replicas []removal) {
 		if term < s.termSeen() {
 			break // another leader has spoken meanwhile
 		}
-		if s.removeChunk(r, term) {
+		if s.removeChunk(r, false) {
 			any = true
 		}
 	}
+	s.syncRemovals(any)
+}
+
+// removeRefused tries once more what the file system refused, if it is time. Nobody has
+// to name it again: the replica has been given up, and is not reported.
+func (s *Server) removeRefused() {
+	now := s.opts.Now()
+	s.mu.Lock()
+	due := len(s.refused) > 0 && now.Sub(s.refusedAt) >= removeAgain && s.removing.CompareAndSwap(false, true)
+	var list []removal
+	if due {
+		list = slices.SortedFunc(maps.Values(s.refused), func(a, b removal) int { return cmp.Compare(a.c.handle, b.c.handle) })
+	}
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	s.background.Go(func() {
+		defer s.removing.Store(false)
+		any := false
+		for _, r := range list {
+			any = s.removeChunk(r, true) || any
+		}
+		s.syncRemovals(any)
+	})
+}
+
+// refuseRemoval keeps a removal that the file system refused, or drops it when it is done.
+func (s *Server) refuseRemoval(r removal, refused bool) {
+	now := s.opts.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !refused {
+		delete(s.refused, r.c)
+		return
+	}
+	s.refused[r.c] = r
+	s.refusedAt = now
+}
+
+// syncRemovals makes removals durable, if there were any.
+func (s *Server) syncRemovals(any bool) {
 	if !any {
 		return
 	}
@@ -55,15 +108,19 @@ func (s *Server) remove(term uint64, replicas []removal) {
 }
 
 // removeChunk deletes one replica of at most that version and reports whether it
-// is gone.
-func (s *Server) removeChunk(r removal, term uint64) bool {
-	c := r.c
+// is gone. again says that it was given up before, and only its file is left.
+func (s *Server) removeChunk(r removal, again bool) bool {
+	c, term := r.c, r.term
 	t := newTask(
 		func(*batch) error {
 			if r.file == nil {
 				return errNotHere
 			}
 			c.mu.Lock()
+			if again {
+				c.mu.Unlock()
+				return s.deleteFile(r)
+			}
 			if c.accepting > r.version || c.file != r.file || c.term > term || c.lease != nil && c.lease.live(s.opts.Now()) {
 				c.mu.Unlock()
 				return errStale
@@ -71,14 +128,15 @@ func (s *Server) removeChunk(r removal, term uint64) bool {
 			c.failed = errGone
 			s.endLeaseLocked(c, c.lease, "the replica is removed")
 			c.mu.Unlock()
-			return s.deleteFile(c, r.file)
+			return s.deleteFile(r)
 		},
 		func() {
 			s.forget(c)
+			s.refuseRemoval(r, false)
 			s.stats.removed.Add(1)
 			s.event(Event{Kind: EventDelete, Handle: c.handle, Version: r.version, Term: term})
 		})
-	t.alone = true
+	t.alone, t.again = true, again
 	c.mu.Lock()
 	s.enqueueLocked(c, t)
 	c.mu.Unlock()
@@ -93,9 +151,9 @@ func (s *Server) removeChunk(r removal, term uint64) bool {
 
 // deleteFile is called by the worker, for a chunk that nothing can be done with
 // any more. After success the file is held until forget.
-func (s *Server) deleteFile(c *chunk, f *openFile) error {
-	fs := s.opts.FS
-	s.files.hold(f)
+func (s *Server) deleteFile(r removal) error {
+	c, fs := r.c, s.opts.FS
+	s.files.hold(r.file)
 	c.mu.Lock()
 	size := int64(c.durable)
 	c.mu.Unlock()
@@ -105,10 +163,11 @@ func (s *Server) deleteFile(c *chunk, f *openFile) error {
 			break // this file system cannot: it is removed at once
 		}
 	}
-	if err := fs.Remove(c.path); err != nil {
-		s.files.letGo(f)
-		s.fail(c, err)
-		return err
+	if err := fs.Remove(c.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.files.letGo(r.file)
+		s.refuseRemoval(r, true)
+		s.changed(c.handle) // it is not reported any more
+		return fmt.Errorf("to be tried again: %w", err)
 	}
 	return nil
 }

@@ -184,7 +184,7 @@ func TestRemovalSparesWhatWasClonedSince(t *testing.T) {
 		offset := c.append(1, 1, payload(1, 100), "a", "b").Offset
 		c.end("a", 10)
 		s := c.servers["a"]
-		named := s.removals([]*api.ChunkReport{{Handle: handle, Version: 1}})
+		named := s.removals(5, []*api.ChunkReport{{Handle: handle, Version: 1}})
 		if r := c.clone("a", 1, 5, "b"); r.Code != api.Code_OK {
 			t.Fatal(r)
 		}
@@ -192,7 +192,7 @@ func TestRemovalSparesWhatWasClonedSince(t *testing.T) {
 		if _, code := c.read("a", 1, offset); code != api.Code_OK {
 			t.Errorf("the clone is gone: %v", code)
 		}
-		s.remove(5, s.removals([]*api.ChunkReport{{Handle: handle, Version: 1}}))
+		s.remove(5, s.removals(5, []*api.ChunkReport{{Handle: handle, Version: 1}}))
 		if _, code := c.read("a", 1, offset); code != api.Code_NOT_FOUND {
 			t.Errorf("named again, the clone stays: %v", code)
 		}

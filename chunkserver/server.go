@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -29,10 +30,12 @@ type Server struct {
 	ctx  context.Context
 	stop context.CancelFunc
 
-	mu      sync.Mutex
-	chunks  map[uint64]*chunk
-	builds  map[uint64]*buildRun // by handle
-	maxTerm uint64               // highest term of a leader seen
+	mu        sync.Mutex
+	chunks    map[uint64]*chunk
+	builds    map[uint64]*buildRun // by handle
+	refused   map[*chunk]removal   // removals that the file system refused, the last at refusedAt
+	refusedAt time.Time
+	maxTerm   uint64 // highest term of a leader seen
 
 	masters masters
 
@@ -72,7 +75,7 @@ func start(o Options) (*Server, error) {
 	}
 	maxMessage := max(int(o.ChunkBytes/4)+64<<10, 4<<20)
 	s := &Server{
-		opts: o, started: o.Now().UnixNano(), log: o.Logger, chunks: make(map[uint64]*chunk), builds: make(map[uint64]*buildRun),
+		opts: o, started: o.Now().UnixNano(), log: o.Logger, chunks: make(map[uint64]*chunk), builds: make(map[uint64]*buildRun), refused: make(map[*chunk]removal),
 		copying: make(chan struct{}, maxCopies), selfLock: make(chan struct{}, 1),
 		peers: newPeers(o.Dial, maxMessage), buffer: newBuffer(o.BufferBytes),
 	}
