@@ -77,9 +77,9 @@ func build(ctx context.Context, dir string, t Tree, family, patch string) (binar
 	binary = filepath.Join(dir, "seeds.bin")
 	switch family {
 	case EngineFamily:
-		return binary, buildOver(ctx, dir, binary, t.Root, copied, "build", "-trimpath", "./harness/mutants/simseeds")
+		return binary, buildOver(ctx, dir, binary, t.Root, copied, "./harness/mutants/simseeds", "build", "-trimpath")
 	case GFSFamily:
-		return binary, buildOver(ctx, dir, binary, t.Root, copied, "test", "-c", "./harness/virtual")
+		return binary, buildOver(ctx, dir, binary, t.Root, copied, "./harness/virtual", "test", "-c", "-vet=off", "-ldflags=-s -w")
 	}
 	return binary, buildPaxos(ctx, dir, binary, copied)
 }
@@ -95,7 +95,7 @@ func buildPaxos(ctx context.Context, dir, binary string, copied map[string]strin
 
 // buildOver builds a part of the module itself with the patched files laid over its
 // own: simulators of whole clusters need most of it.
-func buildOver(ctx context.Context, dir, binary, root string, copied map[string]string, verb, how, what string) error {
+func buildOver(ctx context.Context, dir, binary, root string, copied map[string]string, what string, how ...string) error {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func buildOver(ctx context.Context, dir, binary, root string, copied map[string]
 	if err := os.WriteFile(list, text, 0o644); err != nil {
 		return err
 	}
-	return compile(ctx, root, verb, how, "-overlay", list, "-o", binary, what)
+	return compile(ctx, root, append(how, "-overlay", list, "-o", binary, what)...)
 }
 
 func write(dir string, files map[string]string) error {

@@ -24,7 +24,7 @@ func TestEveryPatchApplies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"snapshot-beside-leases", "reference-kept", "ack-before-sync", "handle-used-again", "hidden-name-without-position", "stale-replica-removed-first", "clone-without-version", "promise-not-persisted", "figure8-rule-dropped", "up-to-date-by-length", "answer-before-write", "hard-state-unwritten", "log-cut-before-snapshot", "read-before-application", "vote-forgotten", "own-vote-before-fsync", "promise-omits-chosen", "lowest-ballot-adopted",
+	for _, want := range []string{"snapshot-beside-leases", "reference-kept", "ack-before-sync", "handle-used-again", "hidden-name-without-position", "stale-replica-removed-first", "clone-without-version", "garbage-before-barrier", "forward-without-version", "seal-before-padded", "promise-not-persisted", "figure8-rule-dropped", "up-to-date-by-length", "answer-before-write", "hard-state-unwritten", "log-cut-before-snapshot", "read-before-application", "vote-forgotten", "own-vote-before-fsync", "promise-omits-chosen", "lowest-ballot-adopted",
 		"gap-skipped-in-apply", "old-record-counted", "notice-on-stale-value", "ack-over-hole", "read-before-barrier"} {
 		found := false
 		for _, m := range all {
