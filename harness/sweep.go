@@ -140,6 +140,8 @@ func ProfilePlan(backend, workload, fault string, seed uint64) rundir.Plan {
 	switch workload {
 	case "bigdir":
 		p.Files = 400
+	case "quota": // one component of the history
+		p.Rate, p.Retention = 250, rundir.Duration(400*time.Millisecond)
 	case "mdtest-easy":
 		p.Files = 25
 	case "prod-cons":

@@ -184,6 +184,12 @@ func (t *thread) describe(op workloads.Op) rundir.Op {
 			ns := int64(op.Retention)
 			rec.Set.RetentionNS = &ns
 		}
+		if op.MaxFiles > 0 {
+			rec.Set.MaxFiles = &op.MaxFiles
+		}
+		if op.MaxChunks > 0 {
+			rec.Set.MaxChunks = &op.MaxChunks
+		}
 	}
 	return rec
 }

@@ -73,9 +73,11 @@ type Op struct {
 	Hidden bool
 	// Tail lets a read-records go on where the thread's last one at Path ended.
 	Tail bool
-	// Replicas and Retention are what a set-attributes sets; 0 leaves them.
-	Replicas  uint32
-	Retention time.Duration
+	// Replicas, Retention, MaxFiles and MaxChunks are what a set-attributes sets; 0
+	// leaves them.
+	Replicas            uint32
+	Retention           time.Duration
+	MaxFiles, MaxChunks uint64
 	// Free marks an operation of Load that may run beside the free ones next to it.
 	Free bool
 	// Then is done next, by the same client, if this one was answered OK.
@@ -161,6 +163,7 @@ func All() []Description {
 		{"cas-create", "all clients create the same name; who gets it deletes it again", 0, 0, true, false, newCASCreate},
 		{"alloc-only", "each client adds chunks to a file of its own", 0, 0, false, false, newAllocOnly},
 		{"mdtest-easy", "each client creates empty files in a directory of its own, looks at its neighbour's, deletes its own", 0, 0, false, false, newMDTest},
+		{"quota", "files and chunks come, go and move between directories whose quotas are nearly always used up", 0, shared, true, false, newQuota},
 	}
 }
 

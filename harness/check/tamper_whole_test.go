@@ -34,7 +34,7 @@ func newWholeScript(t *testing.T) *wholeScript {
 	deleted := s.state.Time()
 	s.hidden = s.look(rundir.Op{Kind: rundir.KindList, Path: "/d", Deleted: true}, rundir.Reply{Names: []string{"x"},
 		Entries: []rundir.Entry{{Name: "x", ID: gone.Reply.FileID, DeletedNS: deleted, ExpiresNS: deleted + keep}}})
-	s.usage = s.look(rundir.Op{Kind: rundir.KindUsage, Path: "/"}, rundir.Reply{Usage: &rundir.Usage{Files: 2, Directories: 2, Chunks: 2, HiddenFiles: 1}})
+	s.usage = s.look(rundir.Op{Kind: rundir.KindUsage, Path: "/"}, rundir.Reply{Usage: &rundir.Usage{Files: 2, Directories: 1, Chunks: 2, HiddenFiles: 1}})
 	s.now += keep
 	if r := s.log(&metapb.Command{Op: &metapb.Command_Purge{Purge: &metapb.PurgeOp{Limit: 5}}}); r.Count != 1 {
 		t.Fatalf("the purge removed %d", r.Count)
@@ -89,6 +89,7 @@ func TestWholeTampering(t *testing.T) {
 		{"something hidden for a shorter time", "kept until", func(s *wholeScript) { s.hidden.Reply.Entries[0].ExpiresNS-- }},
 		{"something hidden under another id", "hidden under id", func(s *wholeScript) { s.hidden.Reply.Entries[0].ID++ }},
 		{"something hidden that is not told", "names []", func(s *wholeScript) { s.hidden.Reply.Names, s.hidden.Reply.Entries = nil, nil }},
+		{"usage that counts the directory itself", "Directories:2", func(s *wholeScript) { s.usage.Reply.Usage.Directories++ }},
 		{"usage without what is hidden", "HiddenFiles:0", func(s *wholeScript) { s.usage.Reply.Usage.HiddenFiles = 0 }},
 		{"a purge that removed nothing", "a purge of up to 5", func(s *wholeScript) {
 			s.relog(purge, func(_ *metapb.Command, r *metapb.Reply) { r.Count = 0 })

@@ -17,7 +17,7 @@ func TestProfiles(t *testing.T) {
 		{"create", "slow-disk"}, {"overwrite", "crash-primary"}, {"gfs-x", "crash-leader"}, {"gfs-y", "isolate-leader"}, {"spotify", "crash-follower"},
 		{"gfs-append-N", "crash-two-chunkservers"}, {"prod-cons", "isolate-chunkserver"}, {"rename-commit", "stop-chunkserver"}, {"bigdir", "crash-leader"},
 		{"snap-append", "power-loss"}, {"delete-gc", "crash-chunkserver"}, {"write-only", "power-loss"}, {"cas-create", "one-way-in"},
-		{"alloc-only", "crash-leader"}, {"mdtest-easy", "split-minority"}, {"append", "bit-rot"}, {"lease-churn", "crash-follower"},
+		{"alloc-only", "crash-leader"}, {"mdtest-easy", "split-minority"}, {"append", "bit-rot"}, {"lease-churn", "crash-follower"}, {"quota", "crash-leader"},
 	} {
 		plan := harness.ProfilePlan(node.Replicated()[i%3], p.workload, p.fault, uint64(300+i))
 		plan.Rate = min(plan.Rate, 400)
