@@ -159,6 +159,5 @@ func (c *chunkserver) isOver(r *api.HeartbeatRequest, heard bool) bool {
 	case b.before(c.boot):
 		return former || heard
 	}
-	begins := r.Full || r.Part != nil && r.Part.From == 0
-	return former && (heard || !begins)
+	return former && heard
 }
