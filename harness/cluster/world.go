@@ -1,9 +1,7 @@
 package cluster
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"gfslab/consensus/wire"
 	"gfslab/internal/disk"
 	faultdisk "gfslab/internal/fault/disk"
+	"gfslab/internal/ports"
 )
 
 // World is where a cell runs: its network, its disks, its addresses.
@@ -83,31 +82,21 @@ func diskSeed(seed uint64, node string) uint64 {
 }
 
 // Addresses returns a source of loopback addresses: the same for the same name,
-// different for different names. It is used from one goroutine.
+// different for different names. A node gets its port back after a crash: the
+// source holds them all as long as something refers to it. It is used from one
+// goroutine.
 func Addresses(rng *rand.Rand) func(name string) string {
-	addresses := map[string]string{}
+	addresses, held := map[string]string{}, &ports.Set{}
 	return func(name string) string {
 		if addresses[name] == "" {
-			addresses[name] = freePort(rng)
+			address, err := held.Take(rng.IntN)
+			if err != nil {
+				address = "127.0.0.1:0" // the listener will say what is wrong
+			}
+			addresses[name] = address
 		}
 		return addresses[name]
 	}
-}
-
-// freePort returns a loopback address that nobody listens at, below the range
-// that the kernel takes outgoing ports from: a node must get its port back
-// after a crash.
-func freePort(rng *rand.Rand) string {
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rng.IntN(20000))
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		_ = l.Close()
-		return addr
-	}
-	return "127.0.0.1:0" // the listener will say what is wrong
 }
 
 // fsDisk is a Disk over a crashable file system.

@@ -22,6 +22,7 @@ var units = []unit{
 	{path: "paxos"},
 	{path: "consensus"},
 	{path: "internal/cowtree"},
+	{path: "internal/ports"},
 	{path: "master/meta", tree: true, may: []string{"internal/cowtree"}},
 	{path: "kv/store"},
 	{path: "results/rundir"},
@@ -57,7 +58,7 @@ var units = []unit{
 		"master", "master/meta", "kv", "chunkserver", "api", "internal/serving", "internal/disk"}},
 	{path: "results/report", tree: true, may: []string{"results/rundir"}},
 	{path: "harness", tree: true, may: []string{
-		"internal/node", "client", "kv/client", "workloads", "internal/fault", "results/rundir",
+		"internal/node", "internal/ports", "client", "kv/client", "workloads", "internal/fault", "results/rundir",
 		"api", "master", "master/meta", "kv", "kv/store", "chunkserver", "consensus", "consensus/storage", "consensus/batch", "consensus/engine", "consensus/wire", "internal/disk", "paxos", "paxos/paxostest"}},
 	{path: "cmd", tree: true, may: []string{
 		"internal/node", "api", "client", "kv/client", "kv/bench", "harness", "results/report", "results/rundir", "paxos/paxostest", "workloads", "consensus",
