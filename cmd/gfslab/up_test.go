@@ -22,6 +22,7 @@ import (
 	"gfslab/client"
 	"gfslab/client/admin"
 	"gfslab/client/call"
+	"gfslab/internal/ports"
 )
 
 // asGfslab makes the test's binary behave as gfslab itself: the processes that
@@ -84,7 +85,7 @@ func (r *running) await(expression string) []string {
 	re := regexp.MustCompile(expression)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for over := time.After(60 * time.Second); ; {
+	for over := time.After(2 * time.Minute); ; {
 		if all := re.FindAllStringSubmatch(r.text(), -1); len(all) > 0 {
 			return all[len(all)-1]
 		}
@@ -93,7 +94,7 @@ func (r *running) await(expression string) []string {
 		case <-r.done:
 			r.t.Fatalf("it ended (%v) without %q:\n%s", r.cmd.ProcessState, expression, r.text())
 		case <-over:
-			r.t.Fatalf("no %q in a minute:\n%s", expression, r.text())
+			r.t.Fatalf("no %q in two minutes:\n%s", expression, r.text())
 		}
 	}
 }
@@ -106,8 +107,8 @@ func (r *running) stop(with os.Signal) int {
 	}
 	select {
 	case <-r.done:
-	case <-time.After(30 * time.Second):
-		r.t.Fatalf("%v did not end it in 30 s:\n%s", with, r.text())
+	case <-time.After(time.Minute):
+		r.t.Fatalf("%v did not end it in a minute:\n%s", with, r.text())
 	}
 	return r.cmd.ProcessState.ExitCode()
 }
@@ -122,20 +123,20 @@ func (r *running) pid(node string) int {
 	return pid
 }
 
-// portsFor finds a port from which on those of a cell are free.
+// portsFor finds a port from which on those of a cell are the test's until it ends.
 func portsFor(t *testing.T) int {
 	t.Helper()
+	held := &ports.Set{}
+	t.Cleanup(func() { _ = held.Close() })
 	for range 100 {
-		base, free := 20000+rand.IntN(120)*100, true // below those that outgoing connections take
+		base := 20000 + rand.IntN(120)*100 // below those that outgoing connections take
+		var all []int
 		for _, above := range []int{0, chunkserverPorts, masterMetricPorts, chunkserverMetricPorts} {
 			for i := range 3 {
-				l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+above+i))
-				if free = free && err == nil; err == nil {
-					l.Close()
-				}
+				all = append(all, base+above+i)
 			}
 		}
-		if free {
+		if held.Hold(all...) == nil {
 			return base
 		}
 	}
@@ -154,11 +155,11 @@ type user struct {
 
 func newUser(t *testing.T, port int) *user {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	u := &user{t: t, conns: call.NewConns(nil, 0), ctx: ctx}
 	t.Cleanup(func() { u.conns.Close() })
-	o := client.Options{Name: uniqueName(), Conns: u.conns, OpTimeout: 30 * time.Second}
+	o := client.Options{Name: uniqueName(), Conns: u.conns, OpTimeout: time.Minute}
 	for i, addr := range local(port, 3) {
 		o.Masters = append(o.Masters, client.Master{ID: uint64(i + 1), Addr: addr})
 	}

@@ -190,6 +190,14 @@ func (p *play) run(t T) {
 	}
 }
 
+// minimum is the scenario's in this world.
+func (p *play) minimum() int {
+	if p.world == Real {
+		return p.scenario.minimum / 3 // fewer rounds
+	}
+	return p.scenario.minimum
+}
+
 // judge runs outside the bubble: it needs no time of its own to stand still.
 func (p *play) judge(t T) {
 	t.Helper()
@@ -204,11 +212,7 @@ func (p *play) judge(t T) {
 	h := history{ops: p.evidence.Ops}
 	n := h.tally()
 	t.Logf("seed %d: %d writes acknowledged, %d failed, %d unknown; %d reads", p.seed, n.OK, n.Fail, n.Unknown, n.Reads)
-	minimum := p.scenario.minimum
-	if p.world == Real {
-		minimum /= 3 // fewer rounds, and a machine that others use too
-	}
-	if n.OK < minimum && !t.Failed() {
+	if minimum := p.minimum(); n.OK < minimum && !t.Failed() {
 		t.Errorf("only %d writes were acknowledged; the scenario says nothing below %d", n.OK, minimum)
 	}
 }

@@ -78,11 +78,14 @@ func newCluster(t T, p *play) *cluster {
 	if c.limits == (consensus.Limits{}) {
 		c.limits = consensus.Matched2()
 	}
+	if p.world == Real {
+		c.limits.Tick = stretched(c.limits.Tick, oversleep())
+	}
 	if p.scenario.limits != nil {
 		p.scenario.limits(&c.limits)
 	}
 	c.rng = rand.New(rand.NewPCG(p.seed, 1))
-	t.Logf("%s, %v world, seed %d", p.backend.Name, p.world, p.seed)
+	t.Logf("%s, %v world, seed %d, a tick of %v", p.backend.Name, p.world, p.seed, c.limits.Tick)
 	c.network = wire.TCP()
 	if p.world == Virtual {
 		c.network = wire.NewMemory()

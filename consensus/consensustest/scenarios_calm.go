@@ -144,9 +144,20 @@ func runProposers(c *cluster) { c.volley(128, 10) }
 
 func runProposersFew(c *cluster) { c.volley(24, 12) }
 
-// volley lets n goroutines propose each times commands to the leader.
+// volley lets n goroutines propose each times commands to the leader, once more if
+// there was none.
 func (c *cluster) volley(n, times int) {
 	c.Helper()
+	for range c.tries() {
+		c.volleyOnce(n, times)
+		if c.history.tally().OK >= c.play.minimum() {
+			return
+		}
+		c.leader()
+	}
+}
+
+func (c *cluster) volleyOnce(n, times int) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {

@@ -133,6 +133,7 @@ func runOneWayCuts(c *cluster) {
 		c.run(800 * time.Millisecond)
 		c.fabric.HealAll()
 		c.mustSwap(2)
+		c.work(0, 10) // little may have come through before
 	}
 }
 

@@ -3,6 +3,7 @@ package consensustest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"gfslab/consensus"
@@ -47,19 +48,36 @@ func (c *cluster) tryTransfer(inc *incarnation, to consensus.NodeID, patience ti
 // transfer hands the lead from one node to another and waits for it.
 func (c *cluster) transfer(inc *incarnation, to consensus.NodeID) {
 	c.Helper()
+	var why string
+	for range c.tries() {
+		if why = c.transferOnce(inc, to); why == "" {
+			return
+		}
+		c.Logf("once more: %s", why)
+		if inc = c.leader(); inc.node.id == to {
+			return // elected meanwhile
+		}
+	}
+	fatalf(c, "%s%s", why, c.statuses())
+}
+
+// transferOnce returns what went otherwise than it was asked for; "" is success.
+func (c *cluster) transferOnce(inc *incarnation, to consensus.NodeID) string {
+	c.Helper()
 	term := inc.replica.Status().Term
 	if err := c.tryTransfer(inc, to, c.grace()); err != nil {
-		fatalf(c, "transfer from node %d to node %d: %v%s", inc.node.id, to, err, c.statuses())
+		return fmt.Sprintf("transfer from node %d to node %d: %v", inc.node.id, to, err)
 	}
 	now := c.leader()
 	switch s := now.replica.Status(); {
 	case s.Term <= term:
 		c.Errorf("after a transfer node %d leads term %d; node %d led term %d", now.node.id, s.Term, inc.node.id, term)
 	case to != 0 && now.node.id != to:
-		c.Errorf("node %d leads after a transfer to node %d", now.node.id, to)
+		return fmt.Sprintf("node %d leads after a transfer to node %d", now.node.id, to)
 	case now == inc:
-		c.Errorf("node %d leads after a transfer away from it", now.node.id)
+		return fmt.Sprintf("node %d leads after a transfer away from it", now.node.id)
 	}
+	return ""
 }
 
 // runTransfer: to each node in turn, then to the best.

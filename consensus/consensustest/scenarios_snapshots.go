@@ -237,6 +237,9 @@ func (c *cluster) leaveBehind(n *node, has uint64) {
 	c.Helper()
 	c.within(4*c.grace(), "the log to be cut beyond "+n.name, func() bool {
 		c.mustSwap(uint8(1+c.rng.IntN(4)), n)
+		if inc := n.current.Load(); inc != nil {
+			has = max(has, inc.replica.Status().Last) // more than it knew to be committed
+		}
 		for _, inc := range c.up() {
 			if inc.node != n && inc.replica.Status().First <= has+1 {
 				return false

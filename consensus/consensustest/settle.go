@@ -2,7 +2,6 @@ package consensustest
 
 import (
 	"context"
-	"time"
 
 	"gfslab/consensus"
 )
@@ -16,7 +15,7 @@ func (c *cluster) leader(except ...*node) *incarnation {
 			if inc.replica.Status().Role != consensus.Leader || contains(except, inc.node) {
 				continue
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+			ctx, cancel := context.WithTimeout(context.Background(), c.attempt())
 			o := c.read(ctx, inc, 1)
 			cancel()
 			if o.Outcome == consensus.OK {
@@ -46,7 +45,7 @@ func (c *cluster) mustSwap(key uint8, except ...*node) (*incarnation, operation)
 	var o operation
 	c.within(2*c.grace(), "an acknowledged write", func() bool {
 		inc = c.leader(except...)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*c.attempt())
 		defer cancel()
 		o = c.swap(ctx, inc, key, 10)
 		return o.Outcome == consensus.OK

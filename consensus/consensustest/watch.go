@@ -69,7 +69,42 @@ func (c *cluster) grace() time.Duration {
 	if c.play.world == Virtual {
 		return 10 * time.Second
 	}
-	return 15 * time.Second
+	return time.Minute
+}
+
+// attempt is how long one call at a node may take that says it leads, before
+// somebody else is tried.
+func (c *cluster) attempt() time.Duration {
+	if c.play.world == Virtual {
+		return 500 * time.Millisecond
+	}
+	return 3 * time.Second
+}
+
+// tries is how often a scenario may try what a change of leaders that nobody asked
+// for undoes. In virtual time there is none.
+func (c *cluster) tries() int {
+	if c.play.world == Virtual {
+		return 1
+	}
+	return 10
+}
+
+// oversleep is by how much this machine, busy as it is, wakes a sleeper late.
+func oversleep() (worst time.Duration) {
+	for range 10 {
+		const nap = time.Millisecond
+		begin := time.Now()
+		pause(context.Background(), nap)
+		worst = max(worst, time.Since(begin)-nap)
+	}
+	return worst
+}
+
+// stretched is a tick that a busy machine does not oversleep: followers would take
+// healthy leaders for dead. What a scenario asserts holds with any tick.
+func stretched(tick, oversleep time.Duration) time.Duration {
+	return tick * (1 + min(7, oversleep/tick))
 }
 
 // within waits for a condition and ends the scenario when it does not come.

@@ -1,9 +1,10 @@
 package node_test
 
 import (
+	"context"
 	"slices"
+	"sync"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -81,7 +82,7 @@ func (s *stranger) call(service protoreflect.ServiceDescriptor, method string, f
 	for name, value := range fields {
 		request.Set(m.Input().Fields().ByName(protoreflect.Name(name)), protoreflect.ValueOf(value))
 	}
-	if err := s.cc.Invoke(within(s.t, 5*time.Second), "/"+string(service.FullName())+"/"+method, request, reply); err != nil {
+	if err := s.cc.Invoke(within(s.t, patience), "/"+string(service.FullName())+"/"+method, request, reply); err != nil {
 		s.t.Fatal(err)
 	}
 	return reply
@@ -99,7 +100,7 @@ func TestReflectionServesForeignClients(t *testing.T) {
 	strange := func(addr string) *stranger {
 		s := &stranger{t: t, cc: c.dial(addr)}
 		var err error
-		if s.r, err = reflectionpb.NewServerReflectionClient(s.cc).ServerReflectionInfo(within(t, 20*time.Second)); err != nil {
+		if s.r, err = reflectionpb.NewServerReflectionClient(s.cc).ServerReflectionInfo(within(t, patience)); err != nil {
 			t.Fatal(err)
 		}
 		return s
@@ -142,7 +143,7 @@ func TestHealthFollowsTheNode(t *testing.T) {
 	lead := c.leader()
 	watch := func(addr, service string) grpc.ServerStreamingClient[healthpb.HealthCheckResponse] {
 		t.Helper()
-		w, err := healthpb.NewHealthClient(c.dial(addr)).Watch(within(t, 20*time.Second), &healthpb.HealthCheckRequest{Service: service})
+		w, err := healthpb.NewHealthClient(c.dial(addr)).Watch(within(t, patience), &healthpb.HealthCheckRequest{Service: service})
 		c.must(err)
 		return w
 	}
@@ -163,16 +164,18 @@ func TestHealthFollowsTheNode(t *testing.T) {
 	await("master", m, healthpb.HealthCheckResponse_SERVING)
 	await("master's node", whole, healthpb.HealthCheckResponse_SERVING)
 	await("chunkserver", s, healthpb.HealthCheckResponse_SERVING)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.masters[lead].Retire(within(t, time.Second))
-		c.chunkservers[0].Retire(within(t, 100*time.Millisecond))
-	}()
+	// The watches are calls in progress, and would keep both until the end.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var retired sync.WaitGroup
+	retired.Go(func() { c.masters[lead].Retire(ctx) })
+	retired.Go(func() { c.chunkservers[0].Retire(ctx) })
 	await("master", m, healthpb.HealthCheckResponse_NOT_SERVING)
 	await("chunkserver", s, healthpb.HealthCheckResponse_NOT_SERVING)
-	<-done
-	if next := c.masters[lead].Replica().Status().Leader; next == 0 || next == c.peers[lead].ID {
-		t.Errorf("node %d leads after node %d handed over", next, c.peers[lead].ID)
-	}
+	c.eventually("another master to lead after one handed over", func() bool {
+		next := c.masters[lead].Replica().Status().Leader
+		return next != 0 && next != c.peers[lead].ID
+	})
+	cancel()
+	retired.Wait()
 }

@@ -62,13 +62,13 @@ func newTarget(t testing.TB, masters, chunkservers int) *target {
 	c.m = api.NewMasterClient(c.conns[c.peers[c.lead].Addr])
 	conns := client.NewConns(nil, 0)
 	t.Cleanup(func() { _ = conns.Close() })
-	o := client.Options{Name: "victim", Conns: conns, AttemptTimeout: 5 * time.Second, LeaseTimeout: 5 * time.Second, DataTimeout: 5 * time.Second}
+	o := client.Options{Name: "victim", Conns: conns, OpTimeout: patience, AttemptTimeout: 5 * time.Second, LeaseTimeout: 5 * time.Second, DataTimeout: 5 * time.Second}
 	for _, p := range c.peers {
 		o.Masters = append(o.Masters, client.Master{ID: uint64(p.ID), Addr: p.Addr})
 	}
 	cl, err := client.New(o)
 	c.must(err)
-	ctx := within(t, 20*time.Second)
+	ctx := within(t, patience)
 	c.must(cl.Mkdir(ctx, "/d").Err)
 	c.must(cl.Create(ctx, "/d/f").Err)
 	for range 3 {
@@ -86,7 +86,7 @@ func newTarget(t testing.TB, masters, chunkservers int) *target {
 func (c *target) picture() string {
 	c.t.Helper()
 	var b strings.Builder
-	ctx := within(c.t, 20*time.Second)
+	ctx := within(c.t, patience)
 	list, err := c.m.List(ctx, &api.ListRequest{Path: "/", Recursive: true, Long: true})
 	c.must(err)
 	for _, e := range list.Entries {
@@ -208,7 +208,7 @@ func (c *target) methods() []method {
 // has one that is not OK, else the status.
 func (c *target) send(m method, body []byte) (refused bool, err error) {
 	var raw []byte
-	ctx := within(c.t, 5*time.Second)
+	ctx := within(c.t, patience)
 	err = c.conns[m.addr].Invoke(ctx, "/gfslab.v1."+m.name, body, &raw, grpc.ForceCodecV2(rawCodec{}))
 	if err != nil {
 		return true, err
@@ -289,7 +289,7 @@ func TestHostileRequests(t *testing.T) {
 		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}
 	c.noPanic()
-	again, err := c.m.Create(within(t, 5*time.Second), &api.PathRequest{Path: "/d/after"})
+	again, err := c.m.Create(within(t, patience), &api.PathRequest{Path: "/d/after"})
 	if err != nil || again.Code != api.Code_OK {
 		t.Errorf("the cell does not serve any more: %v %v", again, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -17,7 +16,7 @@ import (
 // is answered as before or refused; nothing happens twice.
 func TestReplayedMessages(t *testing.T) {
 	c := newTarget(t, 3, 3)
-	ctx := within(t, 20*time.Second)
+	ctx := within(t, 2*patience)
 	session := func(seq uint64) *api.Session { return &api.Session{Client: "repeats itself", Seq: seq} }
 	type mutation struct {
 		name string
@@ -152,7 +151,7 @@ func message[T proto.Message](m T, err error) (proto.Message, error) { return m,
 // that are somebody else's, are refused and change nothing.
 func TestWrongVersionsTermsAndNames(t *testing.T) {
 	c := newTarget(t, 3, 3)
-	ctx := within(t, 30*time.Second)
+	ctx := within(t, 2*patience)
 	before, hash := c.picture(), c.hash()
 	for _, a := range append(c.attacksOnChunkservers(), c.attacksOnMasters()...) {
 		m, err := a.call(ctx)
