@@ -153,7 +153,7 @@ func TestKVCommands(t *testing.T) {
 				{"kv delete color", "no such key", exitNo},
 				{"kv get color", "no such key", exitNo},
 				{"kv put x", "usage: gfslab kv put KEY VALUE", exitUsage},
-				{"kv bench --seconds 1 --warm-up 0.1 --clients 4", "writes", 0},
+				{"kv bench --seconds 2 --warm-up 0.1 --clients 4 --read-ratio 0", "writes", 0},
 				{"kv bench --read-ratio 2", "read ratio is 2", exitUsage},
 			} {
 				code, out, errOut := invoke(t, append(strings.Fields(step.line), endpoints)...)
