@@ -89,6 +89,12 @@ func (s *Scheduler) runFetch(fx *Effects) {
 		f.waiting, f.asked, f.open = 0, f.next, true
 		f.tries++
 	}
+	if f.refused && f.info.Index > f.index {
+		// What it has serves, but is older than the snapshot that another one sent a
+		// part of; whoever has that may never come back.
+		f.restart(storage.SnapshotInfo{})
+		f.waiting, f.tries, f.refused, f.open = 0, 0, false, true
+	}
 	if f.tries >= fetchTries || f.refused {
 		if f.instead == f.from {
 			s.failFetch()

@@ -254,9 +254,11 @@ func newTwoSources(t *testing.T) *twoSources {
 	return n
 }
 
-func (n *twoSources) ask(from consensus.NodeID) {
+func (n *twoSources) ask(from consensus.NodeID) { n.askFor(from, 10) }
+
+func (n *twoSources) askFor(from consensus.NodeID, index uint64) {
 	core := n.nodes[2].core
-	core.ready = append(core.ready, Ready{Fetch: Fetch{From: from, Index: 10}})
+	core.ready = append(core.ready, Ready{Fetch: Fetch{From: from, Index: index}})
 }
 
 // round lets all work, and then delivers all messages.
@@ -347,6 +349,35 @@ func TestFetchStaysWithItsSource(t *testing.T) {
 	n.done()
 	if n.sent[2] > 0 {
 		t.Errorf("%d pieces came from node 2", n.sent[2])
+	}
+}
+
+// TestFetchOfAnOlderSnapshot: a leader dies while it sends its snapshot; its
+// successor's is older, and serves all the same.
+func TestFetchOfAnOlderSnapshot(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		n := newTwoSources(t)
+		n.nodes[1] = newLibrary(t, 2)
+		n.nodes[1].save(t, 8, 3*pieceBytes)
+		n.ask(1)
+		for n.sent[1] < sourcePieces/2 {
+			n.round()
+		}
+		if before {
+			n.askFor(2, 8)
+		}
+		n.silent = 1
+		laggard := n.nodes[2].core
+		for told := 0; len(laggard.fetched) == 0 && told < 10; n.ticks(1) {
+			if len(laggard.failed) > told {
+				told = len(laggard.failed)
+				n.askFor(2, 8)
+			}
+		}
+		if len(laggard.failed) > 2 {
+			t.Errorf("given up: %v", laggard.failed)
+		}
+		checkFetched(t, n.nodes[2], map[uint64]int{8: 3 * pieceBytes})
 	}
 }
 
