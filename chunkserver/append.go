@@ -136,6 +136,10 @@ func (s *Server) mutateOnce(ctx context.Context, c *chunk, r proposal, key dataK
 		// The lease may be another's by now: the acknowledgement point decides.
 		err = fmt.Errorf("the lease ended before the acknowledgement")
 	}
+	if m.padTo != 0 {
+		l.pad.ok = err == nil
+		close(l.pad.done)
+	}
 	if err != nil {
 		c.acked.fail(key, a)
 		c.mu.Unlock()
@@ -194,6 +198,7 @@ func (s *Server) order(c *chunk, r proposal, key dataKey) (*mutation, *api.Appen
 		// Whatever becomes of the pad, nothing is appended here any more.
 		m.id, m.data, m.crc, m.padTo = nil, nil, 0, limit
 		c.end, c.full = limit, true
+		l.pad = &padRun{done: make(chan struct{})}
 	default:
 		c.end += size
 	}

@@ -31,6 +31,7 @@ type lease struct {
 	serial  uint64          // last one given out
 	open    map[uint64]bool // serials under way
 	settled uint64          // none at or below is under way
+	pad     *padRun         // nil: the chunk was not padded under this lease
 }
 
 type secondary struct{ name, addr string }
@@ -55,7 +56,7 @@ func newLease(r *api.GrantRequest, self string) *lease {
 // will not be acknowledged; its serials stay open until it has settled, so both
 // share the map (which c.mu guards).
 func (l *lease) resume(old *lease) {
-	l.serial, l.open, l.settled = old.serial, old.open, old.settled
+	l.serial, l.open, l.settled, l.pad = old.serial, old.open, old.settled, old.pad
 }
 
 // live reports whether the primary may act at now.

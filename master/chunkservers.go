@@ -171,8 +171,10 @@ func (t *chunkservers) dial(addr string) (*grpc.ClientConn, error) {
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return t.o.Dial(ctx, addr) }),
 		// The default backoff of 1 s and more would sit inside failover figures.
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
-			MinConnectTimeout: time.Second,
+			Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
+			// As others have it: a chunkserver that opens its store takes connections, but does
+			// not speak yet, and grants are not to wait for it.
+			MinConnectTimeout: 250 * time.Millisecond,
 		}))
 }
 
