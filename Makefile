@@ -3,6 +3,8 @@
 GO      ?= go
 BIN     := bin
 RUN     ?=
+FUZZ    ?= .
+FUZZTIME ?= 1000000x
 SEEDS   ?= 10000
 SUITES  ?= 20
 TRIALS  ?= 20
@@ -32,7 +34,7 @@ RACESEEDS := 4
 SEEDED := ^TestChurn|^TestUpkeepChurn$$
 
 .DEFAULT_GOAL := help
-.PHONY: help build bench test race check sim explore suite partial-connectivity mutants rolling lease-reads session profiles power-loss lease-throughput append-scaling replication report scale lint fmt generate clean
+.PHONY: help build bench test race fuzz check sim explore suite partial-connectivity mutants rolling lease-reads session profiles power-loss lease-throughput append-scaling replication report scale lint fmt generate clean
 
 help: ## print this help
 	@echo "usage: make TARGET"
@@ -63,6 +65,18 @@ test: ## run every test, those with goroutines under the race detector
 
 race: ## run every test of packages with goroutines under the race detector, the slow ones too (10 minutes)
 	$(GO) test -race -skip '$(RACESKIP)' $(RACE)
+
+# One target at a time. Each new input that is interesting is made smaller for up to a
+# minute otherwise, again and again, and hardly any other one is tried. A time, like 3m,
+# works as well as a count, but where it ends go test may say that it failed: "context
+# deadline exceeded".
+fuzz: ## fuzz every decoder, or those that match (FUZZ=FuzzScan FUZZTIME=1000000x)
+	@for file in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
+		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]*)\(.*/\1/p' $$file | grep -E -- '$(FUZZ)'); do \
+			echo "$$file: $$name"; \
+			$(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x -parallel 1 || exit 1; \
+		done; \
+	done
 
 check: build ## judge finished runs again (RUN="DIR ...")
 	@test -n "$(RUN)" || { echo 'usage: make check RUN="DIR ..."'; exit 64; }

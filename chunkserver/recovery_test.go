@@ -204,20 +204,3 @@ func TestEitherHeaderMayBeSpoilt(t *testing.T) {
 		}
 	})
 }
-
-func FuzzScan(f *testing.F) {
-	f.Add(encodeFrame(handle, 1, 1, 0, id(1), []byte("payload"), 0))
-	f.Add(encodeFrame(handle, 1, 1, 0, nil, nil, 500))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		end := uint64(0)
-		for _, r := range scanChunk(data, handle, 1) {
-			if r.Offset < end {
-				t.Fatalf("%+v starts before %d", r, end)
-			}
-			end = r.Offset + 1
-		}
-		if s, err := decodeSlot(data); err == nil && s.handle == 0 && s.version == 0 && len(data) < slotBytes {
-			t.Fatal("a slot from too few bytes")
-		}
-	})
-}
