@@ -65,15 +65,17 @@ func (s *Server) propose(ctx context.Context, r proposal) (*api.AppendReply, err
 			return reply, err
 		}
 		c.mu.Lock()
-		a, mine := c.acked.begin(key)
+		a, done, mine := c.acked.begin(key)
 		c.mu.Unlock()
 		if mine {
 			return s.mutateOnce(ctx, c, r, key, a)
 		}
-		select {
-		case <-a.done:
-		case <-ctx.Done():
-			return nil, status.FromContextError(ctx.Err()).Err()
+		if done != nil {
+			select {
+			case <-done:
+			case <-ctx.Done():
+				return nil, status.FromContextError(ctx.Err()).Err()
+			}
 		}
 		if a.ok {
 			return &api.AppendReply{Offset: a.offset, Version: a.version, Serial: a.serial}, nil
@@ -152,7 +154,8 @@ func (s *Server) mutateOnce(ctx context.Context, c *chunk, r proposal, key dataK
 		c.mu.Unlock()
 		return s.sealFirst(ctx, c, &api.AppendReply{Code: api.Code_CHUNK_FULL, Version: l.version})
 	}
-	c.acked.succeed(key, a, m)
+	c.acked.succeed(key, a, m, s.age(now))
+	s.acked.add(c)
 	c.mu.Unlock()
 	s.stats.acknowledged.Add(1)
 	s.stats.syncWait.Add(int64(m.local.waited))

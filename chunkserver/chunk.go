@@ -65,10 +65,10 @@ type chunk struct {
 	working bool
 	syncs   syncTime // of the file, by the worker
 
-	order serialOrder  // as secondary, of version accepting
-	lease *lease       // as primary; nil if none was ever activated
-	ended uint64       // highest epoch that was ended here
-	acked *ackedRecord // replies by data id, for replayed appends
+	order serialOrder // as secondary, of version accepting
+	lease *lease      // as primary; nil if none was ever activated
+	ended uint64      // highest epoch that was ended here
+	acked ackedRecord // replies by data id, for replayed appends
 }
 
 // task is one job for the chunk's worker.

@@ -22,6 +22,7 @@ func (s *Server) heartbeats(ctx context.Context, master string) {
 			return
 		}
 		s.removeRefused()
+		s.forgetAcked()
 		more, err := s.heartbeat(ctx, master, max(3*every, 100*time.Millisecond))
 		if ctx.Err() != nil {
 			return

@@ -20,7 +20,8 @@ type Server struct {
 	api.UnimplementedChunkserverServer
 
 	opts    Options
-	started int64 // by the node's clock, in nanoseconds; names the boot
+	begun   time.Time
+	started int64 // begun by the node's clock, in nanoseconds; names the boot
 	log     *slog.Logger
 	folder  string
 	grpc    *grpc.Server
@@ -53,6 +54,7 @@ type Server struct {
 	files    *fileSet
 	reports  reports
 	claims   claims
+	acked    ackedChunks
 	removing atomic.Bool   // a goroutine deletes replicas
 	copying  chan struct{} // a token for each copy that holds a chunk in memory
 	usage    usage
@@ -73,9 +75,10 @@ func start(o Options) (*Server, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
+	begun := o.Now()
 	maxMessage := max(int(o.ChunkBytes/4)+64<<10, 4<<20)
 	s := &Server{
-		opts: o, started: o.Now().UnixNano(), log: o.Logger, chunks: make(map[uint64]*chunk), builds: make(map[uint64]*buildRun), refused: make(map[*chunk]removal),
+		opts: o, begun: begun, started: begun.UnixNano(), log: o.Logger, chunks: make(map[uint64]*chunk), builds: make(map[uint64]*buildRun), refused: make(map[*chunk]removal),
 		copying: make(chan struct{}, maxCopies), selfLock: make(chan struct{}, 1),
 		peers: newPeers(o.Dial, maxMessage), buffer: newBuffer(o.BufferBytes),
 	}

@@ -138,7 +138,7 @@ func (c *chunk) install(m *image, f *openFile) {
 }
 
 func (s *Server) newChunk(handle uint64) *chunk {
-	return &chunk{handle: handle, path: s.opts.FS.PathJoin(s.folder, chunkFile(handle)), order: newSerialOrder(), acked: newAckedRecord()}
+	return &chunk{handle: handle, path: s.opts.FS.PathJoin(s.folder, chunkFile(handle)), order: newSerialOrder()}
 }
 
 // createFile makes the chunk's file with its header and makes the directory
