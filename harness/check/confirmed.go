@@ -58,11 +58,7 @@ func judgeRemoval(f *facts, e *rundir.ReplicaEvent, m *moment, list []*rundir.Le
 // silent reports whether a chunkserver cannot have been heard by any master for so
 // long that it counts as dead.
 func silent(f *facts, node string, at int64) bool {
-	since := int64(f.run.Manifest.Plan.DeadAfter)
-	if since == 0 {
-		since = deadAfter
-	}
-	since = at - since - onItsWay
+	since := at - deadAfterOf(f) - onItsWay
 	return slices.ContainsFunc(f.run.Faults, func(x rundir.Fault) bool {
 		hit := x.Node == node || slices.Contains(x.Nodes, node)
 		return hit && silences(x.Name) && x.InForce > 0 && x.InForce < since && (x.Heal < 0 || x.Heal > at)

@@ -37,6 +37,7 @@ func checkLeases(ctx context.Context, f *facts, out *findings) {
 		checkReplicaOrder(handle, list, out)
 	}
 	checkEnds(f, events, out)
+	checkWritable(f, out)
 	checkAcknowledged(f, events, out)
 	out.stat("grants", len(grants))
 	out.stat("claims", claims)

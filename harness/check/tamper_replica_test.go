@@ -33,6 +33,11 @@ func replicaTamperings() []cellTampering {
 			s.event("cs3", rundir.LeaseCorrupt, rundir.LeaseEvent{Handle: s.own, Version: 2})
 			s.order(rundir.ReplicaRemove, s.own, "cs3")
 		}},
+		{"a write that waits too long for a new primary", "leases", "a chunk has to be writable again within 1000102000 ns", func(s *cellScript) {
+			s.run.Manifest.Plan.Tier, s.run.Manifest.Plan.DeadAfter, s.run.Manifest.Plan.LeaseTerm = "virtual", 1000, 100_000
+			s.run.Faults = []rundir.Fault{{Name: "crash-primary", Node: "cs1", Inject: 1, InForce: 2, Heal: -1}}
+			s.writes[1].End = s.writes[1].Start + 1000102001
+		}},
 		{"a current replica deleted", "replicas", "a current one by the log", func(s *cellScript) {
 			s.event("cs2", rundir.LeaseDelete, rundir.LeaseEvent{Handle: s.bytes, Version: 1})
 		}},
