@@ -72,6 +72,12 @@ func RunVirtual(ctx context.Context, p rundir.Plan, o RunOptions) (rundir.Verdic
 	return r.Verdict, r.Stats, err
 }
 
+// virtualLimit is the real time after which a run that goes on for ever is ended.
+// Plans that allow their checkers more are larger in all.
+func virtualLimit(p rundir.Plan) time.Duration {
+	return 10*time.Minute + 10*time.Duration(p.CheckTimeout)
+}
+
 func runJob(ctx context.Context, binary string, job Job) (r JobResult, err error) {
 	tmp, err := os.MkdirTemp("", "gfslab-job-")
 	if err != nil {
@@ -82,7 +88,7 @@ func runJob(ctx context.Context, binary string, job Job) (r JobResult, err error
 	if err := writeJSON(file, job); err != nil {
 		return r, err
 	}
-	cmd := exec.CommandContext(ctx, binary, "-test.run", "^TestRuns$", "-test.timeout", "10m", "-test.count", "1")
+	cmd := exec.CommandContext(ctx, binary, "-test.run", "^TestRuns$", "-test.timeout", virtualLimit(job.Plan).String(), "-test.count", "1")
 	cmd.Env = append(os.Environ(), JobVariable+"="+file)
 	cmd.Dir = tmp
 	out, runErr := cmd.CombinedOutput()
