@@ -24,7 +24,8 @@
 // Each chunk has a queue and at most one worker goroutine, which alone writes
 // its file: it takes all waiting mutations, writes them with the table's slots,
 // and syncs once; twice, if they go over acknowledged bytes, which takes a redo
-// record first. No mutex is held across I/O.
+// record first. No mutex is held across I/O. Files are opened when they are used, and
+// a bounded number of them stays open.
 //
 // This package is not a namespace (that is the master's) and not a consensus
 // replica. It does not decide where replicas should be, nor which may go.

@@ -115,11 +115,11 @@ func printAppendScaling(c *cobra.Command, dir string, all []harness.Swept) error
 			spread("%.2f", 1, r.InFlight), spread("%.0f %%", 100, r.Wait)})
 		addScaling(&pic, r)
 	}
+	fmt.Fprintf(c.OutOrStdout(), "%s\n\nA chunkserver's disk (mean of the chunkservers): syncs, time that one takes, share of the time with one or\n"+
+		"more in flight (disk-bound), how many on average; share of an append's time in which its primary synced the chunk.\n%s\n", rates.Render(), disks.Render())
 	if err := saveMeasure(dir, "append-scaling", rows, pic); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%s\n\nA chunkserver's disk (mean of the chunkservers): syncs, time that one takes, share of the time with one or\n"+
-		"more in flight (disk-bound), how many on average; share of an append's time in which its primary synced the chunk.\n%s\n", rates.Render(), disks.Render())
 	return verdictError(worst)
 }
 

@@ -67,8 +67,13 @@ func (pic Picture) Draw(dir string) error {
 				p.Add(&plotter.Scatter{XYs: points, GlyphStyle: draw.GlyphStyle{Color: line.Color, Radius: vg.Points(2.5), Shape: draw.CircleGlyph{}}})
 			}
 		}
-		if p.X.Max <= p.X.Min {
-			p.X.Min, p.X.Max = 0, 1
+		switch {
+		case p.X.Max < p.X.Min: // nothing is in it
+			p.X.Min, p.X.Max = 1, 2
+		case p.X.Max == p.X.Min && panel.LogX:
+			p.X.Min, p.X.Max = p.X.Min/2, 2*p.X.Max
+		case p.X.Max == p.X.Min:
+			p.X.Min, p.X.Max = p.X.Min-0.5, p.X.Max+0.5
 		}
 		p.Y.Max = roundUp(p.Y.Max) * 1.08
 		p.X.Tick.Marker, p.Y.Tick.Marker = niceTicks(6), niceTicks(5)

@@ -41,3 +41,17 @@ func TestPictures(t *testing.T) {
 		t.Error("a picture of nothing was drawn")
 	}
 }
+
+// TestPicturesOfLittle: a panel may have one value of x, or none.
+func TestPicturesOfLittle(t *testing.T) {
+	for _, logX := range []bool{false, true} {
+		pic := Picture{Name: "p", Panels: []Panel{
+			{Title: "one", LogX: logX, Dots: true, Series: []Series{{"one file", []float64{16}, []float64{3}}, {"a file each", nil, nil}}},
+			{Title: "none", LogX: logX, Series: []Series{{"one file", nil, nil}}},
+			{Title: "the least", LogX: logX, Series: []Series{{"one file", []float64{1}, []float64{0}}}},
+		}}
+		if err := pic.Draw(t.TempDir()); err != nil {
+			t.Errorf("log x %v: %v", logX, err)
+		}
+	}
+}
