@@ -29,7 +29,7 @@ func TestRuns(t *testing.T) {
 			p.Backend, p.Workload, p.Fault = backend, workload, faults[(i+j)%len(faults)]
 			p.Seed, p.Tier = uint64(100+10*i+j), "virtual"
 			// Virtual clients cost real CPU: a fixed rate keeps the histories short.
-			p.Arrival, p.Rate = "open", 1200
+			p.Arrival, p.Rate = "open", 600
 			p.Duration = rundir.Duration(2 * time.Second)
 			p.FaultAt, p.FaultFor = rundir.Duration(500*time.Millisecond), rundir.Duration(700*time.Millisecond)
 			t.Run(harness.RunName(p), func(t *testing.T) {
