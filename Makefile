@@ -34,7 +34,7 @@ RACESEEDS := 4
 SEEDED := ^TestChurn|^TestUpkeepChurn$$
 
 .DEFAULT_GOAL := help
-.PHONY: help build bench test race fuzz check sim explore suite partial-connectivity mutants rolling lease-reads session profiles power-loss lease-throughput append-scaling replication report scale lint fmt generate clean
+.PHONY: help build bench test race fuzz check sim explore suite partial-connectivity mutants rolling lease-reads session soak profiles power-loss lease-throughput append-scaling replication report scale lint fmt generate clean
 
 help: ## print this help
 	@echo "usage: make TARGET"
@@ -116,6 +116,9 @@ lease-reads: ## restart a follower inside the lease: who serves stale reads? (LE
 
 session: build ## a new user's session with processes that are killed meanwhile: nothing may be lost (BACKEND=multipaxos)
 	scripts/session.sh $(BACKEND)
+
+soak: build ## three minutes of appends, puts and renames while random masters and chunkservers are killed: nothing may be lost (BACKEND=multipaxos)
+	scripts/soak.sh $(BACKEND)
 
 profiles: build ## run every workload profile on every backend under a fault, in virtual time (PROFILES="--faults power-loss ...")
 	$(BIN)/gfslab profiles $(PROFILES)

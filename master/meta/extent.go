@@ -116,6 +116,21 @@ func (s *State) addSlot(fileID uint64, slot uint32, handle uint64) {
 	s.sum.add(slotHash(fileID, slot, handle))
 }
 
+// addSlots gives a file that has none its chunks, a group at a time.
+func (s *State) addSlots(fileID uint64, handles []uint64) {
+	for from := 0; from < len(handles); from += groupSlots {
+		var room [13]byte
+		last := uint64(0)
+		s.scratch = s.scratch[:0]
+		for i, handle := range handles[from:min(from+groupSlots, len(handles))] {
+			s.scratch = appendHandle(s.scratch, last, handle)
+			last = handle
+			s.sum.add(slotHash(fileID, uint32(from+i), handle))
+		}
+		s.extents.Set(extentKey(room[:0], fileID, uint32(from/groupSlots)), s.scratch)
+	}
+}
+
 // replaceSlot puts another chunk in the place of one that a file has.
 func (s *State) replaceSlot(fileID uint64, slot uint32, old, handle uint64) {
 	var room [13]byte

@@ -113,8 +113,8 @@ func (s *State) copyNode(at position, p place, all []copied, i int) {
 		return
 	}
 	s.handles = s.handlesOf(s.handles[:0], c.node.id)
-	for slot, handle := range s.handles {
-		s.addSlot(n.id, uint32(slot), handle)
+	s.addSlots(n.id, s.handles)
+	for _, handle := range s.handles {
 		shared, _ := s.loadChunk(handle)
 		shared.refs++
 		s.storeChunk(&shared)

@@ -2,6 +2,7 @@ package meta
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -201,6 +202,37 @@ func TestTooLarge(t *testing.T) {
 	refuse(renameOf("/e", "/q/e"))
 	refuse(quotaOf("/", 1<<20, 1<<20))
 	w.do(renameOf("/e", "/f"), OK) // no quota but its own: nothing to count
+}
+
+// TestSnapshotOfManyChunks: the copy of a file has its chunks in the same places,
+// whatever they are grouped by, and grows like any other.
+func TestSnapshotOfManyChunks(t *testing.T) {
+	for _, n := range []int{1, groupSlots - 1, groupSlots, groupSlots + 1, 241*groupSlots + 3} {
+		w := &world{t: t, s: New()}
+		id := w.do(createOf("/f"), OK).Id
+		for i := range n {
+			w.do(allocateOf("/f", uint32(i), Records), OK)
+		}
+		w.do(snapshotOf("/f", "/g"), OK)
+		// One in the middle is copied, so the file's own handles are in no order.
+		slot := uint32(n / 2)
+		h := w.s.handleAt(id, slot)
+		own := w.do(beginOf(id, slot, h), OK).Handle
+		w.do(commitOf(id, slot, h, own, 0), OK)
+		w.do(snapshotOf("/f", "/h"), OK)
+		for _, path := range []string{"/g", "/h"} {
+			w.do(allocateOf(path, uint32(n), Records), OK)
+			was, _ := w.s.Stat("/f")
+			is, _ := w.s.Stat(path)
+			want := slices.Clone(was.Chunks)
+			if path == "/g" {
+				want[slot] = h
+			}
+			if len(is.Chunks) != n+1 || !slices.Equal(is.Chunks[:n], want) || rehash(w.s) != w.s.Hash() {
+				t.Fatalf("%d chunks: %s has %d others", n, path, len(is.Chunks))
+			}
+		}
+	}
 }
 
 // TestCopyLimit: of the handles that were taken for copies and never used the
