@@ -2788,8 +2788,10 @@ type HealthReply struct {
 	ClonedBytes     uint64 `protobuf:"varint,11,opt,name=cloned_bytes,json=clonedBytes,proto3" json:"cloned_bytes,omitempty"`
 	RemovedReplicas uint64 `protobuf:"varint,12,opt,name=removed_replicas,json=removedReplicas,proto3" json:"removed_replicas,omitempty"`
 	CorruptReplicas uint64 `protobuf:"varint,13,opt,name=corrupt_replicas,json=corruptReplicas,proto3" json:"corrupt_replicas,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// cluster names the cell, where a daemon answers.
+	Cluster       string `protobuf:"bytes,14,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HealthReply) Reset() {
@@ -2911,6 +2913,13 @@ func (x *HealthReply) GetCorruptReplicas() uint64 {
 		return x.CorruptReplicas
 	}
 	return 0
+}
+
+func (x *HealthReply) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
 }
 
 type ChunkserverInfo struct {
@@ -4565,7 +4574,7 @@ const file_gfs_proto_rawDesc = "" +
 	"\tcommitted\x18\x05 \x01(\x04R\tcommitted\x12\x18\n" +
 	"\aapplied\x18\x06 \x01(\x04R\aapplied\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\a \x01(\tR\tstateHash\"\xc1\x03\n" +
+	"state_hash\x18\a \x01(\tR\tstateHash\"\xdb\x03\n" +
 	"\vHealthReply\x12#\n" +
 	"\x02at\x18\x01 \x01(\v2\x13.gfslab.v1.PositionR\x02at\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12\x1d\n" +
@@ -4581,7 +4590,8 @@ const file_gfs_proto_rawDesc = "" +
 	" \x01(\x04R\fclonedChunks\x12!\n" +
 	"\fcloned_bytes\x18\v \x01(\x04R\vclonedBytes\x12)\n" +
 	"\x10removed_replicas\x18\f \x01(\x04R\x0fremovedReplicas\x12)\n" +
-	"\x10corrupt_replicas\x18\r \x01(\x04R\x0fcorruptReplicas\"\xe4\x01\n" +
+	"\x10corrupt_replicas\x18\r \x01(\x04R\x0fcorruptReplicas\x12\x18\n" +
+	"\acluster\x18\x0e \x01(\tR\acluster\"\xe4\x01\n" +
 	"\x0fChunkserverInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +

@@ -10,9 +10,10 @@ import (
 	"gfslab/client/call"
 )
 
-// awaitCell waits until a leader serves and knows that many chunkservers alive,
-// and then sets the retention at the root, if it is not 0.
-func awaitCell(ctx context.Context, endpoints []string, chunkservers int, retention time.Duration) error {
+// awaitCell waits until a leader of the cluster serves and knows that many
+// chunkservers alive, and then sets the retention at the root, if it is not 0. A
+// leader of another cluster is an error: its masters have our ports.
+func awaitCell(ctx context.Context, endpoints []string, cluster string, chunkservers int, retention time.Duration) error {
 	conns := call.NewConns(nil, 0)
 	defer conns.Close()
 	a, err := admin.New(conns, endpoints)
@@ -31,7 +32,11 @@ func awaitCell(ctx context.Context, endpoints []string, chunkservers int, retent
 			return err
 		}
 		m := api.NewMasterClient(cc)
-		if n, err := aliveChunkservers(ctx, m); err == nil && n >= chunkservers {
+		n, of, err := aliveChunkservers(ctx, m)
+		if err == nil && of != cluster {
+			return fmt.Errorf("who answers at %s is a master of another cell (%q, not %q): %s", leader.Address, of, cluster, otherPort)
+		}
+		if err == nil && n >= chunkservers {
 			if retention == 0 {
 				return nil
 			}
@@ -45,8 +50,8 @@ func awaitCell(ctx context.Context, endpoints []string, chunkservers int, retent
 	}
 }
 
-// aliveChunkservers asks a leader how many it hears.
-func aliveChunkservers(ctx context.Context, m api.MasterClient) (alive int, err error) {
+// aliveChunkservers asks a leader how many it hears, and of which cluster it is.
+func aliveChunkservers(ctx context.Context, m api.MasterClient) (alive int, cluster string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	h, err := m.Health(ctx, &api.StatusRequest{})
@@ -58,7 +63,7 @@ func aliveChunkservers(ctx context.Context, m api.MasterClient) (alive int, err 
 	if err == nil && !h.Leader {
 		err = fmt.Errorf("the master leads no longer")
 	}
-	return alive, err
+	return alive, h.GetCluster(), err
 }
 
 func setRetention(ctx context.Context, m api.MasterClient, retention time.Duration) error {

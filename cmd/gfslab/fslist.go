@@ -171,11 +171,7 @@ func newFSDu(f *fsFlags) *cobra.Command {
 			if f.json {
 				return printMessage(s.c.OutOrStdout(), u)
 			}
-			directories := fmt.Sprintf("%d directories", u.Directories)
-			if u.Directories == 1 {
-				directories = "1 directory"
-			}
-			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\n", iec(u.Bytes), count(u.Chunks, "chunk"), count(u.Files, "file"), directories, name)
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\n", iec(u.Bytes), count(u.Chunks, "chunk"), count(u.Files, "file"), countDirectories(u.Directories), name)
 			if u.HiddenFiles > 0 {
 				fmt.Fprintf(out, "hidden\t%s\t%s\t\t%s\n", count(u.HiddenChunks, "chunk"), count(u.HiddenFiles, "file"), name)
 			}
@@ -209,7 +205,7 @@ func newFSTree(f *fsFlags) *cobra.Command {
 		w := s.c.OutOrStdout()
 		fmt.Fprintln(w, root)
 		drawTree(w, names)
-		files, directories := 0, 0
+		files, directories := uint64(0), uint64(0)
 		for _, n := range names {
 			if strings.HasSuffix(n, "/") {
 				directories++
@@ -217,9 +213,16 @@ func newFSTree(f *fsFlags) *cobra.Command {
 				files++
 			}
 		}
-		fmt.Fprintf(w, "\n%d directories, %d files\n", directories, files)
+		fmt.Fprintf(w, "\n%s, %s\n", countDirectories(directories), count(files, "file"))
 		return nil
 	})
+}
+
+func countDirectories(n uint64) string {
+	if n == 1 {
+		return "1 directory"
+	}
+	return fmt.Sprintf("%d directories", n)
 }
 
 // drawTree prints relative paths, which come in the order of a walk, as a tree.

@@ -141,9 +141,17 @@ func (f *upFlags) claim(c *cobra.Command) (*node.Folder, error) {
 	if known && f.fresh {
 		want = have
 	}
+	if !known { // a folder keeps its ports
+		if err := awaitPorts(c.Context(), f.addresses(), 0); err != nil {
+			return nil, err
+		}
+	}
 	folder, err := node.Claim(disk.Default, f.data, want, 0)
 	if err != nil {
 		return nil, usage(fmt.Errorf("%w\n--fresh starts over in a folder that an earlier `gfslab up` left", err))
+	}
+	if err := awaitPorts(c.Context(), f.addresses(), killAfter); err != nil {
+		return nil, errors.Join(err, folder.Release())
 	}
 	if known && f.fresh {
 		if err := folder.Wipe(f.owner); err != nil {
@@ -172,7 +180,7 @@ func (f *upFlags) run(c *cobra.Command) error {
 	endpoints := local(f.port, f.masters)
 	return keepAll(c.Context(), self, f.processes(endpoints), &lines{w: c.ErrOrStderr()}, func(ctx context.Context) error {
 		begin := time.Now()
-		if err := awaitCell(ctx, endpoints, f.chunkservers, f.retention); err != nil {
+		if err := awaitCell(ctx, endpoints, f.owner.Cluster, f.chunkservers, f.retention); err != nil {
 			return err
 		}
 		at := ""
@@ -185,6 +193,13 @@ func (f *upFlags) run(c *cobra.Command) error {
 `, f.masters, f.Backend, f.port, f.chunkservers, f.data, time.Since(begin).Seconds(), at, at, f.port+masterMetricPorts)
 		return err
 	})
+}
+
+// addresses are where the nodes listen.
+func (f *upFlags) addresses() []string {
+	all := append(local(f.port, f.masters), local(f.port+chunkserverPorts, f.chunkservers)...)
+	all = append(all, local(f.port+masterMetricPorts, f.masters)...)
+	return append(all, local(f.port+chunkserverMetricPorts, f.chunkservers)...)
 }
 
 // processes are the command lines of all nodes.

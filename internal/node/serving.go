@@ -144,12 +144,17 @@ func (g *guard) recoverStream(srv any, stream grpc.ServerStream, info *grpc.Stre
 }
 
 // sameCluster refuses the reports of chunkservers of another cell: this one knows
-// none of their chunks, and would have them removed.
+// none of their chunks, and would have them removed. Who asks for a master's health
+// is told the cell's name.
 func (g *guard) sameCluster(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	if r, ok := req.(*api.HeartbeatRequest); ok && r.Cluster != "" && r.Cluster != g.cluster {
 		return nil, status.Errorf(codes.FailedPrecondition, "chunkserver %q belongs to cluster %q; this is a master of %q", r.Chunkserver, r.Cluster, g.cluster)
 	}
-	return next(ctx, req)
+	reply, err := next(ctx, req)
+	if r, ok := reply.(*api.HealthReply); ok && err == nil {
+		r.Cluster = g.cluster
+	}
+	return reply, err
 }
 
 // bounded closes connections above a number at once.
