@@ -845,10 +845,13 @@ func (x *SetAttributesRequest) GetClear() []string {
 }
 
 type RenameRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
-	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
-	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	From    string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To      string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// replace lets a file take the place of another one, which is deleted in the same
+	// step. A directory is neither replaced nor takes a place: EXISTS.
+	Replace       bool `protobuf:"varint,4,opt,name=replace,proto3" json:"replace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -902,6 +905,13 @@ func (x *RenameRequest) GetTo() string {
 		return x.To
 	}
 	return ""
+}
+
+func (x *RenameRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
 }
 
 type AllocateRequest struct {
@@ -4395,11 +4405,12 @@ const file_gfs_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12'\n" +
 	"\x03set\x18\x03 \x01(\v2\x15.gfslab.v1.AttributesR\x03set\x12\x14\n" +
-	"\x05clear\x18\x04 \x03(\tR\x05clear\"a\n" +
+	"\x05clear\x18\x04 \x03(\tR\x05clear\"{\n" +
 	"\rRenameRequest\x12,\n" +
 	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x03 \x01(\tR\x02to\"\x9e\x01\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x18\n" +
+	"\areplace\x18\x04 \x01(\bR\areplace\"\x9e\x01\n" +
 	"\x0fAllocateRequest\x12,\n" +
 	"\asession\x18\x01 \x01(\v2\x12.gfslab.v1.SessionR\asession\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +

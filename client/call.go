@@ -19,6 +19,7 @@ type callOptions struct {
 	replica   string
 	stale     bool
 	staleNode uint64
+	replace   bool
 	recursive bool
 	deleted   uint64
 	kind      api.ChunkKind
@@ -46,6 +47,10 @@ func WithStale(node uint64) CallOption {
 
 // WithRecursive lets Delete take a directory with all that is below it.
 func WithRecursive() CallOption { return func(o *callOptions) { o.recursive = true } }
+
+// WithReplace lets Rename put a file in the place of another one, which is deleted in
+// the same step.
+func WithReplace() CallOption { return func(o *callOptions) { o.replace = true } }
 
 // WithDeleted names what is hidden under the path by its id.
 func WithDeleted(id uint64) CallOption { return func(o *callOptions) { o.deleted = id } }

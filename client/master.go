@@ -65,12 +65,14 @@ func (c *Client) Undelete(ctx context.Context, path string, id uint64, options .
 	})
 }
 
-// Rename moves a file or a directory with all below it.
+// Rename moves a file or a directory with all below it, WithReplace a file to where
+// another one is.
 func (c *Client) Rename(ctx context.Context, from, to string, options ...CallOption) Result[*api.MutationReply] {
 	// A directory takes its files along: forget all rather than some.
 	c.forgetAll()
+	replace := gather(options).replace
 	return c.mutate(ctx, options, func(ctx context.Context, m api.MasterClient, s *api.Session) (*api.MutationReply, error) {
-		return m.Rename(ctx, &api.RenameRequest{Session: s, From: from, To: to})
+		return m.Rename(ctx, &api.RenameRequest{Session: s, From: from, To: to, Replace: replace})
 	})
 }
 

@@ -38,7 +38,7 @@ func (m *Master) Undelete(ctx context.Context, r *api.UndeleteRequest) (*api.Mut
 
 // Rename moves a file or a directory with all below it.
 func (m *Master) Rename(ctx context.Context, r *api.RenameRequest) (*api.MutationReply, error) {
-	op := &metapb.Command_Rename{Rename: &metapb.RenameOp{From: r.From, To: r.To}}
+	op := &metapb.Command_Rename{Rename: &metapb.RenameOp{From: r.From, To: r.To, Replace: r.Replace}}
 	return m.mutate(ctx, r.Session, &metapb.Command{Op: op}, pathlock.Write(r.From), pathlock.Write(r.To))
 }
 

@@ -105,9 +105,9 @@ func (f *FS) Undelete(ctx context.Context, name string, id uint64) error {
 	return err
 }
 
-// Rename moves a file or directory.
-func (f *FS) Rename(ctx context.Context, from, to string) error {
-	r := f.main.Rename(ctx, from, to)
+// Rename moves a file or directory. Options are client's, as WithReplace.
+func (f *FS) Rename(ctx context.Context, from, to string, options ...client.CallOption) error {
+	r := f.main.Rename(ctx, from, to, options...)
 	_, err := take(f, blame(r.Reply.GetCode(), from, to), r)
 	return err
 }

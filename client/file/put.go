@@ -18,8 +18,8 @@ import (
 
 // PutOptions say how a put is made.
 type PutOptions struct {
-	// Replace deletes what is at the path once the new file is complete. Without
-	// it, a path that exists is refused.
+	// Replace deletes a file that is at the path in the very step in which the new
+	// one, complete, gets its name. Without it, a path that exists is refused.
 	Replace  bool
 	Progress Progress
 }
@@ -90,14 +90,11 @@ type openChunk struct {
 
 // publish gives the complete file its name.
 func (p *putting) publish(ctx context.Context) error {
-	err := p.f.Rename(ctx, p.partial, p.name)
-	if !p.o.Replace || !Refused(err, api.Code_EXISTS) {
-		return err
+	var options []client.CallOption
+	if p.o.Replace {
+		options = append(options, client.WithReplace())
 	}
-	if _, err := p.f.Remove(ctx, p.name, false); err != nil && !Refused(err, api.Code_NOT_FOUND) {
-		return err
-	}
-	return p.f.Rename(ctx, p.partial, p.name)
+	return p.f.Rename(ctx, p.partial, p.name, options...)
 }
 
 // copy moves the input to chunks: up to Parallel pieces are pushed side by side,

@@ -80,7 +80,7 @@ func newFSMv(f *fsFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.moveInto(from, args[len(args)-1], s.Rename)
+		return s.moveInto(from, args[len(args)-1], func(ctx context.Context, from, to string) error { return s.Rename(ctx, from, to) })
 	})
 }
 

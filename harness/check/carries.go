@@ -19,7 +19,7 @@ func carries(cmd *metapb.Command, op *rundir.Op) bool {
 	case *metapb.Command_Undelete:
 		return op.Kind == rundir.KindUndelete && o.Undelete.GetPath() == op.Path && o.Undelete.GetId() == op.DeletedID
 	case *metapb.Command_Rename:
-		return op.Kind == rundir.KindRename && o.Rename.GetFrom() == op.Path && o.Rename.GetTo() == op.Path2
+		return op.Kind == rundir.KindRename && o.Rename.GetFrom() == op.Path && o.Rename.GetTo() == op.Path2 && !o.Rename.GetReplace() // no operation asks for that
 	case *metapb.Command_Snapshot:
 		return op.Kind == rundir.KindSnapshot && o.Snapshot.GetFrom() == op.Path && o.Snapshot.GetTo() == op.Path2
 	case *metapb.Command_SetAttributes:

@@ -26,7 +26,26 @@ func (root *inode) create(path string, dir bool) (*inode, codes) {
 	return n, nil
 }
 
-// rename moves a file or a directory with all below it.
+// rename moves a file or a directory; with replace, a file takes another one's place,
+// which is hidden in the same step.
+func (r *replay) rename(at position, o *metapb.RenameOp) (*inode, codes) {
+	from, to := o.GetFrom(), o.GetTo()
+	n, _ := r.root.lookup(from)
+	there, _ := r.root.lookup(to)
+	if !o.GetReplace() || n == nil || there == nil || n.dir || there.dir || n == there {
+		return r.root.rename(from, to)
+	}
+	if there.parent.full(n.files, n.slots, n.parent) {
+		return nil, codes{"QUOTA"}
+	}
+	parent, name := there.parent, there.name
+	r.hideAway(at, there)
+	n.detach()
+	n.attach(parent, name)
+	return n, nil
+}
+
+// rename moves a file or a directory with all below it to where nothing is.
 func (root *inode) rename(from, to string) (*inode, codes) {
 	if from == "/" || strings.HasPrefix(to, from+"/") {
 		return nil, codes{"INVALID"}
@@ -68,15 +87,20 @@ func (r *replay) remove(at position, o *metapb.DeleteOp) (*inode, codes) {
 	case len(n.kids) > 0 && !o.GetRecursive():
 		return nil, codes{"NOT_EMPTY"}
 	}
+	r.hideAway(at, n)
+	return n, nil
+}
+
+// hideAway hides what is to be seen; a file without retention goes at once.
+func (r *replay) hideAway(at position, n *inode) {
 	keep := n.retention()
 	n.detach()
 	if keep == 0 && !n.dir {
 		r.release(n)
-		return n, nil
+		return
 	}
 	n.hide(at, r.now, keep)
 	r.hidden = append(r.hidden, n)
-	return n, nil
 }
 
 // takeAway removes one file or directory for good, which holds nothing any more.

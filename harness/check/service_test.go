@@ -18,7 +18,7 @@ import (
 func TestModelAgreesWithTheService(t *testing.T) {
 	grants, files, retries := 0, 0, 0
 	did := map[string]int{}
-	for seed := uint64(1); seed <= 4; seed++ {
+	for seed := uint64(1); seed <= 8; seed++ {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		state := meta.New()
 		run := &rundir.Run{Applied: map[string][]rundir.Applied{}}
@@ -119,7 +119,7 @@ func randomCommand(rng *rand.Rand, state *meta.State, sessions map[string]uint64
 	case k < 11:
 		cmd.Op = &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: path()}}
 	case k < 13:
-		cmd.Op = &metapb.Command_Rename{Rename: &metapb.RenameOp{From: path(), To: path()}}
+		cmd.Op = &metapb.Command_Rename{Rename: &metapb.RenameOp{From: path(), To: path(), Replace: rng.IntN(4) == 0}}
 	case k < 16:
 		cmd.Op = &metapb.Command_Allocate{Allocate: &metapb.AllocateOp{Path: path(), ChunkIndex: uint32(rng.IntN(3)), Kind: int32(rng.IntN(2)), Strict: rng.IntN(4) == 0}}
 	case k < 19:

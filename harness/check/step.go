@@ -28,7 +28,7 @@ func (r *replay) step(at position, cmd *metapb.Command, reply *metapb.Reply) (wa
 	case *metapb.Command_Undelete:
 		return r.moved(r.undelete(o.Undelete))(at, reply)
 	case *metapb.Command_Rename:
-		return r.moved(r.root.rename(o.Rename.GetFrom(), o.Rename.GetTo()))(at, reply)
+		return r.moved(r.rename(at, o.Rename))(at, reply)
 	case *metapb.Command_SetAttributes:
 		return r.moved(r.setAttributes(o.SetAttributes))(at, reply)
 	case *metapb.Command_Purge:

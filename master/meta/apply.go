@@ -62,7 +62,7 @@ func (s *State) execute(at position, cmd *metapb.Command) reply {
 	case *metapb.Command_Delete:
 		return s.delete(at, op.Delete)
 	case *metapb.Command_Rename:
-		return s.rename(op.Rename.From, op.Rename.To)
+		return s.rename(at, op.Rename)
 	case *metapb.Command_Allocate:
 		return s.allocate(op.Allocate)
 	case *metapb.Command_GrantIntent:

@@ -140,7 +140,11 @@ func (g generator) namespace(cmd *metapb.Command) {
 	case 9:
 		cmd.Op = &metapb.Command_Purge{Purge: &metapb.PurgeOp{Limit: rapid.Uint32Range(0, 4).Draw(g.T, "limit")}}
 	case 10:
-		cmd.Op = &metapb.Command_Rename{Rename: &metapb.RenameOp{From: g.existing("from"), To: g.free("to")}}
+		to, replace := g.free("to"), g.oneIn(2, "replace")
+		if replace {
+			to = g.existing("to")
+		}
+		cmd.Op = &metapb.Command_Rename{Rename: &metapb.RenameOp{From: g.existing("from"), To: to, Replace: replace}}
 	case 11, 12, 15, 16:
 		cmd.Op = &metapb.Command_Snapshot{Snapshot: &metapb.RenameOp{From: g.existing("from"), To: g.free("to")}}
 	case 13, 14:

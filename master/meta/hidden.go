@@ -99,18 +99,24 @@ func (s *State) delete(at position, op *metapb.DeleteOp) reply {
 	case n.dir && !op.Recursive && s.hasChild(n.id):
 		return reply{code: NotEmpty}
 	}
+	s.hide(at, p, n)
+	return reply{id: n.id}
+}
+
+// hide hides what is at a place until its retention is over. A file that has none is
+// removed.
+func (s *State) hide(at position, p place, n node) {
 	retention := s.retention(n.id, p.dir)
 	s.setChild(p.dir, p.name, &n, nil)
 	if !n.dir && retention == 0 {
 		s.removeFile(p.dir, n.id)
-		return reply{id: n.id}
+		return
 	}
 	n.hidden, n.deleted, n.expires = true, s.time, math.MaxInt64
 	if retention < math.MaxInt64-s.time {
 		n.expires = s.time + retention
 	}
 	s.setHidden(nil, &hiddenNode{n, p.dir, p.name, FileID(at.index, at.offset)})
-	return reply{id: n.id}
 }
 
 // expedite removes what is hidden: a file at once, a directory is due from now on.

@@ -37,8 +37,15 @@ func (s *State) create(at position, path string, dir bool) reply {
 // rename moves a file or a directory with all below it. The form of the paths
 // has been checked: to is not below from. It takes the same time whatever is
 // below, except from under some quotas to under others.
-func (s *State) rename(from, to string) reply {
+func (s *State) rename(at position, op *metapb.RenameOp) reply {
+	from, to := op.From, op.To
 	old, n, p, code := s.endpoints(from, to)
+	var replaced *node
+	if code == Exists && op.Replace && to != "/" {
+		if x, _ := s.child(p.dir, p.name); !x.dir && !n.dir && x.id != n.id {
+			replaced, code = &x, OK // a file is below no other name: its path is not too long
+		}
+	}
 	if code != OK {
 		return reply{code: code}
 	}
@@ -54,6 +61,9 @@ func (s *State) rename(from, to string) reply {
 		}
 		s.charge(old.dir, u.negative())
 		s.charge(p.dir, u)
+	}
+	if replaced != nil {
+		s.hide(at, p, *replaced)
 	}
 	s.setChild(old.dir, old.name, &n, nil)
 	s.setChild(p.dir, p.name, nil, &n)

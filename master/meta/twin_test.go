@@ -111,7 +111,7 @@ func (t *twin) execute(index uint64, offset uint32, cmd *metapb.Command) *metapb
 	case *metapb.Command_Purge:
 		return t.purge(int(op.Purge.Limit))
 	case *metapb.Command_Rename:
-		return t.rename(op.Rename.From, op.Rename.To)
+		return t.rename(id, op.Rename)
 	case *metapb.Command_Snapshot:
 		return t.snapshot(id, op.Snapshot.From, op.Snapshot.To)
 	case *metapb.Command_SetAttributes:
@@ -287,18 +287,26 @@ func (t *twin) drop(n *twinNode) {
 	t.chunks = slices.DeleteFunc(t.chunks, func(c *twinChunk) bool { return c.epoch == 0 && t.refs(c.handle) == 0 })
 }
 
-func (t *twin) rename(from, to string) *metapb.Reply {
+func (t *twin) rename(at uint64, op *metapb.RenameOp) *metapb.Reply {
+	from, to := op.From, op.To
 	n := t.at(from)
 	if n == nil {
 		return answer(NotFound)
 	}
-	if c := t.free(to); c != OK {
-		return answer(c)
+	replaced := t.at(to)
+	if !op.Replace || replaced == nil || replaced.dir || n.dir || replaced == n {
+		replaced = nil
+		if c := t.free(to); c != OK {
+			return answer(c)
+		}
 	}
 	into := t.at(path.Dir(to))
 	files, chunks := t.usage(n, true)
 	if !t.room(into, files, chunks, t.byID(n.parent)) {
 		return answer(Quota)
+	}
+	if replaced != nil {
+		t.remove(at, &metapb.DeleteOp{Path: to})
 	}
 	n.parent, n.name = into.id, path.Base(to)
 	return &metapb.Reply{Id: n.id}

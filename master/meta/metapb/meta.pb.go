@@ -419,10 +419,13 @@ func (x *PathOp) GetPath() string {
 	return ""
 }
 
+// RenameOp: replace, of a rename alone, deletes a file that is at to, as DeleteOp
+// does, if from is a file too and another one.
 type RenameOp struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
 	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Replace       bool                   `protobuf:"varint,3,opt,name=replace,proto3" json:"replace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -469,6 +472,13 @@ func (x *RenameOp) GetTo() string {
 		return x.To
 	}
 	return ""
+}
+
+func (x *RenameOp) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
 }
 
 type AllocateOp struct {
@@ -1471,10 +1481,11 @@ const file_meta_proto_rawDesc = "" +
 	"\rremove_member\x18\x1a \x01(\v2\x1e.gfslab.meta.v1.RemoveMemberOpH\x00R\fremoveMemberB\x04\n" +
 	"\x02op\"\x1c\n" +
 	"\x06PathOp\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\".\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"H\n" +
 	"\bRenameOp\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\tR\x02to\"m\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x12\x18\n" +
+	"\areplace\x18\x03 \x01(\bR\areplace\"m\n" +
 	"\n" +
 	"AllocateOp\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1f\n" +
