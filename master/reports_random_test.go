@@ -253,7 +253,8 @@ func (w *reportsWorld) step(s reportsStep) {
 		for _, h := range s.handles {
 			m.remove = append(m.remove, &api.ChunkReport{Handle: h, Version: w.versions[h]})
 		}
-	case "forgets": // the master is another process
+	case "forgets": // the master is another process, which nothing sent to this one reaches
+		m.old = nil
 		m.servers = newChunkservers(Options{}.WithDefaults())
 	case "late":
 		if n := len(m.old); n > 0 {
