@@ -64,9 +64,10 @@ type putting struct {
 	from    io.Reader
 	sha     hash.Hash
 	o       PutOptions
-	limit   int64 // of a chunk; 0 until it is known
-	step    int64 // of a piece
-	read    int64 // taken from the input, resumed included
+	id      uint64 // of the partial file
+	limit   int64  // of a chunk; 0 until it is known
+	step    int64  // of a piece
+	read    int64  // taken from the input, resumed included
 	resumed int64
 	made    []uint64   // chunks that are there from before
 	next    uint32     // index of the chunk after those that are full or being filled
@@ -88,14 +89,30 @@ type openChunk struct {
 	pieces sync.WaitGroup
 }
 
-// publish gives the complete file its name.
+// publish gives the complete file its name. Another put to the same path may have
+// thrown it away and made one of its own in its place.
 func (p *putting) publish(ctx context.Context) error {
+	st, err := p.f.Stat(ctx, p.partial, 0)
+	if err != nil {
+		return err
+	}
+	if st.Id != p.id {
+		return p.declined()
+	}
 	var options []client.CallOption
 	if p.o.Replace {
 		options = append(options, client.WithReplace())
 	}
-	return p.f.Rename(ctx, p.partial, p.name, options...)
+	r := p.f.main.Rename(ctx, p.partial, p.name, options...)
+	reply, err := take(p.f, blame(r.Reply.GetCode(), p.partial, p.name), r)
+	if err == nil && reply.Id != p.id {
+		return failed(p.name, "another put to this path was under way, and its file, not complete, is there now")
+	}
+	return err
 }
+
+// declined leaves the path to another put.
+func (p *putting) declined() error { return declined(p.name, "another put to this path is under way") }
 
 // copy moves the input to chunks: up to Parallel pieces are pushed side by side,
 // those of a chunk are written in their order.
@@ -211,7 +228,7 @@ func (p *putting) allocate(ctx context.Context) (*openChunk, error) {
 	}
 	reply, err := take(p.f, p.partial, p.f.main.AllocateChunk(ctx, p.partial, p.next, client.WithKind(api.ChunkKind_BYTES)))
 	if Refused(err, api.Code_EXISTS) {
-		return nil, declined(p.name, "another put to this path is under way")
+		return nil, p.declined()
 	}
 	if err != nil {
 		return nil, err

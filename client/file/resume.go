@@ -18,6 +18,7 @@ func (p *putting) begin(ctx context.Context) error {
 	case Refused(err, api.Code_NOT_FOUND):
 		err = p.create(ctx)
 	case err == nil:
+		p.id = st.Id
 		err = p.resume(ctx, st)
 	}
 	if err != nil {
@@ -28,8 +29,8 @@ func (p *putting) begin(ctx context.Context) error {
 	return nil
 }
 
-func (p *putting) create(ctx context.Context) error {
-	_, err := p.f.Create(ctx, p.partial)
+func (p *putting) create(ctx context.Context) (err error) {
+	p.id, err = p.f.Create(ctx, p.partial)
 	return err
 }
 
