@@ -18,7 +18,7 @@ func TestPutAgainToTheSameName(t *testing.T) {
 		c.put("/f", second)
 		c.same("/g", first)
 		c.same("/f", second)
-		_, err := c.Put(ctx, bytes.NewReader(third), "/f", PutOptions{Replace: true})
+		_, err := c.Put(ctx, bytes.NewReader(third), "/f", PutOptions{Source: theSource, Replace: true})
 		c.must(err)
 		c.same("/f", third)
 		c.same("/g", first)
@@ -29,7 +29,7 @@ func TestPutAgainToTheSameName(t *testing.T) {
 func TestPutStartsOverWithTheSameClients(t *testing.T) {
 	inCell(t, 3, func(t *testing.T, c *cell) {
 		cut := &hooked{bytes.NewReader(noise(4*chunk, 1)), 3 * chunk, func() error { return errUnplugged }}
-		if _, err := c.Put(context.Background(), cut, "/f", PutOptions{}); !errors.Is(err, errUnplugged) {
+		if _, err := c.Put(context.Background(), cut, "/f", again); !errors.Is(err, errUnplugged) {
 			t.Fatalf("cut off: %v", err)
 		}
 		data := noise(4*chunk, 2)

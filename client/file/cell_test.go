@@ -20,6 +20,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const chunk = clienttest.ChunkBytes
 
+// theSource is that of every put that a later one may go on with.
+var theSource = Source{Place: "host:/in"}
+
+var again = PutOptions{Source: theSource}
+
 // cell is masters and chunkservers, and an FS on them.
 type cell struct {
 	*clienttest.Cell
@@ -75,7 +80,7 @@ func noise(n int, seed uint64) []byte {
 // put puts the bytes and checks what it says of them.
 func (c *cell) put(name string, data []byte) Transfer {
 	c.t.Helper()
-	t, err := c.Put(context.Background(), bytes.NewReader(data), name, PutOptions{})
+	t, err := c.Put(context.Background(), bytes.NewReader(data), name, again)
 	c.must(err)
 	if t.Bytes != int64(len(data)) || t.SHA256 != sha256.Sum256(data) {
 		c.t.Fatalf("put %s: %d bytes, %x; the input has %d", name, t.Bytes, t.SHA256, len(data))

@@ -40,6 +40,7 @@ type FS struct {
 
 	mu      sync.Mutex
 	trouble trouble
+	puts    uint64 // so far, of inputs that no later put can have again
 }
 
 // trouble is the longest time for which an operation made no way.

@@ -98,6 +98,18 @@ func (f *FS) RemoveNow(ctx context.Context, name string, id uint64) error {
 	return err
 }
 
+// removeNow removes a file for good.
+func (f *FS) removeNow(ctx context.Context, name string) error {
+	id, err := f.Remove(ctx, name, false)
+	if err != nil || id == 0 { // with a retention of 0 it is gone already
+		return err
+	}
+	if err := f.RemoveNow(ctx, name, id); err != nil && !Refused(err, api.Code_NOT_FOUND) {
+		return err
+	}
+	return nil
+}
+
 // Undelete brings back what is hidden under a path: with the id, or, if it is 0,
 // what was hidden last.
 func (f *FS) Undelete(ctx context.Context, name string, id uint64) error {

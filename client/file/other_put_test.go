@@ -21,12 +21,12 @@ func TestPutOverAnotherOnesPartialFile(t *testing.T) {
 				// It begins, starts over since its input is another one, and is cut off after
 				// two chunks.
 				in := &hooked{bytes.NewReader(second), 2 * chunk, func() error { return errUnplugged }}
-				if _, err := other.Put(ctx, in, "/f", PutOptions{Replace: true}); !errors.Is(err, errUnplugged) {
+				if _, err := other.Put(ctx, in, "/f", PutOptions{Source: theSource, Replace: true}); !errors.Is(err, errUnplugged) {
 					t.Errorf("late %v: the other put: %v", late, err)
 				}
 			}
 			in := &hooked{bytes.NewReader(first), 2 * chunk, func() error { cut(); return nil }}
-			o := PutOptions{Replace: true}
+			o := PutOptions{Source: theSource, Replace: true}
 			if late {
 				in.hook = nil
 				o.Progress = func(n int64) {

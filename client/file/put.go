@@ -9,7 +9,6 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
-	"path"
 	"sync"
 
 	"gfslab/api"
@@ -22,18 +21,16 @@ type PutOptions struct {
 	// one, complete, gets its name. Without it, a path that exists is refused.
 	Replace  bool
 	Progress Progress
+	// Source is the input's, if a later put is to go on where this one stops; without
+	// a Place the partial file of a put that fails is removed.
+	Source Source
 }
 
-// Partial is where the file at a path is put together, beside it, so that a later
-// put to the same path finds what is there.
-func Partial(name string) string {
-	return path.Join(path.Dir(name), "."+path.Base(name)+".put~")
-}
-
-// Put makes a file of the input's bytes. They go to Partial(name), every chunk is
+// Put makes a file of the input's bytes. They go to a partial file, every chunk is
 // verified by the checksums of its replicas, and then the file is renamed. A put
-// that was interrupted goes on where it was if the input can seek and begins with
-// the same bytes; else it starts over.
+// that was interrupted goes on where it was if the input has a Source, can seek and
+// begins with the same bytes; else it starts over. If somebody else has put a file to
+// the path meanwhile, that is refused, or replaced.
 func (f *FS) Put(ctx context.Context, from io.Reader, name string, o PutOptions) (Transfer, error) {
 	if !o.Replace {
 		if _, err := f.Stat(ctx, name, 0); !Refused(err, api.Code_NOT_FOUND) {
@@ -43,17 +40,32 @@ func (f *FS) Put(ctx context.Context, from io.Reader, name string, o PutOptions)
 			return Transfer{}, err
 		}
 	}
-	p := &putting{f: f, name: name, partial: Partial(name), from: from, sha: sha256.New(), o: o}
-	f.forget(p.partial)
-	if err := p.begin(ctx); err != nil {
-		return Transfer{}, err
+	source := o.Source
+	if source.Place == "" {
+		source = f.once()
 	}
-	if err := p.copy(ctx); err != nil {
+	p := &putting{f: f, name: name, partial: Partial(name, source), from: from, sha: sha256.New(), o: o}
+	f.forget(p.partial)
+	if err := p.run(ctx); err != nil {
+		err = p.lost(ctx, err)
+		if !p.again() && p.id != 0 {
+			p.discard(ctx)
+		}
 		return Transfer{}, err
 	}
 	t := Transfer{Bytes: p.read, Resumed: p.resumed}
 	p.sha.Sum(t.SHA256[:0])
-	return t, p.publish(ctx)
+	return t, nil
+}
+
+func (p *putting) run(ctx context.Context) error {
+	if err := p.begin(ctx); err != nil {
+		return err
+	}
+	if err := p.copy(ctx); err != nil {
+		return err
+	}
+	return p.publish(ctx)
 }
 
 // putting is a Put while it runs.
@@ -64,7 +76,8 @@ type putting struct {
 	from    io.Reader
 	sha     hash.Hash
 	o       PutOptions
-	id      uint64 // of the partial file
+	id      uint64 // of the partial file; 0 until it is there
+	named   bool   // a file was renamed
 	limit   int64  // of a chunk; 0 until it is known
 	step    int64  // of a piece
 	read    int64  // taken from the input, resumed included
@@ -89,15 +102,13 @@ type openChunk struct {
 	pieces sync.WaitGroup
 }
 
-// publish gives the complete file its name. Another put to the same path may have
-// thrown it away and made one of its own in its place.
+// publish gives the complete file its name. Another put of a source that looks the
+// same may have started over, so that the partial file is one that is not complete.
 func (p *putting) publish(ctx context.Context) error {
-	st, err := p.f.Stat(ctx, p.partial, 0)
-	if err != nil {
+	if ours, err := p.ours(ctx); err != nil {
 		return err
-	}
-	if st.Id != p.id {
-		return p.declined()
+	} else if !ours {
+		return p.gone()
 	}
 	var options []client.CallOption
 	if p.o.Replace {
@@ -105,14 +116,17 @@ func (p *putting) publish(ctx context.Context) error {
 	}
 	r := p.f.main.Rename(ctx, p.partial, p.name, options...)
 	reply, err := take(p.f, blame(r.Reply.GetCode(), p.partial, p.name), r)
+	p.named = err == nil
 	if err == nil && reply.Id != p.id {
-		return failed(p.name, "another put to this path was under way, and its file, not complete, is there now")
+		return failed(p.name, "another put of the same source to this path was under way, and its file, not complete, is there now")
 	}
 	return err
 }
 
 // declined leaves the path to another put.
-func (p *putting) declined() error { return declined(p.name, "another put to this path is under way") }
+func (p *putting) declined() error {
+	return declined(p.name, "another put of the same source to this path is under way")
+}
 
 // copy moves the input to chunks: up to Parallel pieces are pushed side by side,
 // those of a chunk are written in their order.
@@ -171,7 +185,11 @@ func (p *putting) copy(ctx context.Context) error {
 	}
 	work.Wait()
 	if err := context.Cause(ctx); err != nil && errors.Is(err, context.Canceled) {
-		return &Error{Path: p.name, Err: &interrupted{fmt.Sprintf("interrupted; the same put goes on where this one stopped (%s)", p.partial)}, Outcome: client.Fail}
+		why := "interrupted"
+		if p.again() {
+			why = fmt.Sprintf("interrupted; the same put goes on where this one stopped (%s)", p.partial)
+		}
+		return &Error{Path: p.name, Err: &interrupted{why}, Outcome: client.Fail}
 	} else if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func TestPutAndGet(t *testing.T) {
 		for i, size := range []int{0, 1, chunk/8 - 1, chunk / 8, chunk - 1, chunk, chunk + 1, 5*chunk + 17} {
 			name, data := "/f"+string(rune('a'+i)), noise(size, uint64(i))
 			progress := int64(-1)
-			put, err := c.Put(context.Background(), bytes.NewReader(data), name, PutOptions{Progress: func(n int64) { progress = max(progress, n) }})
+			put, err := c.Put(context.Background(), bytes.NewReader(data), name, PutOptions{Source: theSource, Progress: func(n int64) { progress = max(progress, n) }})
 			c.must(err)
 			if put.Bytes != int64(size) || put.Resumed != 0 || put.SHA256 != sha256.Sum256(data) || size > 0 && progress != int64(size) {
 				t.Errorf("put of %d bytes: %+v, progress %d", size, put, progress)
@@ -44,7 +44,7 @@ func TestPutAndGet(t *testing.T) {
 			if n, err := c.Size(context.Background(), name, st); err != nil || n != uint64(size) {
 				t.Errorf("size %d, %v; want %d", n, err, size)
 			}
-			if _, err := c.Stat(context.Background(), Partial(name), 0); !Refused(err, api.Code_NOT_FOUND) {
+			if _, err := c.Stat(context.Background(), Partial(name, theSource), 0); !Refused(err, api.Code_NOT_FOUND) {
 				t.Errorf("the partial file is left: %v", err)
 			}
 			if _, err := os.Stat(local + PartSuffix); !errors.Is(err, os.ErrNotExist) {
@@ -58,13 +58,13 @@ func TestPutRefusesWhatIsThere(t *testing.T) {
 	inCell(t, 3, func(t *testing.T, c *cell) {
 		ctx := context.Background()
 		c.put("/a", []byte("first"))
-		_, err := c.Put(ctx, strings.NewReader("second"), "/a", PutOptions{})
+		_, err := c.Put(ctx, strings.NewReader("second"), "/a", again)
 		c.refused(err, api.Code_EXISTS)
 		c.same("/a", []byte("first"))
-		_, err = c.Put(ctx, strings.NewReader("second"), "/a", PutOptions{Replace: true})
+		_, err = c.Put(ctx, strings.NewReader("second"), "/a", PutOptions{Source: theSource, Replace: true})
 		c.must(err)
 		c.same("/a", []byte("second"))
-		_, err = c.Put(ctx, strings.NewReader("x"), "/none/a", PutOptions{})
+		_, err = c.Put(ctx, strings.NewReader("x"), "/none/a", again)
 		c.refused(err, api.Code_NOT_FOUND)
 		_, err = c.Get(ctx, "/none", filepath.Join(t.TempDir(), "x"), nil)
 		c.refused(err, api.Code_NOT_FOUND)
@@ -95,12 +95,12 @@ func TestPutResumes(t *testing.T) {
 			inCell(t, 3, func(t *testing.T, c *cell) {
 				ctx := context.Background()
 				cut := &hooked{bytes.NewReader(data), 3*chunk + chunk/2, func() error { return errUnplugged }}
-				if _, err := c.Put(ctx, cut, "/f", PutOptions{}); !errors.Is(err, errUnplugged) {
+				if _, err := c.Put(ctx, cut, "/f", again); !errors.Is(err, errUnplugged) {
 					t.Fatalf("cut off: %v", err)
 				}
 				_, err := c.Stat(ctx, "/f", 0)
 				c.refused(err, api.Code_NOT_FOUND)
-				var from = PutOptions{}
+				var from = again
 				again := c.fs("again")
 				var put Transfer
 				if x.pipe {
@@ -123,7 +123,7 @@ func TestPutIsInterrupted(t *testing.T) {
 	inCell(t, 3, func(t *testing.T, c *cell) {
 		data := noise(4*chunk, 1)
 		ctx, cancel := context.WithCancel(context.Background())
-		_, err := c.Put(ctx, &hooked{bytes.NewReader(data), 2 * chunk, func() error { cancel(); return nil }}, "/f", PutOptions{})
+		_, err := c.Put(ctx, &hooked{bytes.NewReader(data), 2 * chunk, func() error { cancel(); return nil }}, "/f", again)
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "goes on") {
 			t.Fatalf("%v", err)
 		}
@@ -149,7 +149,7 @@ func TestPutSurvivesCrashes(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			inCell(t, 4, func(t *testing.T, c *cell) {
 				data := noise(12*chunk+5, 2)
-				put, err := c.Put(context.Background(), &hooked{bytes.NewReader(data), 5*chunk + 77, func() error { x.crash(c); return nil }}, "/f", PutOptions{})
+				put, err := c.Put(context.Background(), &hooked{bytes.NewReader(data), 5*chunk + 77, func() error { x.crash(c); return nil }}, "/f", again)
 				c.must(err)
 				if put.SHA256 != sha256.Sum256(data) {
 					t.Errorf("%+v", put)
@@ -196,11 +196,11 @@ func TestGetResumes(t *testing.T) {
 func TestPutNoticesAnotherWriter(t *testing.T) {
 	for want, disturb := range map[string]func(c *cell, other *FS) error{
 		"were written": func(c *cell, other *FS) error {
-			r := other.Client().Write(context.Background(), Partial("/f"), 0, 0, []byte("other bytes"))
+			r := other.Client().Write(context.Background(), Partial("/f", theSource), 0, 0, []byte("other bytes"))
 			return ended("/f", r.Outcome, r.Code, r.Err)
 		},
 		"another put": func(c *cell, other *FS) error {
-			_, err := take(other, "/f", other.Client().AllocateChunk(context.Background(), Partial("/f"), 1, client.WithKind(api.ChunkKind_BYTES)))
+			_, err := take(other, "/f", other.Client().AllocateChunk(context.Background(), Partial("/f", theSource), 1, client.WithKind(api.ChunkKind_BYTES)))
 			return err
 		},
 	} {
@@ -208,7 +208,7 @@ func TestPutNoticesAnotherWriter(t *testing.T) {
 			inCell(t, 3, func(t *testing.T, c *cell) {
 				// At seven eighths of the first chunk its first pieces are written.
 				from := &hooked{bytes.NewReader(noise(2*chunk, 6)), 7 * chunk / 8, func() error { return disturb(c, c.fs("other")) }}
-				_, err := c.Put(context.Background(), from, "/f", PutOptions{})
+				_, err := c.Put(context.Background(), from, "/f", again)
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("%v, want %q", err, want)
 				}

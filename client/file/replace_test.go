@@ -18,7 +18,7 @@ func TestPutReplacesInOneStep(t *testing.T) {
 		first, second := noise(2*chunk+5, 1), noise(3*chunk+7, 2)
 		c.put("/f", first)
 		cut, cancel := context.WithCancel(ctx)
-		_, err := c.Put(cut, bytes.NewReader(second), "/f", PutOptions{Replace: true, Progress: func(n int64) {
+		_, err := c.Put(cut, bytes.NewReader(second), "/f", PutOptions{Source: theSource, Replace: true, Progress: func(n int64) {
 			if n > 2*chunk {
 				cancel()
 			}
@@ -27,14 +27,14 @@ func TestPutReplacesInOneStep(t *testing.T) {
 			t.Fatalf("cut off: %v", err)
 		}
 		c.same("/f", first)
-		_, err = c.Put(ctx, bytes.NewReader(second), "/f", PutOptions{Replace: true})
+		_, err = c.Put(ctx, bytes.NewReader(second), "/f", PutOptions{Source: theSource, Replace: true})
 		c.must(err)
 		c.same("/f", second)
 		c.must(c.Rename(ctx, "/f", "/new"))
 		c.must(c.Undelete(ctx, "/f", 0))
 		c.same("/f", first)
 		c.must(c.Mkdir(ctx, "/d", false))
-		_, err = c.Put(ctx, bytes.NewReader(second), "/d", PutOptions{Replace: true})
+		_, err = c.Put(ctx, bytes.NewReader(second), "/d", PutOptions{Source: theSource, Replace: true})
 		c.refused(err, api.Code_EXISTS)
 	})
 }

@@ -16,7 +16,9 @@ func (p *putting) begin(ctx context.Context) error {
 	st, err := p.f.Stat(ctx, p.partial, 0)
 	switch {
 	case Refused(err, api.Code_NOT_FOUND):
-		err = p.create(ctx)
+		if err = p.removeSuperseded(ctx); err == nil {
+			err = p.create(ctx)
+		}
 	case err == nil:
 		p.id = st.Id
 		err = p.resume(ctx, st)
@@ -29,21 +31,19 @@ func (p *putting) begin(ctx context.Context) error {
 	return nil
 }
 
-func (p *putting) create(ctx context.Context) (err error) {
-	p.id, err = p.f.Create(ctx, p.partial)
+func (p *putting) create(ctx context.Context) error {
+	id, err := p.f.Create(ctx, p.partial)
+	if Refused(err, api.Code_EXISTS) {
+		return p.declined()
+	}
+	p.id = id
 	return err
 }
 
 // restart removes a partial file that is of no use, and makes a new one.
 func (p *putting) restart(ctx context.Context) error {
-	id, err := p.f.Remove(ctx, p.partial, false)
-	if err != nil {
+	if err := p.f.removeNow(ctx, p.partial); err != nil {
 		return err
-	}
-	if id != 0 { // with a retention of 0 it is gone already
-		if err := p.f.RemoveNow(ctx, p.partial, id); err != nil && !Refused(err, api.Code_NOT_FOUND) {
-			return err
-		}
 	}
 	p.f.forget(p.partial)
 	p.next, p.last, p.read, p.made, p.limit = 0, nil, 0, nil, 0

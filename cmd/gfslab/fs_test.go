@@ -209,7 +209,7 @@ func TestFSCopiesSurvive(t *testing.T) {
 	c.check(os.WriteFile(local, data, 0o644))
 	sum := sha256.Sum256(data)
 
-	// Interrupted: standard input that ends the context half-way.
+	// Interrupted: standard input that ends the context half-way, which leaves nothing.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	half := io.MultiReader(bytes.NewReader(data[:3*fsChunk]), readFunc(func([]byte) (int, error) {
@@ -217,9 +217,13 @@ func TestFSCopiesSurvive(t *testing.T) {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}))
-	if code, out, errOut := c.within(ctx, half, "put", "-", "/f"); code != exitInterrupted || !strings.Contains(errOut, "goes on") {
+	if code, out, errOut := c.within(ctx, half, "put", "-", "/f"); code != exitInterrupted || !strings.Contains(errOut, "interrupted") {
 		t.Fatalf("interrupted: exit %d\n%s%s", code, out, errOut)
 	}
+	if code, out, errOut := c.fs("", "ls", "/"); code != 0 || out != "" {
+		t.Errorf("an interrupted put of standard input leaves: exit %d\n%s%s", code, out, errOut)
+	}
+	c.steps([]step{{line: "chattr --max-chunks 4 /"}, {line: "put " + local + " /f", code: exitNo, out: "quota"}, {line: "chattr --clear max_chunks /"}})
 	c.killLeader()
 	c.check(c.servers["cs1"].Close())
 	delete(c.servers, "cs1")

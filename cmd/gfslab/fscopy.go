@@ -24,7 +24,10 @@ func newFSPut(f *fsFlags) *cobra.Command {
 		Use: "put LOCAL... PATH", Short: "Copy local files into the cell (- is standard input)",
 		Long: `Copy local files into the cell, each to PATH, or into it if it is a directory. The file
 appears under its name when it is complete and every chunk was verified on its replicas.
-What was interrupted goes on where it was when the same put is made again.`,
+A local file whose put was interrupted goes on where it was when the same put is made
+again, unless the file has changed; standard input starts over. Of two puts to one path
+at once the first one that is complete wins; the other one is refused, or, with -f,
+takes its place.`,
 		Example: "  gfslab fs put big.iso /data/\n  gfslab fs put -f a.txt /data/a      # in place of what is there\n  tar c . | gfslab fs put - /backup.tar",
 		Args:    cobra.MinimumNArgs(2),
 	}, func(s *fsSession, args []string) error {
@@ -66,6 +69,9 @@ func (s *fsSession) put(local, name string, o file.PutOptions, quiet bool) error
 			return &exitError{exitNo, fmt.Errorf("%s: is a directory", local)}
 		case info.Mode().IsRegular():
 			size, from = info.Size(), in
+			if o.Source, err = sourceOf(local, info); err != nil {
+				return err
+			}
 		default:
 			from = interruptible(s.ctx, in)
 		}
@@ -78,6 +84,16 @@ func (s *fsSession) put(local, name string, o file.PutOptions, quiet bool) error
 		return err
 	}
 	return s.transferred(name, t, p)
+}
+
+// sourceOf tells a local file from others, and from itself when it has changed.
+func sourceOf(local string, info os.FileInfo) (file.Source, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return file.Source{}, err
+	}
+	local, err = filepath.Abs(local)
+	return file.Source{Place: host + ":" + local, State: fmt.Sprintf("%d bytes, %d", info.Size(), info.ModTime().UnixNano())}, err
 }
 
 // transferred prints what a put or get has done.
