@@ -89,9 +89,10 @@ func (s *Scheduler) runFetch(fx *Effects) {
 		f.waiting, f.asked, f.open = 0, f.next, true
 		f.tries++
 	}
-	if f.refused && f.info.Index > f.index {
+	if f.refused && f.open && f.info.Index > f.index {
 		// What it has serves, but is older than the snapshot that another one sent a
-		// part of; whoever has that may never come back.
+		// part of; whoever has that may never come back. Not open: it sent a part
+		// itself, and would do no better from the beginning.
 		f.restart(storage.SnapshotInfo{})
 		f.waiting, f.tries, f.refused, f.open = 0, 0, false, true
 	}

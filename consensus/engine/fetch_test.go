@@ -45,6 +45,8 @@ type library struct {
 	fx    Effects
 	// What the files are to do, done one by one when the test lets them.
 	jobs []func()
+	// unreadable, if not 0, is from where on the disk does not give the snapshot back.
+	unreadable int64
 }
 
 func openLog(t *testing.T, fs disk.FS) *storage.Log {
@@ -109,6 +111,9 @@ func (l *library) run(send func(to consensus.NodeID, frame []byte)) {
 	for _, q := range l.fx.Serve {
 		l.jobs = append(l.jobs, func() {
 			info, offset, data, err := l.io.Serve(q)
+			if err == nil && l.unreadable > 0 && offset >= l.unreadable {
+				err = errors.New("input/output error")
+			}
 			l.sched.Served(q, info, offset, data, err, &l.fx)
 		})
 	}
