@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -48,7 +49,7 @@ func (a *appender) round() (done bool) {
 // findTail returns the file's last chunk. Without one, the append ended or has
 // to be tried again.
 func (a *appender) findTail() (t *tail, done bool) {
-	if t := a.c.files[a.path]; t != nil {
+	if t := a.c.files.tail(a.path); t != nil {
 		return t, false
 	}
 	step := a.step(StepStat)
@@ -75,15 +76,13 @@ func (a *appender) findTail() (t *tail, done bool) {
 			return a.allocate(uint32(n))
 		}
 	}
-	return a.keep(uint32(n-1), reply.Chunks[n-1]), false
+	return a.keep(uint32(n-1), reply.Chunks[n-1], step.Start), false
 }
 
-func (a *appender) keep(index uint32, handle uint64) *tail {
-	if len(a.c.files) >= maxCached {
-		clear(a.c.files)
-	}
+// keep notes what the master was asked for at a time.
+func (a *appender) keep(index uint32, handle uint64, asked time.Time) *tail {
 	t := &tail{index: index, handle: handle}
-	a.c.files[a.path] = t
+	a.c.files.of(a.path, asked).tail = t
 	return t
 }
 
@@ -105,7 +104,7 @@ func (a *appender) allocate(index uint32) (t *tail, done bool) {
 	}
 	switch reply.Code {
 	case api.Code_OK, api.Code_EXISTS:
-		return a.keep(index, reply.Handle), false
+		return a.keep(index, reply.Handle, step.Start), false
 	case api.Code_INVALID, api.Code_NOT_SEALED:
 		// The file is shorter than believed, another one under the same name; or
 		// its last chunk takes records after all.
@@ -125,7 +124,7 @@ func (a *appender) order(t *tail, l *api.ChunkReply) (done bool) {
 		return err
 	})
 	if err != nil {
-		a.c.leases.drop(a.path, t.index)
+		a.c.files.dropLease(a.path, t.index)
 		return a.orderFailed(left, err)
 	}
 	switch reply.Code {
@@ -137,7 +136,7 @@ func (a *appender) order(t *tail, l *api.ChunkReply) (done bool) {
 	case api.Code_NOT_FOUND:
 		// The data was evicted, or dropped after an attempt that failed: push again.
 	default:
-		a.c.leases.drop(a.path, t.index)
+		a.c.files.dropLease(a.path, t.index)
 	}
 	a.Last = fmt.Errorf("primary %s answers %v", l.Primary, reply.Code)
 	return false
@@ -146,7 +145,7 @@ func (a *appender) order(t *tail, l *api.ChunkReply) (done bool) {
 // next goes on at the chunk after a full one.
 func (a *appender) next(t *tail) (done bool) {
 	a.Pauses = 0
-	a.c.leases.drop(a.path, t.index)
+	a.c.files.dropLease(a.path, t.index)
 	next, done := a.allocate(t.index + 1)
 	if next == nil {
 		return done

@@ -18,28 +18,58 @@ type tail struct {
 	handle uint64
 }
 
-// place is a chunk by its file: handles change when a shared chunk is copied.
-type place struct {
-	path  string
-	index uint32
+// belief is what a client believes about the file at a path. Nobody tells it when the
+// path is renamed or removed, and the leases hold on as long as they are used: it is
+// given up when it is too old.
+type belief struct {
+	since  time.Time // not after the master was asked for any of it
+	tail   *tail
+	leases map[uint32]*api.ChunkReply // the primaries of chunks, by index
 }
 
-// leases are the primaries of chunks that were asked for by path and index.
-type leases map[string]map[uint32]*api.ChunkReply
+// beliefs are by path, not by handle: handles change when a shared chunk is copied.
+type beliefs map[string]*belief
 
-func (l leases) get(p place) *api.ChunkReply { return l[p.path][p.index] }
-
-func (l leases) add(p place, r *api.ChunkReply) {
-	if l[p.path] == nil {
+// of returns the belief to add to what was asked for at a time.
+func (l beliefs) of(path string, asked time.Time) *belief {
+	b := l[path]
+	if b == nil {
 		if len(l) >= maxCached {
 			clear(l)
 		}
-		l[p.path] = make(map[uint32]*api.ChunkReply)
+		b = &belief{since: asked, leases: make(map[uint32]*api.ChunkReply)}
+		l[path] = b
 	}
-	l[p.path][p.index] = r
+	return b
 }
 
-func (l leases) drop(path string, index uint32) { delete(l[path], index) }
+func (l beliefs) tail(path string) *tail {
+	if b := l[path]; b != nil {
+		return b.tail
+	}
+	return nil
+}
+
+func (l beliefs) lease(path string, index uint32) *api.ChunkReply {
+	if b := l[path]; b != nil {
+		return b.leases[index]
+	}
+	return nil
+}
+
+func (l beliefs) dropLease(path string, index uint32) {
+	if b := l[path]; b != nil {
+		delete(b.leases, index)
+	}
+}
+
+// review forgets what is believed about a path if it may be too old: a mutation
+// never goes to a file that had left the path LocationTimeout before it was asked for.
+func (c *Client) review(path string) {
+	if b := c.files[path]; b != nil && c.Now().Sub(b.since) >= c.o.LocationTimeout {
+		c.Forget(path)
+	}
+}
 
 // location is where a chunk's replicas were at a time.
 type location struct {
@@ -96,14 +126,10 @@ func (c *Client) avoided(name string, now time.Time) int {
 
 // Forget drops what is believed about a file: whoever has replaced it by another one
 // under the same name, with other clients, calls it before this client writes there.
-// Else that goes to the old file's chunks for as long as their leases last.
+// Else that may go to the old file's chunks for LocationTimeout.
 func (c *Client) Forget(path string) {
 	delete(c.files, path)
-	delete(c.leases, path)
 }
 
 // forgetAll drops what is believed about all files.
-func (c *Client) forgetAll() {
-	clear(c.files)
-	clear(c.leases)
-}
+func (c *Client) forgetAll() { clear(c.files) }

@@ -78,6 +78,7 @@ func (c *Client) mutation(ctx context.Context, path string, data []byte, options
 	o, end := c.start(ctx)
 	defer end()
 	res := AppendResult{Outcome: Fail, Session: s, CRC: api.Checksum(data)}
+	c.review(path)
 	m := &mutator{op: o, path: path, data: data, id: &api.DataId{Client: s.Client, Seq: s.Seq}, res: &res}
 	for res.Outcome != OK && o.Live() {
 		if done := round(m); done {
@@ -111,7 +112,7 @@ func (m *mutator) refuse(code api.Code) bool {
 // it would change the snapshot. A nil reply is to be tried again; the code is the
 // master's if it is not OK.
 func (m *mutator) findLease(index uint32, handle uint64) (*api.ChunkReply, api.Code) {
-	if l := m.c.leases.get(place{m.path, index}); l != nil {
+	if l := m.c.files.lease(m.path, index); l != nil {
 		return l, api.Code_OK
 	}
 	step := m.step(StepLease)
@@ -125,7 +126,7 @@ func (m *mutator) findLease(index uint32, handle uint64) (*api.ChunkReply, api.C
 	case !ok:
 		return nil, api.Code_OK
 	case reply.Code == api.Code_OK && reply.Addresses[reply.Primary] != "" && len(reply.Replicas) > 0:
-		m.c.leases.add(place{m.path, index}, reply)
+		m.c.files.of(m.path, step.Start).leases[index] = reply
 		m.c.learn(reply)
 		return reply, api.Code_OK
 	case reply.Code == api.Code_OK:
@@ -146,7 +147,7 @@ func (m *mutator) push(index uint32, l *api.ChunkReply) (ok, done bool) {
 		addr := l.Addresses[l.Replicas[(first+i)%n]]
 		if addr == "" {
 			m.Last = fmt.Errorf("no address of replica %q", l.Replicas[(first+i)%n])
-			m.c.leases.drop(m.path, index)
+			m.c.files.dropLease(m.path, index)
 			return false, false
 		}
 		chain = append(chain, addr)
@@ -169,7 +170,7 @@ func (m *mutator) push(index uint32, l *api.ChunkReply) (ok, done bool) {
 // comes to it while the data does not reach every replica. One attempt: whoever
 // grants the next lease finds out what is true.
 func (m *mutator) abandon(index uint32, l *api.ChunkReply, err error) {
-	m.c.leases.drop(m.path, index)
+	m.c.files.dropLease(m.path, index)
 	if c := status.Code(err); c != codes.Unavailable && c != codes.DeadlineExceeded || !m.Live() {
 		return
 	}

@@ -57,8 +57,8 @@ type Options struct {
 	AttemptTimeout time.Duration
 	LeaseTimeout   time.Duration
 	DataTimeout    time.Duration
-	// LocationTimeout is how long the client trusts in where a chunk's replicas are
-	// (default 60 s).
+	// LocationTimeout is how long the client trusts in where a chunk's replicas are,
+	// and in which file it is that it mutates under a path (default 60 s).
 	LocationTimeout time.Duration
 	// BackoffMin and BackoffMax bound the pause before a retry, which doubles and
 	// carries jitter (default 3 ms and 60 ms).
@@ -104,8 +104,7 @@ type Client struct {
 	o       Options
 	session call.Sessions
 	allocs  call.Sessions // of chunk allocations that appends make
-	files   map[string]*tail
-	leases  leases
+	files   beliefs
 	chunks  map[uint64]location  // by handle
 	silent  map[string]time.Time // chunkservers that did not answer, and when
 	seen    uint64               // the highest log index that a reply has shown
@@ -125,6 +124,6 @@ func New(o Options) (*Client, error) {
 	}
 	return &Client{
 		Caller: caller, o: o, session: call.NewSessions(o.Name), allocs: call.NewSessions(o.Name + "/a"),
-		files: make(map[string]*tail), leases: make(leases), chunks: make(map[uint64]location), silent: make(map[string]time.Time),
+		files: make(beliefs), chunks: make(map[uint64]location), silent: make(map[string]time.Time),
 	}, nil
 }

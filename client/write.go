@@ -30,7 +30,7 @@ func (m *mutator) writeRound(index uint32, offset uint64, turn <-chan struct{}) 
 		return false
 	}
 	if l.Kind != api.ChunkKind_BYTES {
-		m.c.leases.drop(m.path, index)
+		m.c.files.dropLease(m.path, index)
 		return m.refuse(api.Code_WRONG_KIND)
 	}
 	if ok, done := m.push(index, l); !ok {
@@ -49,7 +49,7 @@ func (m *mutator) writeRound(index uint32, offset uint64, turn <-chan struct{}) 
 		return err
 	})
 	if err != nil {
-		m.c.leases.drop(m.path, index)
+		m.c.files.dropLease(m.path, index)
 		return m.orderFailed(left, err)
 	}
 	switch reply.Code {
@@ -62,7 +62,7 @@ func (m *mutator) writeRound(index uint32, offset uint64, turn <-chan struct{}) 
 	case api.Code_NOT_FOUND:
 		// The data was evicted, or dropped after an attempt that failed: push again.
 	default:
-		m.c.leases.drop(m.path, index)
+		m.c.files.dropLease(m.path, index)
 	}
 	m.Last = fmt.Errorf("primary %s answers %v", l.Primary, reply.Code)
 	return false
