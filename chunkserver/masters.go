@@ -15,6 +15,9 @@ type masters struct {
 	addrs  []string
 	leader string // the last known one
 	stops  map[string]context.CancelFunc
+	// over is closed when the heartbeats to an address have ended, those of today or
+	// earlier ones.
+	over map[string]chan struct{}
 }
 
 // follow takes over a configuration of the masters, if it is newer than the one
@@ -40,20 +43,41 @@ func (s *Server) followLocked(addrs []string) {
 	m := &s.masters
 	gone := m.stops
 	m.addrs, m.stops = addrs, make(map[string]context.CancelFunc, len(addrs))
+	if m.over == nil {
+		m.over = make(map[string]chan struct{})
+	}
 	for _, addr := range addrs {
+		if _, twice := m.stops[addr]; twice {
+			continue
+		}
 		if stop, known := gone[addr]; known {
 			m.stops[addr] = stop
 			delete(gone, addr)
 			continue
 		}
-		ctx, stop := context.WithCancel(s.ctx)
-		m.stops[addr] = stop
-		s.background.Go(func() { s.heartbeats(ctx, addr) })
+		m.stops[addr] = s.reportTo(addr)
 	}
-	for addr, stop := range gone {
+	for _, stop := range gone {
 		stop()
-		s.reports.forget(addr)
 	}
+}
+
+// reportTo starts the heartbeats to a master when those that were stopped before have
+// ended: two at a time would make one full report out of both halves of two. Call with
+// masters.mu held.
+func (s *Server) reportTo(addr string) context.CancelFunc {
+	ctx, stop := context.WithCancel(s.ctx)
+	before, over := s.masters.over[addr], make(chan struct{})
+	s.masters.over[addr] = over
+	s.background.Go(func() {
+		defer close(over)
+		if before != nil {
+			<-before
+		}
+		s.heartbeats(ctx, addr)
+		s.reports.forget(addr)
+	})
+	return stop
 }
 
 // membersIndex is the configuration of the masters that is known.

@@ -81,3 +81,43 @@ func TestHeartbeatsFollowTheMasters(t *testing.T) {
 		}
 	})
 }
+
+// One master hears one count of reports at a time: it may be named twice, and become
+// one again before the reports to it have ended.
+func TestOneGoroutineReportsToAMaster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, "cs1")
+		s := c.servers["cs1"]
+		follow := func(addrs ...string) {
+			s.masters.mu.Lock()
+			defer s.masters.mu.Unlock()
+			s.followLocked(addrs)
+		}
+		follow()
+		c.nextBeats("cs1")
+		one := make(chan struct{}) // an earlier one that has not ended
+		s.masters.mu.Lock()
+		s.masters.over["master"] = one
+		s.masters.mu.Unlock()
+		follow("master", "master")
+		if beats := c.nextBeats("cs1"); len(beats) != 0 {
+			t.Errorf("%d heartbeats beside those of another one", len(beats))
+		}
+		close(one)
+		synctest.Wait()
+		beats := c.nextBeats("cs1")
+		if len(beats) < 3 || len(beats) > 4 {
+			t.Errorf("%d heartbeats in 350 ms, want one every 100 ms", len(beats))
+		}
+		follow()
+		synctest.Wait()
+		if n := len(c.nextBeats("cs1")); n != 0 {
+			t.Errorf("%d heartbeats to a master that is none", n)
+		}
+		s.reports.mu.Lock()
+		defer s.reports.mu.Unlock()
+		if len(s.reports.masters) != 0 {
+			t.Errorf("%d masters are remembered", len(s.reports.masters))
+		}
+	})
+}

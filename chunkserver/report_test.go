@@ -32,8 +32,10 @@ func (s *Server) report() []*api.ChunkReport {
 	return out
 }
 
-// nextBeats lets virtual time pass for some heartbeats, and returns them.
+// nextBeats lets virtual time pass for some heartbeats, and returns them. One that is
+// on its way is none of them.
 func (c *cell) nextBeats(name string) []*api.HeartbeatRequest {
+	synctest.Wait()
 	n := len(c.heard(name, 0))
 	time.Sleep(350 * time.Millisecond)
 	return c.heard(name, n)
