@@ -67,6 +67,7 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard, err error) {
 func (c *chunkserver) begin(r *api.HeartbeatRequest, now time.Time) {
 	if c.boot.id != "" && c.boot.id != r.Boot {
 		c.restarted = now
+		c.doubtful = bootOf(r).before(c.boot) || c.doubtful && slices.Contains(c.former, r.Boot)
 		c.former = append(c.former, c.boot.id)
 		c.former = c.former[max(0, len(c.former)-maxFormer):]
 	}
@@ -150,14 +151,15 @@ func (b boot) before(o boot) bool {
 // began, and came late. Where count and clock disagree, or neither was told, one
 // that was followed by another is over. Should all that be wrong, as after the
 // loss of the disk with a clock set back, it holds only while the known boot is
-// heard of: a process that runs must not be locked out. Call with mu held.
+// heard of: a process that runs must not be locked out, not even by what the one
+// before it sent and comes after it. Call with mu held.
 func (c *chunkserver) isOver(r *api.HeartbeatRequest, heard bool) bool {
 	b, former := bootOf(r), slices.Contains(c.former, r.Boot)
 	switch {
 	case c.boot.before(b):
 		return false
 	case b.before(c.boot):
-		return former || heard
+		return former && !c.doubtful || heard
 	}
 	return former && heard
 }

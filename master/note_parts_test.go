@@ -148,6 +148,40 @@ func TestBootsThatAreOver(t *testing.T) {
 	}
 }
 
+// A process that lost its disk, with its clock set back, is not locked out by what the
+// one before it sent and came late, either.
+func TestBootThatSeemsOverIsNotLockedOutForGood(t *testing.T) {
+	now := time.Now()
+	servers := newChunkservers(Options{Now: func() time.Time { return now }}.WithDefaults())
+	beat := func(id string, count uint64, started int64) error {
+		r := report(1, true, 3)
+		r.Boot, r.BootCount, r.BootStartedNs = id, count, started
+		_, err := servers.note(r)
+		return err
+	}
+	first := func() error { return beat("a", 7, 10) }
+	second := func() error { return beat("b", 1, 5) }
+	if err := first(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		now = now.Add(servers.o.DeadAfter + 1)
+		if err := second(); err != nil {
+			t.Fatalf("locked out for good: %v", err)
+		}
+		_ = first() // late, refused or not
+		_ = first()
+	}
+	// What started after both is as much to be believed as ever.
+	if err := beat("c", 8, 20); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(servers.o.DeadAfter + 1)
+	if first() == nil || second() == nil {
+		t.Error("a boot that is over was taken for the present one")
+	}
+}
+
 // A report of 1.5 million replicas is taken over part by part, none of which holds
 // the others up for long.
 func TestManyParts(t *testing.T) {
