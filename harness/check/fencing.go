@@ -4,19 +4,22 @@ import (
 	"gfslab/results/rundir"
 )
 
-// mutation names one mutation of a chunk on all its replicas.
+// mutation names one mutation of a chunk on all its replicas. Writes come to the same
+// offset again and again: the serial tells them apart.
 type mutation struct {
-	handle, version, offset uint64
+	handle, version, serial, offset uint64
 }
 
-func mutationOf(e *rundir.LeaseEvent) mutation { return mutation{e.Handle, e.Version, e.Offset} }
+func mutationOf(e *rundir.LeaseEvent) mutation {
+	return mutation{e.Handle, e.Version, e.Serial, e.Offset}
+}
 
 // mutationAt is the mutation that an acknowledged append or write became.
 func mutationAt(op *rundir.Op) mutation {
 	if op.Kind == rundir.KindWrite {
-		return mutation{op.Reply.Handle, op.Reply.Version, op.Offset}
+		return mutation{op.Reply.Handle, op.Reply.Version, op.Reply.Serial, op.Offset}
 	}
-	return mutation{op.Reply.Handle, op.Reply.Version, op.Reply.ChunkOffset}
+	return mutation{op.Reply.Handle, op.Reply.Version, op.Reply.Serial, op.Reply.ChunkOffset}
 }
 
 // mutatesChunk reports whether a kind of operation changes a chunk's bytes.

@@ -435,7 +435,7 @@ func (s *sim) append(op *rundir.Op) {
 		s.leaseEvent(node, rundir.LeaseEvent{Kind: rundir.LeaseMutate, Handle: last, Version: c.version, Serial: c.serial, Offset: c.end})
 	}
 	s.leaseEvent(c.servers[c.primary], rundir.LeaseEvent{Kind: rundir.LeaseAccept, Handle: last, Version: c.version, Epoch: c.epoch, Serial: c.serial, Offset: c.end, Until: c.until})
-	op.Reply = &rundir.Reply{Code: codeOK, Node: c.servers[c.primary], Handle: last, Version: c.version, ChunkOffset: c.end}
+	op.Reply = &rundir.Reply{Code: codeOK, Node: c.servers[c.primary], Handle: last, Version: c.version, Serial: c.serial, ChunkOffset: c.end}
 	c.end += size
 	s.now++
 }

@@ -207,7 +207,7 @@ func leaseTamperings() []tampering {
 			op := some(t, run, func(op *rundir.Op) bool {
 				return okKind(rundir.KindAppend)(op) && op.Reply.Handle == newer.Handle && op.Reply.Version < newer.Version
 			})
-			e := rundir.LeaseEvent{Kind: rundir.LeaseMutate, Node: "cs4", Handle: newer.Handle, Version: op.Reply.Version, Offset: op.Reply.ChunkOffset, At: newer.At + 1}
+			e := rundir.LeaseEvent{Kind: rundir.LeaseMutate, Node: "cs4", Handle: newer.Handle, Version: op.Reply.Version, Serial: op.Reply.Serial, Offset: op.Reply.ChunkOffset, At: newer.At + 1}
 			run.Leases["cs4"] = append(run.Leases["cs4"], e)
 			return expectation{"leases", op.ID, []string{named(op), "node cs4", fmt.Sprintf("at offset %d", e.Offset)}}
 		}},

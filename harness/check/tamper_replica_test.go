@@ -125,6 +125,24 @@ func TestEnoughKnown(t *testing.T) {
 	s.wants("replicas", rundir.Valid, "")
 }
 
+// TestSameOffset: a primary that is cut off writes alone, and in vain, where an
+// acknowledged write of its version lies. The serial tells the two apart.
+func TestSameOffset(t *testing.T) {
+	for serial, want := range map[uint64]string{9: rundir.Valid, 1: rundir.Invalid} {
+		s := newCellScript(t)
+		says := ""
+		if serial == 1 {
+			says = "after node cs1 had accepted one under version 2"
+		}
+		s.grant(s.bytes, "cs1", "cs2", "cs3")
+		s.mutation(rundir.Op{Kind: rundir.KindWrite, Path: "/b", Offset: 0, Length: 100}, s.bytes, 1, 0)
+		s.end(s.bytes)
+		late := rundir.LeaseEvent{Handle: s.bytes, Version: 1, Serial: serial, Offset: 0}
+		s.event("cs4", rundir.LeaseMutate, late)
+		s.wants("leases", want, says)
+	}
+}
+
 // TestSeals: what a primary padded is on all replicas before the log seals it.
 func TestSeals(t *testing.T) {
 	for late, want := range map[bool]string{true: rundir.Invalid, false: rundir.Valid} {
