@@ -59,11 +59,11 @@ func (c *cell) hinder(rng *rand.Rand, ended <-chan struct{}, nodes ...string) {
 func (c *cell) race(rng *rand.Rand, puts [2]*FS, name string, data [2][]byte, o [2]PutOptions) (errs [2]error) {
 	var both, hindered sync.WaitGroup
 	done := make(chan struct{})
-	hindered.Go(func() { c.hinder(rng, done, "one", "two") })
+	later := [2]time.Duration{time.Duration(rng.IntN(5)) * time.Millisecond, time.Duration(rng.IntN(5)) * time.Millisecond}
+	hindered.Go(func() { c.hinder(rng, done, "one", "two") }) // the generator is its own until it ends
 	for i := range puts {
-		later := time.Duration(rng.IntN(5)) * time.Millisecond
 		both.Go(func() {
-			<-time.After(later)
+			<-time.After(later[i])
 			_, errs[i] = puts[i].Put(context.Background(), bytes.NewReader(data[i]), name, o[i])
 		})
 	}
