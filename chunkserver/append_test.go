@@ -166,6 +166,37 @@ func TestOverflowPadsAllReplicas(t *testing.T) {
 	})
 }
 
+// TestOverflowOfAChunkFilledToTheByte: the pad of a chunk that has no room left
+// is empty, and no reason for a secondary to end the lease.
+func TestOverflowOfAChunkFilledToTheByte(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, three...)
+		c.grant(1, 10, 5, three...)
+		const parts = 8
+		size := testChunk/parts - api.FrameSize("client", 0)
+		for seq := range uint64(parts) {
+			c.append(1, seq+1, payload(seq+1, size), three...)
+		}
+		for seq := range uint64(2) {
+			c.push(100+seq, payload(100+seq, 10), three...)
+			reply, err := c.tryAppend("a", 1, 100+seq)
+			c.must(err)
+			if reply.Code != api.Code_CHUNK_FULL {
+				t.Fatalf("append to a chunk without room: %v, want CHUNK_FULL", reply.Code)
+			}
+		}
+		for _, name := range three {
+			c.must(c.servers[name].Close())
+			found, err := Scan(c.disks[name], "/cs")
+			c.must(err)
+			if len(found) != parts {
+				t.Errorf("%s: found %d things, want %d records and nothing else", name, len(found), parts)
+			}
+		}
+		c.servers = nil
+	})
+}
+
 func TestSecondaryFailureIsAnErrorAndLaterOffsetsGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCell(t, three...)

@@ -125,7 +125,7 @@ func (s *Server) checkMutation(r *api.MutateRequest, size int) error {
 	switch {
 	case r.Serial == 0 || r.Settled >= r.Serial:
 		return status.Errorf(codes.InvalidArgument, "serial %d with %d settled", r.Serial, r.Settled)
-	case r.Offset >= limit:
+	case r.Offset > limit || r.Offset == limit && r.PadTo == 0: // the pad of a chunk filled to the byte is empty
 		return status.Errorf(codes.InvalidArgument, "offset %d is outside the chunk", r.Offset)
 	case r.PadTo != 0 && r.PadTo != limit:
 		return status.Errorf(codes.InvalidArgument, "a pad goes to the chunk's end %d, not %d", limit, r.PadTo)
