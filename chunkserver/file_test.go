@@ -213,6 +213,33 @@ func TestReplicaThatCannotBeOpenedAgain(t *testing.T) {
 	})
 }
 
+// A start without a file to spare fails: it would leave out replicas that are sound.
+func TestStartWithoutAFileToSpare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, "a")
+		o := c.counting()
+		c.must(c.grantOne(1, 1, 10))
+		c.must(c.appendOne(1, 1, 1))
+		c.must(c.servers["a"].Close())
+		o.refusing(syscall.ENFILE)
+		c.fabric.OpenNode("a")
+		node := c.fabric.Incarnation("a")
+		l, err := node.Listen("a")
+		c.must(err)
+		s, err := Start(Options{Name: "a", FS: o, Dir: "/cs", ChunkBytes: c.size, Masters: []string{"master"}, Dial: node.Dial, Listener: l})
+		if err == nil {
+			t.Errorf("started with %d of 1 replicas", len(s.report()))
+			c.must(s.Close())
+		}
+		o.refusing(nil)
+		c.fabric.OpenNode("a")
+		c.start("a")
+		if r := c.servers["a"].report(); len(r) != 1 || r[0].Corrupt {
+			t.Errorf("reported as %v", r)
+		}
+	})
+}
+
 // A name that has come to stand for another file is not opened for the old one.
 func TestFileThatIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -74,7 +74,7 @@ func (s *Server) openFound(name string) error {
 			return fmt.Errorf("open chunk %d: %w", handle, err)
 		}
 		return nil
-	case errors.Is(err, errLayout):
+	case errors.Is(err, errLayout), tooManyOpen(err): // neither says anything about the replica
 		return fmt.Errorf("open chunk %d: %w", handle, err)
 	case err != nil:
 		s.stats.corrupt.Add(1)
