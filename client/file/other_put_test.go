@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"testing"
+
+	"gfslab/api"
+	"gfslab/client"
 )
 
 // A put whose partial file another put has thrown away and made anew fails, whatever
@@ -44,4 +47,20 @@ func TestPutOverAnotherOnesPartialFile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A put that was not told whether its file got the name says so, also when it did get
+// it: then the partial file is gone, and no other put need have had a hand in that.
+func TestPutThatIsNotToldOfItsName(t *testing.T) {
+	inCell(t, 3, func(t *testing.T, c *cell) {
+		ctx := context.Background()
+		p := &putting{f: c.FS, name: "/f", partial: "/partial"}
+		c.must(p.create(ctx))
+		c.must(c.Rename(ctx, p.partial, p.name))
+		err := p.lost(ctx, ended(p.name, client.Unknown, api.Code_OK, errUnplugged))
+		var e *Error
+		if !errors.As(err, &e) || e.Outcome != client.Unknown {
+			t.Errorf("the file may have got its name, and the put says: %v", err)
+		}
+	})
 }

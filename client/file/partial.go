@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"gfslab/api"
+	"gfslab/client"
 )
 
 // Source says where a put's bytes come from, so that the same put made again finds
@@ -116,7 +118,8 @@ func (p *putting) ours(ctx context.Context) (bool, error) {
 
 // lost is err, or, if that came of another put, what happened.
 func (p *putting) lost(ctx context.Context, err error) error {
-	if ctx.Err() != nil || p.named {
+	// After a rename that may have been done the partial file is gone by our own hand.
+	if e := (*Error)(nil); ctx.Err() != nil || p.named || errors.As(err, &e) && e.Outcome == client.Unknown {
 		return err
 	}
 	if Refused(err, api.Code_EXISTS) && !p.o.Replace {
