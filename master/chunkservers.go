@@ -34,7 +34,8 @@ type chunkserver struct {
 	name, addr, rack string
 	boot             boot
 	former           []string // boots before; see isOver
-	doubtful         bool     // count and clock were wrong about boot and some of former
+	insistent        string   // of former, and heard since insisted, with boot silent
+	insisted         time.Time
 	heard            time.Time
 	// restarted is when another boot than before was heard first; zero: never.
 	restarted time.Time

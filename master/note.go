@@ -29,7 +29,7 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard, err error) {
 		close(t.heard)
 		t.heard = make(chan struct{})
 	}
-	if c.boot.id != r.Boot && c.isOver(r, t.alive(c, now)) {
+	if c.boot.id != r.Boot && c.isOver(r, now, t.o.DeadAfter) {
 		return h, status.Errorf(codes.FailedPrecondition, "heartbeat: %s was started again since boot %q", r.Chunkserver, r.Boot)
 	}
 	if c.addr != r.Address || c.boot.id != r.Boot || c.replicas == nil {
@@ -67,7 +67,7 @@ func (t *chunkservers) note(r *api.HeartbeatRequest) (h heard, err error) {
 func (c *chunkserver) begin(r *api.HeartbeatRequest, now time.Time) {
 	if c.boot.id != "" && c.boot.id != r.Boot {
 		c.restarted = now
-		c.doubtful = bootOf(r).before(c.boot) || c.doubtful && slices.Contains(c.former, r.Boot)
+		c.insistent = ""
 		c.former = append(c.former, c.boot.id)
 		c.former = c.former[max(0, len(c.former)-maxFormer):]
 	}
@@ -151,15 +151,26 @@ func (b boot) before(o boot) bool {
 // began, and came late. Where count and clock disagree, or neither was told, one
 // that was followed by another is over. Should all that be wrong, as after the
 // loss of the disk with a clock set back, it holds only while the known boot is
-// heard of: a process that runs must not be locked out, not even by what the one
-// before it sent and comes after it. Call with mu held.
-func (c *chunkserver) isOver(r *api.HeartbeatRequest, heard bool) bool {
+// heard of, or, of one that was followed by another, until it has insisted on being
+// there for as long as it takes to call a chunkserver dead: a process that runs must
+// not be locked out, also if the one before it was heard late. Call with mu held.
+func (c *chunkserver) isOver(r *api.HeartbeatRequest, now time.Time, deadAfter time.Duration) bool {
+	heard := now.Sub(c.heard) <= deadAfter
 	b, former := bootOf(r), slices.Contains(c.former, r.Boot)
 	switch {
 	case c.boot.before(b):
 		return false
 	case b.before(c.boot):
-		return former && !c.doubtful || heard
+		return heard || former && !c.insists(r.Boot, now, deadAfter)
 	}
 	return former && heard
+}
+
+// insists notes that a boot was heard that seems to be over, and reports whether it
+// was for so long.
+func (c *chunkserver) insists(boot string, now time.Time, long time.Duration) bool {
+	if c.insistent != boot {
+		c.insistent, c.insisted = boot, now
+	}
+	return now.Sub(c.insisted) > long
 }

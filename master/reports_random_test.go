@@ -33,6 +33,7 @@ type reportsWorld struct {
 	masters []*reportsMaster
 	// versions are the highest that each handle ever had.
 	versions map[uint64]uint64
+	off      time.Duration // of the chunkserver's clock, set at each start
 }
 
 // reportsMaster is a master's table of what chunkservers hold.
@@ -92,9 +93,11 @@ func (w *reportsWorld) start() {
 	w.t.Helper()
 	l, err := w.network.Listen("cs1")
 	w.must(err)
+	off := w.off
 	w.server, err = storage.Start(storage.Options{
 		Name: "cs1", FS: w.disk, Dir: "/cs", ChunkBytes: 8192, Masters: []string{"m0", "m1"}, Dial: w.network.Dial, Listener: l,
 		HeartbeatEvery: 40 * time.Millisecond, ReportChunks: 4, ScrubBytesPerSecond: -1,
+		Now: func() time.Time { return time.Now().Add(off) },
 	})
 	w.must(err)
 	w.conn, err = grpc.NewClient("passthrough:///cs1", grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -214,7 +217,7 @@ func playReports(t *testing.T, steps []reportsStep, parts *int) (fault string) {
 		*parts += m.parts
 		m.mu.Unlock()
 	}
-	time.Sleep(4 * time.Second) // a boot that seems to be over is heard again
+	time.Sleep(8 * time.Second) // a boot that seems to be over is heard again
 	want := w.truth()
 	for i, m := range w.masters {
 		if got := m.table(); got != want {
@@ -239,6 +242,7 @@ func (w *reportsWorld) step(s reportsStep) {
 		return
 	case "restart", "disk":
 		w.stop()
+		w.off = time.Duration(s.n-50) * time.Second
 		if s.what == "disk" {
 			w.disk = faultdisk.NewMem(1)
 		}
