@@ -104,6 +104,37 @@ func TestRepairs(t *testing.T) {
 	}
 }
 
+// TestInversions: a chunk with one replica waits while one with two is begun. That
+// is an inversion unless it was not due, its chunkserver was busy, or it was decided
+// first.
+func TestInversions(t *testing.T) {
+	event := func(ms int64, kind string, handle uint64, live int, source string) rundir.ReplicaEvent {
+		return rundir.ReplicaEvent{At: ms * msec, Kind: kind, Handle: handle, Live: live, Goal: 3, Source: source, Server: "target of " + source}
+	}
+	queued := event(100, rundir.ReplicaQueued, 1, 1, "")
+	other := event(400, rundir.ReplicaClone, 2, 2, "b")
+	late := event(900, rundir.ReplicaClone, 1, 1, "a")
+	decided := late
+	decided.Begun = 350 * msec
+	for name, c := range map[string]struct {
+		events           []rundir.ReplicaEvent
+		inverted, passed int
+	}{
+		"could have been begun": {[]rundir.ReplicaEvent{queued, other, late}, 1, 0},
+		"never begun":           {[]rundir.ReplicaEvent{queued, other}, 1, 0},
+		"not due":               {[]rundir.ReplicaEvent{event(350, rundir.ReplicaQueued, 1, 1, ""), other, late}, 0, 0},
+		"decided first":         {[]rundir.ReplicaEvent{queued, other, decided}, 0, 0},
+		"busy": {[]rundir.ReplicaEvent{queued, event(310, rundir.ReplicaClone, 3, 1, "a"), event(320, rundir.ReplicaClone, 4, 1, "a"), other,
+			event(500, rundir.ReplicaCloned, 3, 1, "a"), late}, 0, 1},
+		"busy no more": {[]rundir.ReplicaEvent{queued, event(110, rundir.ReplicaClone, 3, 1, "a"), event(120, rundir.ReplicaClone, 4, 1, "a"),
+			event(200, rundir.ReplicaCloned, 3, 1, "a"), other, late}, 1, 0},
+	} {
+		if inverted, passed := inversions(c.events, 200*msec); inverted != c.inverted || passed != c.passed {
+			t.Errorf("%s: %d inversions and %d passed over, want %d and %d", name, inverted, passed, c.inverted, c.passed)
+		}
+	}
+}
+
 // TestMeasurementPlansCanRun: every plan that a command makes is one that runs.
 func TestMeasurementPlansCanRun(t *testing.T) {
 	plans := []rundir.Plan{

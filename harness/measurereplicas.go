@@ -63,9 +63,12 @@ type Repair struct {
 	PerSecond float64 `json:"chunks_per_s"`
 	MBs       float64 `json:"mb_per_s"`
 	// Inversions are clones of chunks with more replicas left that were begun while
-	// one with fewer was queued and had not been begun; also where the only source of
-	// that one was busy with others, or had failed a moment ago.
+	// one with fewer was due (ReplicateAfter of the plan is over), had not been begun,
+	// and could have been. PassedOver
+	// are those where it could not: the chunkserver with its only replica took part in
+	// as many clones as it may.
 	Inversions int `json:"inversions"`
+	PassedOver int `json:"passed_over"`
 	// CorruptMS is when bad bytes were found first, after bit rot.
 	CorruptMS float64 `json:"corrupt_ms"`
 	Failed    int     `json:"failed"`
@@ -93,29 +96,20 @@ func MeasureRepair(run *rundir.Run) Repair {
 	}
 	slices.SortStableFunc(events, func(a, b rundir.ReplicaEvent) int { return cmp.Compare(a.At, b.At) })
 	ms := func(at int64) float64 { return float64(at-f.Inject) / 1e6 }
-	waiting := map[uint64]int{} // live replicas of chunks that are queued and not begun
 	single := map[uint64]bool{}
 	seen := map[uint64]bool{}
 	for _, e := range events {
 		switch e.Kind {
 		case rundir.ReplicaQueued:
-			waiting[e.Handle] = e.Live
 			if !seen[e.Handle] {
 				seen[e.Handle] = true
 				r.Queued++
 			}
-			if e.Live == 1 && e.Goal > 1 && !single[e.Handle] {
+			if _, known := single[e.Handle]; e.Live == 1 && e.Goal > 1 && !known {
 				single[e.Handle] = true
 				r.Single++
 			}
 		case rundir.ReplicaClone:
-			delete(waiting, e.Handle)
-			for _, live := range waiting {
-				if live < e.Live {
-					r.Inversions++
-					break
-				}
-			}
 			if r.FirstMS == 0 {
 				r.FirstMS = ms(e.At)
 			}
@@ -124,12 +118,14 @@ func MeasureRepair(run *rundir.Run) Repair {
 			r.MB += float64(e.Bytes) / 1e6
 			r.DoneMS = ms(e.At)
 			if single[e.Handle] {
+				single[e.Handle] = false
 				r.SingleMS = ms(e.At)
 			}
 		case rundir.ReplicaFailed:
 			r.Failed++
 		}
 	}
+	r.Inversions, r.PassedOver = inversions(events, int64(run.Manifest.Plan.ReplicateAfter))
 	r.CorruptMS = foundCorrupt(run, f.Inject)
 	if took := (r.DoneMS - r.FirstMS) / 1e3; took > 0 {
 		r.PerSecond, r.MBs = float64(r.Cloned)/took, r.MB/took

@@ -22,6 +22,8 @@ type job struct {
 	sources []string
 	// drop is a member that the clone takes the place of; "" if none.
 	drop string
+	// begun is when it was decided.
+	begun time.Time
 	urgency
 }
 
@@ -53,7 +55,7 @@ func (m *Master) dispatch(term uint64) {
 			break
 		}
 		r.running++
-		j := job{handle: t.handle, urgency: t.urgency}
+		j := job{handle: t.handle, urgency: t.urgency, begun: now}
 		r.mu.Unlock()
 		wait, ready := m.prepareJob(term, &j)
 		filed := j.live <= t.live // as urgent as it was filed
@@ -323,7 +325,7 @@ func (m *Master) failed(term uint64, c *meta.Chunk, j *job, err error) {
 
 func (m *Master) event(term uint64, c *meta.Chunk, j *job, kind string) ReplicationEvent {
 	e := ReplicationEvent{
-		At: m.o.Now(), Term: term, Kind: kind, Handle: c.Handle, Version: c.Version, Server: j.target,
+		At: m.o.Now(), Begun: j.begun, Term: term, Kind: kind, Handle: c.Handle, Version: c.Version, Server: j.target,
 		Live: j.live, Goal: m.goal(c), Wanted: j.wanted, Hidden: j.hidden,
 	}
 	if len(j.sources) > 0 {

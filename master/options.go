@@ -12,6 +12,9 @@ import (
 	"gfslab/internal/serving"
 )
 
+// DefaultCloneLimit is how many clones a chunkserver takes part in at once.
+const DefaultCloneLimit = 2
+
 // Options configure a Master.
 type Options struct {
 	// Open opens the replica over the given state machine. The master owns the
@@ -137,7 +140,7 @@ func (o *Options) replicationDefaults() {
 		o.ReplicateAfter = 10 * time.Second
 	}
 	if o.CloneLimit == 0 {
-		o.CloneLimit = 2
+		o.CloneLimit = DefaultCloneLimit
 	}
 	if o.CloneTotal == 0 {
 		o.CloneTotal = 64

@@ -21,6 +21,9 @@ type ReplicationStats struct {
 type ReplicationEvent struct {
 	At   time.Time
 	Term uint64
+	// Begun is when the clone was decided: until it is asked for, a lease may have to
+	// be ended. Zero for other kinds.
+	Begun time.Time
 	// Kind is one of: warm (this leader may judge from now on), queued, clone (the
 	// target is asked), cloned (it is a member now), failed, dropped (no member any
 	// more), remove (the chunkserver is told to remove its replica), removed (it

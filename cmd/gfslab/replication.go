@@ -69,7 +69,7 @@ by a reader or by the scrubber, and time the repair. Every history is checked.`,
 
 func printRepairs(c *cobra.Command, dir string, all []harness.Swept) error {
 	w := table.NewWriter()
-	w.AppendHeader(table.Row{"fault", "seed", "verdict", "below goal", "single", "found ms", "first clone ms", "no single ms", "all ms", "cloned", "chunks/s", "MB/s", "inversions", "failed", "at rest after heal ms"})
+	w.AppendHeader(table.Row{"fault", "seed", "verdict", "below goal", "single", "found ms", "first clone ms", "no single ms", "all ms", "cloned", "chunks/s", "MB/s", "inversions", "passed over", "failed", "at rest after heal ms"})
 	var rows []repairRow
 	worst := rundir.Valid
 	for _, s := range all {
@@ -93,7 +93,7 @@ func printRepairs(c *cobra.Command, dir string, all []harness.Swept) error {
 		}
 		rows = append(rows, row)
 		w.AppendRow(table.Row{s.Plan.Fault + ", found by " + row.Found, row.Seed, row.Verdict, row.Queued, row.Single, fmt.Sprintf("%.0f", row.CorruptMS), fmt.Sprintf("%.0f", row.FirstMS),
-			fmt.Sprintf("%.0f", row.SingleMS), fmt.Sprintf("%.0f", row.DoneMS), row.Cloned, fmt.Sprintf("%.0f", row.PerSecond), fmt.Sprintf("%.1f", row.MBs), row.Inversions, row.Failed, fmt.Sprintf("%.0f", row.SettledMS)})
+			fmt.Sprintf("%.0f", row.SingleMS), fmt.Sprintf("%.0f", row.DoneMS), row.Cloned, fmt.Sprintf("%.0f", row.PerSecond), fmt.Sprintf("%.1f", row.MBs), row.Inversions, row.PassedOver, row.Failed, fmt.Sprintf("%.0f", row.SettledMS)})
 	}
 	if err := saveMeasure(dir, "replication", rows, report.Picture{}); err != nil {
 		return err

@@ -27,6 +27,9 @@ func (l *replicaLog) add(e master.ReplicationEvent) {
 		At: int64(e.At.Sub(l.start)), Node: l.node, Term: e.Term, Kind: e.Kind, Handle: e.Handle, Version: e.Version, Server: e.Server,
 		Source: e.Source, Bytes: e.Bytes, Live: e.Live, Goal: e.Goal, Wanted: e.Wanted, Hidden: e.Hidden, Reason: e.Reason,
 	}
+	if !e.Begun.IsZero() {
+		out.Begun = int64(e.Begun.Sub(l.start))
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.events = append(l.events, out)
