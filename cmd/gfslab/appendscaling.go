@@ -100,7 +100,7 @@ func printAppendScaling(c *cobra.Command, dir string, all []harness.Swept) error
 	rates.AppendHeader(table.Row{"records", "clients", "files", "n", "MB/s", "appends/s", "p50 ms", "CPUs"})
 	disks.AppendHeader(table.Row{"records", "clients", "files", "n", "syncs/s", "ms a sync", "disk-bound", "syncs in flight", "wait of an append"})
 	pic := report.Picture{Name: "append-scaling", Title: "Record append by clients (GFS figure 3c)",
-		Note: "Aggregate rate of acknowledged records, median of the valid runs. All nodes share one machine and one disk; the paper's machines had a network link each."}
+		Note: "Aggregate rate of acknowledged records, median of the valid runs with their lowest and highest. All nodes share one machine and one disk; the paper's machines had a network link each."}
 	for _, r := range rows {
 		n := fmt.Sprint(r.Valid)
 		if r.Valid < r.Runs {
@@ -145,7 +145,9 @@ func addScaling(pic *report.Picture, r harness.AppendRow) {
 	}
 	for i := range panel.Series {
 		if one := i == 0; r.Clients == 1 || one == (r.Files == 1) {
-			panel.Series[i].X, panel.Series[i].Y = append(panel.Series[i].X, float64(r.Clients)), append(panel.Series[i].Y, r.MBs.Median)
+			s := &panel.Series[i]
+			s.X, s.Y = append(s.X, float64(r.Clients)), append(s.Y, r.MBs.Median)
+			s.Low, s.High = append(s.Low, r.MBs.Low), append(s.High, r.MBs.High)
 		}
 	}
 }

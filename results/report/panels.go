@@ -12,10 +12,12 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Series is one line of a panel. A backend's name gives it the backend's colour.
+// Series is one line of a panel. A backend's name gives it the backend's colour. Low
+// and High, if they are there, are the interval around each Y.
 type Series struct {
-	Name string
-	X, Y []float64
+	Name      string
+	X, Y      []float64
+	Low, High []float64
 }
 
 // Panel is one plot of a picture. Times in Shade are marked as a fault's.
@@ -61,6 +63,12 @@ func (pic Picture) Draw(dir string) error {
 			}
 			if len(points) == 0 {
 				continue
+			}
+			if len(series.Low) == len(points) && len(series.High) == len(points) {
+				for i, at := range points {
+					p.Y.Max = max(p.Y.Max, series.High[i])
+					p.Add(segment{at.X, series.Low[i], at.X, series.High[i], draw.LineStyle{Color: line.Color, Width: vg.Points(0.8)}})
+				}
 			}
 			p.Add(&plotter.Line{XYs: points, LineStyle: line})
 			if panel.Dots {
