@@ -83,7 +83,7 @@ func compareMutation(f *facts, r *ledger, op *rundir.Op, out *findings) {
 		out.invalid(op, "it was reported as surely not done, and the log has it at index %d offset %d", at.index, at.offset)
 		return
 	case logged && !c.carries(op):
-		out.invalid(op, "the log has another command under its session at index %d offset %d: %s", at.index, at.offset, c.text)
+		out.invalid(op, "the log has another command under its session at index %d offset %d: %s", at.index, at.offset, c.text())
 		return
 	case !ok(op):
 		return
@@ -162,7 +162,7 @@ func checkPhantoms(f *facts, r *ledger, out *findings) {
 			continue
 		}
 		out.invalid(f.bySession[key], "the log has a command of client %s seq %d at index %d offset %d that no operation asked for: %s",
-			key.client, key.seq, c.at.index, c.at.offset, c.text)
+			key.client, key.seq, c.at.index, c.at.offset, c.text())
 	}
 }
 

@@ -53,7 +53,7 @@ func (r *kvReplay) apply(at position, line *rundir.Applied, node string) {
 	}
 	if cmd.Client != "" {
 		r.note(session{cmd.Client, cmd.Seq}, &logged{
-			at: at, text: fmt.Sprintf("operation %d on %s", cmd.Op, cmd.Key), carries: func(op *rundir.Op) bool { return kvCarries(cmd, op) },
+			at: at, text: func() string { return fmt.Sprintf("operation %d on %s", cmd.Op, cmd.Key) }, carries: func(op *rundir.Op) bool { return kvCarries(cmd, op) },
 		})
 	}
 }

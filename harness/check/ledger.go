@@ -28,7 +28,8 @@ type logged struct {
 	carries func(op *rundir.Op) bool
 	// aside: an append may have put it there on its way.
 	aside bool
-	text  string
+	// text describes it.
+	text func() string
 }
 
 // fault is one thing that the replay found wrong.

@@ -15,6 +15,8 @@ type shown struct {
 	node *inode
 }
 
+func (e shown) key() string { return e.name }
+
 func (r *replay) compareList(op *rundir.Op, at position) {
 	n, why := r.root.lookup(op.Path)
 	if n != nil && !n.dir {
@@ -30,7 +32,12 @@ func (r *replay) compareList(op *rundir.Op, at position) {
 	want := n.listing(op)
 	page, fits := pageOf(op, want)
 	if !fits || !slices.EqualFunc(op.Reply.Names, page, func(name string, e shown) bool { return name == e.name }) {
-		r.blameRead(op, at, fmt.Sprintf("names %v, next %q", op.Reply.Names, op.Reply.Next), fmt.Sprintf("names %v", namesOf(want)))
+		due := namesOf(want)
+		same := 0
+		for same < min(len(due), len(op.Reply.Names)) && due[same] == op.Reply.Names[same] {
+			same++
+		}
+		r.blameRead(op, at, fmt.Sprintf("%s, next %q", excerpt(op.Reply.Names, same), op.Reply.Next), excerpt(due, same))
 		return
 	}
 	if op.Long || op.Deleted {
@@ -38,28 +45,66 @@ func (r *replay) compareList(op *rundir.Op, at position) {
 	}
 }
 
-// listing is all that a listing without limit would show.
+// beyond is how many names of the model are told that a listing lacks.
+const beyond = 20
+
+// listing is all that a listing without limit would show, but not many more names
+// than the reply has.
 func (n *inode) listing(op *rundir.Op) []shown {
 	var out []shown
-	switch {
-	case op.Deleted:
+	fits := func(e shown) bool {
+		return strings.HasPrefix(e.name, op.Prefix) && (op.After == "" || e.name > op.After)
+	}
+	if op.Deleted {
 		for _, h := range n.hidden {
-			out = append(out, shown{slashed(h.name, h), h})
+			if e := (shown{slashed(h.name, h), h}); fits(e) {
+				out = append(out, e)
+			}
 		}
 		slices.SortStableFunc(out, func(a, b shown) int { return cmp.Compare(a.name, b.name) })
-	case op.Recursive:
-		n.gather("", &out)
-	default:
-		for name, kid := range n.kids {
-			out = append(out, shown{slashed(name, kid), kid})
+		return out
+	}
+	n.show("", max(op.Prefix, op.After), op.Recursive, func(e shown) bool {
+		if fits(e) {
+			out = append(out, e)
+		}
+		return strings.HasPrefix(e.name, op.Prefix) && len(out) < len(op.Reply.Names)+beyond
+	})
+	return out
+}
+
+// show walks what is to be seen in a directory in the order of listings, from the
+// first name on that is not before the given one; with all, whatever is below too.
+// Names begin with prefix, the path from where the listing began. It reports whether
+// the visitor wanted to see all.
+func (n *inode) show(prefix, from string, all bool, visit func(shown) bool) bool {
+	if n.order == nil {
+		n.order = inOrder(n.kids)
+	}
+	start, within := strings.CutPrefix(from, prefix)
+	switch i := strings.IndexByte(start, '/'); {
+	case !within:
+		start = "" // all names here are behind it
+	case i >= 0:
+		start = start[:i+1] // it is below this one
+	}
+	for e := range n.order.from(start) {
+		e.name = prefix + e.name
+		if e.name >= from && !visit(e) || all && e.node.dir && !e.node.show(e.name, from, all, visit) {
+			return false
 		}
 	}
-	if !op.Deleted {
-		slices.SortFunc(out, func(a, b shown) int { return cmp.Compare(a.name, b.name) })
+	return true
+}
+
+func inOrder(kids map[string]*inode) *table[shown] {
+	all := make([]shown, 0, len(kids))
+	for name, kid := range kids {
+		all = append(all, shown{slashed(name, kid), kid})
 	}
-	return slices.DeleteFunc(out, func(e shown) bool {
-		return !strings.HasPrefix(e.name, op.Prefix) || op.After != "" && e.name <= op.After
-	})
+	slices.SortFunc(all, func(a, b shown) int { return strings.Compare(a.name, b.name) })
+	order := newTable(all)
+	return &order
 }
 
 func slashed(name string, n *inode) string {
@@ -67,16 +112,6 @@ func slashed(name string, n *inode) string {
 		return name + "/"
 	}
 	return name
-}
-
-// gather lists all that is below a directory, as paths relative to its top.
-func (n *inode) gather(prefix string, out *[]shown) {
-	for name, kid := range n.kids {
-		*out = append(*out, shown{prefix + slashed(name, kid), kid})
-		if kid.dir {
-			kid.gather(prefix+name+"/", out)
-		}
-	}
 }
 
 // pageOf is the part of a listing that the reply must show: all of it, or what
@@ -90,6 +125,15 @@ func pageOf(op *rundir.Op, all []shown) (page []shown, fits bool) {
 		return all, op.Limit == 0 || len(all) <= int(op.Limit)
 	}
 	return all[:n], n > 0 && n < len(all)+1 && op.Reply.Next == op.Reply.Names[n-1]
+}
+
+// excerpt writes the names around one of them.
+func excerpt(names []string, at int) string {
+	lo, hi := max(0, at-beyond), min(len(names), at+beyond)
+	if lo == 0 && hi == len(names) {
+		return fmt.Sprintf("names %v", names)
+	}
+	return fmt.Sprintf("names %v, these being number %d to %d", names[lo:hi], lo+1, hi)
 }
 
 func namesOf(list []shown) []string {

@@ -142,7 +142,7 @@ func (r *replay) apply(at position, line *rundir.Applied, node string) {
 func loggedOf(at position, cmd *metapb.Command) *logged {
 	_, allocates := cmd.GetOp().(*metapb.Command_Allocate)
 	return &logged{
-		at: at, aside: allocates, text: fmt.Sprint(cmd),
+		at: at, aside: allocates, text: func() string { return fmt.Sprint(cmd) },
 		carries: func(op *rundir.Op) bool { return carries(cmd, op) },
 	}
 }

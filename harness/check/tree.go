@@ -16,6 +16,8 @@ type inode struct {
 	parent *inode
 	name   string // for what is hidden, the name that it had
 	kids   map[string]*inode
+	// order has the kids as listings show them, once a listing has asked for them.
+	order *table[shown]
 	// hidden is what was deleted from this directory and can be brought back, in
 	// the order of the log.
 	hidden []*inode
@@ -164,6 +166,9 @@ func (root *inode) place(path string) (parent *inode, name string, why codes) {
 func (n *inode) attach(parent *inode, name string) {
 	n.parent, n.name, n.away = parent, name, false
 	parent.kids[name] = n
+	if parent.order != nil {
+		*parent.order = parent.order.with(shown{slashed(name, n), n})
+	}
 	parent.count(n.files, n.slots)
 }
 
@@ -173,6 +178,9 @@ func (n *inode) detach() {
 		n.parent.hidden = slices.DeleteFunc(n.parent.hidden, func(x *inode) bool { return x == n })
 	} else {
 		delete(n.parent.kids, n.name)
+		if n.parent.order != nil {
+			*n.parent.order = n.parent.order.without(slashed(n.name, n))
+		}
 	}
 	n.parent.count(-n.files, -n.slots)
 }
