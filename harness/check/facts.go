@@ -22,6 +22,7 @@ type facts struct {
 	replayed *replay
 	kv       *kvReplay
 	parts    []partition
+	bounds   bounds
 }
 
 type session struct {
@@ -30,7 +31,7 @@ type session struct {
 }
 
 func newFacts(run *rundir.Run) *facts {
-	f := &facts{run: run, bySession: map[session]*rundir.Op{}}
+	f := &facts{run: run, bySession: map[session]*rundir.Op{}, bounds: usualBounds()}
 	for i := range run.Ops {
 		op := &run.Ops[i]
 		f.ops = append(f.ops, op)

@@ -14,39 +14,82 @@ import (
 	"gfslab/results/rundir"
 )
 
-// checkLinearizable judges the clients' history alone, component by component.
+// checkLinearizable judges the clients' history alone, component by component; very
+// large ones piece by piece.
 func checkLinearizable(ctx context.Context, f *facts, out *findings) {
 	parts := f.partitions()
 	out.stat("components", len(parts))
-	worst, worstOp := -1, (*rundir.Op)(nil)
+	var worst *rundir.Op
 	for i := range parts {
-		p := &parts[i]
-		out.stat("operations", len(p.ops))
-		switch p.verdict(ctx, p.ops, completedAll) {
-		case porcupine.Unknown:
-			out.unknown("component %q with %d operations was not decided in time", p.key, len(p.ops))
+		out.stat("operations", len(parts[i].ops))
+		for _, p := range f.cutDown(&parts[i], out) {
+			if op := judgeComponent(ctx, f, &p, worst, out); op != nil {
+				worst = op
+			}
 			if ctx.Err() != nil {
 				return
 			}
-		case porcupine.Illegal:
-			op, ops := p.firstBad(ctx)
-			if op == nil {
-				out.invalid(nil, "component %q is not linearizable; its first bad operation was not found in time", p.key)
-				continue
-			}
-			out.invalid(op, "component %q is not linearizable from its completion on: %s at index %d offset %d", p.key, describeStep(op, op.Reply), op.Reply.Index, op.Reply.Offset)
-			if worstOp == nil || op.Start < worstOp.Start {
-				worst, worstOp = i, op
-				out.files = p.writePage(ctx, f.run.Dir, ops, op, out.files)
-			}
 		}
 	}
-	if worst >= 0 {
-		out.stat("components not linearizable", out.counts[rundir.Invalid])
+	if n := out.counts[rundir.Invalid]; n > 0 {
+		out.stat("components not linearizable", n)
 	}
 	if out.stats["operations"] == 0 {
 		out.unknown("the history has no operation on the master")
 	}
+}
+
+// cutDown is the component itself, or its pieces if it would take too much memory.
+func (f *facts) cutDown(p *partition, out *findings) []partition {
+	cost, why := p.cost(), "it is no namespace"
+	if cost <= f.bounds.whole {
+		return []partition{*p}
+	}
+	if p.names != nil {
+		var pieces []partition
+		var apart int
+		if pieces, apart, why = p.pieces(f.bounds); pieces != nil {
+			out.stat("components in pieces", 1)
+			out.stat("pieces", len(pieces))
+			out.stat("listings taken apart", apart)
+			return slices.DeleteFunc(pieces, func(p partition) bool { return f.tooLarge(&p, "it is a piece already", out) })
+		}
+	}
+	if f.tooLarge(p, why, out) {
+		return nil
+	}
+	return []partition{*p}
+}
+
+// tooLarge reports whether a component takes more memory than there may be, which
+// leaves its verdict open.
+func (f *facts) tooLarge(p *partition, why string, out *findings) bool {
+	cost := p.cost()
+	if cost > f.bounds.most {
+		out.unknown("component %q with %d operations was not judged: that takes %d MiB, the bound is %d MiB, and it cannot be cut: %s", p.key, len(p.ops), cost>>20, f.bounds.most>>20, why)
+	}
+	return cost > f.bounds.most
+}
+
+// judgeComponent returns the first bad operation if there is one before the worst so
+// far, which has its page then.
+func judgeComponent(ctx context.Context, f *facts, p *partition, worst *rundir.Op, out *findings) *rundir.Op {
+	switch p.verdict(ctx, p.ops, completedAll) {
+	case porcupine.Unknown:
+		out.unknown("component %q with %d operations was not decided in time", p.key, len(p.ops))
+	case porcupine.Illegal:
+		op, ops := p.firstBad(ctx)
+		if op == nil {
+			out.invalid(nil, "component %q is not linearizable; its first bad operation was not found in time", p.key)
+			return nil
+		}
+		out.invalid(op, "component %q is not linearizable from its completion on: %s at index %d offset %d", p.key, p.model.DescribeOperation(op, op.Reply), op.Reply.Index, op.Reply.Offset)
+		if worst == nil || op.Start < worst.Start {
+			out.files = p.writePage(ctx, f.run.Dir, ops, op, out.files)
+			return op
+		}
+	}
+	return nil
 }
 
 func completedAll(*rundir.Op) bool { return true }
@@ -146,7 +189,7 @@ func (p *partition) writePage(ctx context.Context, dir string, ops []*rundir.Op,
 	}
 	_, info := porcupine.CheckOperationsVerbose(p.model, p.porcupineOps(ops, completedBy(bad.End)), left)
 	info.AddAnnotations([]porcupine.Annotation{{
-		Tag: "first bad operation", Start: bad.Start, End: bad.End, Description: describeStep(bad, bad.Reply),
+		Tag: "first bad operation", Start: bad.Start, End: bad.End, Description: p.model.DescribeOperation(bad, bad.Reply),
 	}})
 	if err := porcupine.VisualizePath(p.model, info, filepath.Join(dir, name)); err != nil {
 		return nil

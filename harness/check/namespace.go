@@ -1,11 +1,9 @@
 package check
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
-	"slices"
 	"strings"
 
 	"github.com/anishathalye/porcupine"
@@ -23,9 +21,11 @@ type nsNode struct {
 	chunks string // 8 bytes a handle, so that nodes can be compared
 }
 
-// nsState is a namespace as a sorted table of paths. It is never changed.
+func (n nsNode) key() string { return n.path }
+
+// nsState is a namespace as a table of paths. It is never changed.
 type nsState struct {
-	nodes []nsNode
+	nodes table[nsNode]
 	hash  uint64
 }
 
@@ -33,48 +33,37 @@ var nsSeed = maphash.MakeSeed()
 
 func (n nsNode) hash() uint64 { return maphash.Comparable(nsSeed, n) }
 
-func (s *nsState) find(path string) (int, bool) {
-	return slices.BinarySearchFunc(s.nodes, path, func(n nsNode, p string) int { return cmp.Compare(n.path, p) })
-}
-
-func (s *nsState) get(path string) *nsNode {
-	if i, found := s.find(path); found {
-		return &s.nodes[i]
-	}
-	return nil
-}
+func (s *nsState) get(path string) *nsNode { return s.nodes.get(path) }
 
 // with returns the state with n put in place of what is at its path.
 func (s *nsState) with(n nsNode) *nsState {
-	i, found := s.find(n.path)
-	out := &nsState{hash: s.hash + n.hash()}
-	if found {
-		out.hash -= s.nodes[i].hash()
-		out.nodes = slices.Clone(s.nodes)
-		out.nodes[i] = n
-		return out
+	hash := s.hash + n.hash()
+	if there := s.get(n.path); there != nil {
+		if *there == n {
+			return s
+		}
+		hash -= there.hash()
 	}
-	out.nodes = make([]nsNode, 0, len(s.nodes)+1)
-	out.nodes = append(append(append(out.nodes, s.nodes[:i]...), n), s.nodes[i:]...)
-	return out
+	return &nsState{s.nodes.with(n), hash}
 }
 
 func (s *nsState) without(path string) *nsState {
-	i, _ := s.find(path)
-	out := &nsState{hash: s.hash - s.nodes[i].hash(), nodes: make([]nsNode, 0, len(s.nodes)-1)}
-	out.nodes = append(append(out.nodes, s.nodes[:i]...), s.nodes[i+1:]...)
+	return &nsState{s.nodes.without(path), s.hash - s.get(path).hash()}
+}
+
+// begins lists the nodes whose paths begin so.
+func (s *nsState) begins(prefix string) (out []nsNode) {
+	for n := range s.nodes.from(prefix) {
+		if !strings.HasPrefix(n.path, prefix) {
+			break
+		}
+		out = append(out, n)
+	}
 	return out
 }
 
 // below lists the nodes under a directory, however deep.
-func (s *nsState) below(path string) []nsNode {
-	i, _ := s.find(path + "/")
-	j := i
-	for j < len(s.nodes) && strings.HasPrefix(s.nodes[j].path, path+"/") {
-		j++
-	}
-	return s.nodes[i:j]
-}
+func (s *nsState) below(path string) []nsNode { return s.begins(path + "/") }
 
 // nsModel is the sequential specification of a namespace as its clients know it.
 type nsModel struct {
@@ -85,8 +74,12 @@ type nsModel struct {
 	// quotas: a directory may be full, whatever is in it here.
 	quotas bool
 	// only is the path of a component with a single file, in a directory that is
-	// always there.
-	only string
+	// always there; shown has the names in each listing of that.
+	only  string
+	shown map[*rundir.Op]map[string]bool
+	// glimpses are the listings of a directory that is always there, of which this
+	// component is a piece.
+	glimpses map[*rundir.Op]glimpse
 }
 
 // filePartition is the component of a single path.
@@ -102,6 +95,7 @@ func namespacePartition(scope func(string) bool, m nsModel) partition {
 
 func (m nsModel) partition() partition {
 	return partition{
+		names: &m,
 		model: porcupine.Model{
 			Init: func() any { return &nsState{} },
 			Step: func(state, input, output any) (bool, any) {
@@ -110,10 +104,10 @@ func (m nsModel) partition() partition {
 			},
 			Equal: func(a, b any) bool {
 				x, y := a.(*nsState), b.(*nsState)
-				return x.hash == y.hash && slices.Equal(x.nodes, y.nodes)
+				return x.hash == y.hash && equalTables(x.nodes.blocks, y.nodes.blocks)
 			},
 			Hash:              func(s any) uint64 { return s.(*nsState).hash },
-			DescribeOperation: describeStep,
+			DescribeOperation: m.describe,
 			DescribeState:     func(s any) string { return s.(*nsState).String() },
 		},
 		drop: func(op *rundir.Op) bool { return !mutates(op.Kind) },
@@ -248,7 +242,7 @@ func (m nsModel) rename(s *nsState, from, to string) (*nsState, codes) {
 
 func (s *nsState) String() string {
 	var b strings.Builder
-	for _, n := range s.nodes { // with what is hidden
+	for n := range s.nodes.from("") { // with what is hidden
 		if b.Len() > 0 {
 			b.WriteString(", ")
 		}
@@ -279,6 +273,9 @@ func chunksOf(handles []uint64) string {
 	return string(b)
 }
 
+// manyNames is how many names of a listing are written out.
+const manyNames = 1000
+
 // describeStep writes an operation with its answer for porcupine's page.
 func describeStep(input, output any) string {
 	op, rep := input.(*rundir.Op), output.(*rundir.Reply)
@@ -294,7 +291,10 @@ func describeStep(input, output any) string {
 		}
 	case rep.Code != codeOK:
 	case op.Kind == rundir.KindList:
-		text += fmt.Sprintf(" %v", rep.Names)
+		text += fmt.Sprintf(" %v", rep.Names[:min(len(rep.Names), manyNames)])
+		if more := len(rep.Names) - manyNames; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
 	case op.Kind == rundir.KindStat:
 		text += fmt.Sprintf(" %s id %d chunks %v", kindOf(rep.Directory), rep.FileID, rep.Chunks)
 	case op.Kind == rundir.KindAllocate:

@@ -16,15 +16,14 @@ const hiddenMark = "\x00"
 // isHidden reports whether a path of the model leads through what is hidden.
 func isHidden(path string) bool { return strings.Contains(path, hiddenMark) }
 
-// hiddenAs lists what is hidden under a path, the last delete last. What is in a
+// hiddenUnder lists what is hidden under a path, the last delete last. What is in a
 // hidden directory is not in it.
 func (s *nsState) hiddenUnder(path string) []nsNode {
 	prefix := path + hiddenMark
-	i, _ := s.find(prefix)
 	var out []nsNode
-	for ; i < len(s.nodes) && strings.HasPrefix(s.nodes[i].path, prefix); i++ {
-		if !strings.Contains(s.nodes[i].path[len(prefix):], "/") {
-			out = append(out, s.nodes[i])
+	for _, n := range s.begins(prefix) {
+		if !strings.Contains(n.path[len(prefix):], "/") {
+			out = append(out, n)
 		}
 	}
 	return out

@@ -50,8 +50,11 @@ func (m nsModel) look(s *nsState, op *rundir.Op, out *rundir.Reply) *nsState {
 		return s.when(out.Code == codeOK && out.Directory)
 	}
 	if op.Kind == rundir.KindList && m.only != "" && op.Path == parentOf(m.only) {
-		n, name := s.get(m.only), m.only[len(op.Path)+1:]
-		return s.when(slices.Contains(out.Names, name) == (n != nil && !n.dir) && slices.Contains(out.Names, name+"/") == (n != nil && n.dir))
+		n, name, shown := s.get(m.only), m.only[len(op.Path)+1:], m.shown[op]
+		return s.when(shown[name] == (n != nil && !n.dir) && shown[name+"/"] == (n != nil && n.dir))
+	}
+	if g, part := m.glimpses[op]; part {
+		return s.when(s.showsPart(op, g))
 	}
 	n := s.get(op.Path)
 	if op.DeletedID != 0 {
@@ -147,30 +150,31 @@ func (m nsModel) learn(have *uint64, told uint64) bool {
 
 // shows reports whether a listing fits the state: all of it, or a page.
 func (s *nsState) shows(op *rundir.Op, out *rundir.Reply) bool {
-	want := slices.DeleteFunc(s.list(op.Path, op.Recursive), func(name string) bool {
-		return !strings.HasPrefix(name, op.Prefix) || op.After != "" && name <= op.After
-	})
+	want := s.listed(op)
 	if n := len(out.Names); out.Next != "" && n > 0 && n <= len(want) {
 		return slices.Equal(want[:n], out.Names)
 	}
 	return slices.Equal(want, out.Names)
 }
 
-// list names what is right below a directory, or all that is below it.
-func (s *nsState) list(dir string, all bool) []string {
+// listed is all that a listing without limit would show.
+func (s *nsState) listed(op *rundir.Op) []string {
+	dir := op.Path
 	if dir == "/" {
 		dir = ""
 	}
 	out := []string{}
-	for _, n := range s.below(dir) {
+	for _, n := range s.begins(dir + "/" + firstName(op.Prefix)) {
 		name := n.path[len(dir)+1:]
-		if isHidden(name) || !all && strings.Contains(name, "/") {
+		if isHidden(name) || !op.Recursive && strings.Contains(name, "/") {
 			continue
 		}
 		if n.dir {
 			name += "/"
 		}
-		out = append(out, name)
+		if strings.HasPrefix(name, op.Prefix) && (op.After == "" || name > op.After) {
+			out = append(out, name)
+		}
 	}
 	slices.Sort(out)
 	return out

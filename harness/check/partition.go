@@ -21,6 +21,8 @@ type partition struct {
 	// the only order there can be, and nothing needs to be searched for.
 	decide func(history []porcupine.Operation) porcupine.CheckResult
 	ops    []*rundir.Op // in order of invocation
+	// names is the specification of a component of the namespace; nil for others.
+	names *nsModel
 	// drop tells which operations say nothing when their outcome is unknown: a
 	// read, or one whose effects the model expects at any time.
 	drop func(op *rundir.Op) bool
@@ -54,6 +56,7 @@ func split(ops []*rundir.Op) []partition {
 	for _, op := range ops {
 		if flatList(tops, op) {
 			// A listing of files that never touch each other is one look at each.
+			tops.shown[op] = setOf(op.Reply.Names)
 			for _, path := range children[op.Path] {
 				put(path, op, func() partition { return filePartition(path, tops.model(path)) })
 			}
@@ -87,6 +90,14 @@ func split(ops []*rundir.Op) []partition {
 	out := make([]partition, 0, len(order))
 	for _, key := range order {
 		out = append(out, *byKey[key])
+	}
+	return out
+}
+
+func setOf(names []string) map[string]bool {
+	out := make(map[string]bool, len(names))
+	for _, name := range names {
+		out[name] = true
 	}
 	return out
 }
@@ -158,11 +169,12 @@ type tops struct {
 	// shares those in which chunks were shared, and quotas tells of any quota.
 	grows, shares map[string]bool
 	quotas        bool
+	shown         map[*rundir.Op]map[string]bool // the names in each listing of a flat directory
 }
 
 // model is the specification of a component, but for its paths.
 func (t *tops) model(key string) nsModel {
-	return nsModel{grows: t.grows[key], shares: t.shares[key], quotas: t.quotas}
+	return nsModel{grows: t.grows[key], shares: t.shares[key], quotas: t.quotas, shown: t.shown}
 }
 
 // topOf is the first name of a path with its slash; "/" for the root itself.
@@ -191,7 +203,7 @@ func (t *tops) union(a, b string) {
 }
 
 func groupTops(ops []*rundir.Op) *tops {
-	t := &tops{parent: map[string]string{}, flat: map[string]bool{}, grows: map[string]bool{}, shares: map[string]bool{}}
+	t := &tops{parent: map[string]string{}, flat: map[string]bool{}, grows: map[string]bool{}, shares: map[string]bool{}, shown: map[*rundir.Op]map[string]bool{}}
 	made := map[string]*rundir.Op{} // the mkdir that surely made a top directory
 	lists := map[string]int{}
 	var all []string

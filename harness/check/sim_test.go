@@ -91,6 +91,12 @@ func simulate(t *testing.T, workload string, seed uint64, clients, ops int) *run
 	if err != nil {
 		t.Fatal(err)
 	}
+	return simulateLoad(t, w, workload, seed, clients, ops)
+}
+
+// simulateLoad is simulate with a load that need not be among the workloads.
+func simulateLoad(t *testing.T, w workloads.Workload, workload string, seed uint64, clients, ops int) *rundir.Run {
+	t.Helper()
 	s := &sim{
 		t: t, rng: rand.New(rand.NewPCG(seed, 99)), load: w, state: meta.New(), index: 1,
 		threads: make([]simThread, clients), chunks: map[uint64]*simChunkState{}, acked: map[string][]*rundir.Op{},
@@ -119,8 +125,11 @@ func simulate(t *testing.T, workload string, seed uint64, clients, ops int) *run
 		}
 	}
 	s.now += 1_000_000
-	for _, path := range []string{"/b0", "/a/f0", "/l/f0", "/p0"} {
+	for _, path := range []string{"/b0", "/a/f0", "/l/f0", "/p0", "/big"} {
 		s.sequential(workloads.Op{Kind: rundir.KindStat, Path: path}, rundir.PhaseFinal)
+	}
+	if workload == "bigdir" {
+		s.sequential(workloads.Op{Kind: rundir.KindList, Path: "/big"}, rundir.PhaseFinal)
 	}
 	if workload == "create" {
 		for _, top := range []string{"/p0", "/p1", "/p2", "/p3", "/b0"} {
@@ -137,7 +146,7 @@ func (s *sim) client(thread int) string {
 
 // begin turns a workload's operation into one of the history.
 func (s *sim) begin(thread int, w workloads.Op, start int64, phase string) *rundir.Op {
-	op := &rundir.Op{Kind: w.Kind, Path: w.Path, Path2: w.Path2, Chunk: w.Chunk, Thread: thread, Client: s.client(thread),
+	op := &rundir.Op{Kind: w.Kind, Path: w.Path, Path2: w.Path2, Prefix: w.Prefix, Recursive: w.Recursive, Chunk: w.Chunk, Thread: thread, Client: s.client(thread),
 		Due: start, Start: start, End: -1, Outcome: rundir.OutcomeUnknown, Phase: phase}
 	switch {
 	case w.Kind == rundir.KindReadRecord && len(s.acked[w.Path]) == 0:
@@ -273,7 +282,7 @@ func commandOf(op *rundir.Op) *metapb.Command {
 	case rundir.KindMkdir:
 		c.Op = &metapb.Command_Mkdir{Mkdir: &metapb.PathOp{Path: op.Path}}
 	case rundir.KindDelete:
-		c.Op = &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: op.Path}}
+		c.Op = &metapb.Command_Delete{Delete: &metapb.DeleteOp{Path: op.Path, Recursive: op.Recursive}}
 	case rundir.KindRename:
 		c.Op = &metapb.Command_Rename{Rename: &metapb.RenameOp{From: op.Path, To: op.Path2}}
 	case rundir.KindAllocate:
@@ -312,6 +321,22 @@ func (s *sim) answer(op *rundir.Op, r *metapb.Reply) {
 	op.Reply = &rundir.Reply{Code: api.Code(r.Code).String(), Index: r.Index, Offset: r.Offset, Node: "m2", Handle: r.Handle, Version: r.Version}
 }
 
+// list answers a page: one in four is cut off or begins behind a name.
+func (s *sim) list(op *rundir.Op) {
+	if s.rng.IntN(4) == 0 {
+		op.Limit = uint32(1 + s.rng.IntN(40))
+	}
+	if s.rng.IntN(4) == 0 {
+		op.After = []string{"f", "f00", "f0001", "f0001/", "f000100", "f000101/a", "f000104/"}[s.rng.IntN(7)]
+	}
+	entries, next, code := s.state.ListPage(op.Path, meta.ListOptions{Prefix: op.Prefix, Recursive: op.Recursive, After: op.After, Limit: int(op.Limit)})
+	op.Reply = s.seenReply(code)
+	op.Reply.Next = next
+	for _, e := range entries {
+		op.Reply.Names = append(op.Reply.Names, e.Name)
+	}
+}
+
 // seenReply is a reply that stands at the last entry.
 func (s *sim) seenReply(code meta.Code) *rundir.Reply {
 	index, n := s.state.Applied()
@@ -325,9 +350,7 @@ func (s *sim) lookup(op *rundir.Op) {
 		op.Reply = s.seenReply(code)
 		op.Reply.Directory, op.Reply.FileID, op.Reply.Chunks = info.Directory, info.ID, info.Chunks
 	case rundir.KindList:
-		names, code := s.state.List(op.Path)
-		op.Reply = s.seenReply(code)
-		op.Reply.Names = names
+		s.list(op)
 	case rundir.KindChunkInfo:
 		c, code := s.state.Chunk(op.Handle)
 		if op.Handle == 0 {
