@@ -289,3 +289,79 @@ func TestTooLargeIsUnknown(t *testing.T) {
 		}
 	}
 }
+
+// TestCover: what a listing could have shown in any state belongs to what it covers.
+func TestCover(t *testing.T) {
+	const seed = 9
+	rng := rand.New(rand.NewPCG(seed, 4))
+	word := func() string {
+		b := make([]byte, 1+rng.IntN(3))
+		for i := range b {
+			b[i] = "a+0"[rng.IntN(3)]
+		}
+		return string(b)
+	}
+	path := func() string { return word() + []string{"", "", "/", "/" + word()}[rng.IntN(4)] }
+	covered, left := 0, 0
+	for range 3000 {
+		op := &rundir.Op{Kind: rundir.KindList, Path: "/d", Recursive: rng.IntN(2) == 0, Reply: &rundir.Reply{Code: codeOK}}
+		if rng.IntN(2) == 0 {
+			op.Prefix = path()
+		}
+		if rng.IntN(2) == 0 {
+			op.After = path()
+		}
+		if last := path(); rng.IntN(2) == 0 && strings.HasPrefix(last, op.Prefix) && last > op.After {
+			op.Reply.Names, op.Reply.Next = []string{last}, last
+		}
+		c := &cutter{number: map[string]int{}, sorted: map[string][]int{}}
+		for range 20 {
+			c.entry("/d/" + word())
+		}
+		for _, name := range op.Reply.Names {
+			c.entry("/d/" + firstName(name))
+		}
+		c.sort()
+		l := listing{op: op}
+		c.cover(&l)
+		in := slices.Concat(l.also, c.sorted["/d"][l.lo:l.hi])
+		fits := func(name string) bool {
+			last := upTo(op)
+			return strings.HasPrefix(name, op.Prefix) && name > op.After && (last == "" || name <= last)
+		}
+		for i, entry := range c.entries {
+			name := entry[len("/d/"):]
+			could := fits(name) || fits(name+"/")
+			for n := 0; n < 30 && op.Recursive; n++ {
+				could = could || fits(name+"/"+word())
+			}
+			switch is := slices.Contains(in, i); {
+			case could && !is:
+				t.Fatalf("seed %d: %+v does not cover %q", seed, op, name)
+			case is:
+				covered++
+			default:
+				left++
+			}
+		}
+	}
+	if covered < 5000 || left < 5000 {
+		t.Errorf("%d entries were covered, %d were not", covered, left)
+	}
+}
+
+// TestSameMoment: what began when the directory's mkdir ended may have come first, if
+// its answer says so.
+func TestSameMoment(t *testing.T) {
+	run := bigRun(400, 4)
+	made, op := &run.Ops[0], &run.Ops[1]
+	op.Start = made.End
+	run.Ops = slices.DeleteFunc(run.Ops, func(o rundir.Op) bool { return o.Kind == rundir.KindList && slices.Contains(o.Reply.Names, "f000000") })
+	if out := linearizableWithin(run, inExact); out.verdict != rundir.Valid || out.stats["pieces"] == 0 {
+		t.Errorf("%s %v %v", out.verdict, out.details, out.stats)
+	}
+	run.Ops[1].Reply.Code = "NOT_FOUND"
+	if out := linearizableWithin(run, inExact); out.verdict != rundir.Valid || out.stats["pieces"] != 0 {
+		t.Errorf("%s %v %v", out.verdict, out.details, out.stats)
+	}
+}
