@@ -116,6 +116,8 @@ func TestInversions(t *testing.T) {
 	late := event(900, rundir.ReplicaClone, 1, 1, "a")
 	decided := late
 	decided.Begun = 350 * msec
+	busyUntil := event(500, rundir.ReplicaCloned, 3, 1, "a")
+	busyUntil.Begun = 310 * msec
 	for name, c := range map[string]struct {
 		events           []rundir.ReplicaEvent
 		inverted, passed int
@@ -125,7 +127,7 @@ func TestInversions(t *testing.T) {
 		"not due":               {[]rundir.ReplicaEvent{event(350, rundir.ReplicaQueued, 1, 1, ""), other, late}, 0, 0},
 		"decided first":         {[]rundir.ReplicaEvent{queued, other, decided}, 0, 0},
 		"busy": {[]rundir.ReplicaEvent{queued, event(310, rundir.ReplicaClone, 3, 1, "a"), event(320, rundir.ReplicaClone, 4, 1, "a"), other,
-			event(500, rundir.ReplicaCloned, 3, 1, "a"), late}, 0, 1},
+			busyUntil, late}, 0, 1},
 		"busy no more": {[]rundir.ReplicaEvent{queued, event(110, rundir.ReplicaClone, 3, 1, "a"), event(120, rundir.ReplicaClone, 4, 1, "a"),
 			event(200, rundir.ReplicaCloned, 3, 1, "a"), other, late}, 1, 0},
 	} {

@@ -58,7 +58,7 @@ func inversions(events []rundir.ReplicaEvent, after int64) (inverted, passedOver
 func byDecision(events []rundir.ReplicaEvent) []rundir.ReplicaEvent {
 	events = slices.Clone(events)
 	for n := range events {
-		if begun := events[n].Begun; begun > 0 {
+		if begun := events[n].Begun; begun > 0 && events[n].Kind == rundir.ReplicaClone {
 			events[n].At = begun
 		}
 	}

@@ -22,7 +22,7 @@ type ReplicationEvent struct {
 	At   time.Time
 	Term uint64
 	// Begun is when the clone was decided: until it is asked for, a lease may have to
-	// be ended. Zero for other kinds.
+	// be ended. The same for what becomes of it; zero for other kinds.
 	Begun time.Time
 	// Kind is one of: warm (this leader may judge from now on), queued, clone (the
 	// target is asked), cloned (it is a member now), failed, dropped (no member any

@@ -325,7 +325,8 @@ type ReplicaEvent struct {
 	Server  string `json:"server,omitempty"`
 	Source  string `json:"source,omitempty"`
 	Bytes   uint64 `json:"bytes,omitempty"`
-	// Begun is when a clone was decided, which may be before it was asked for.
+	// Begun is when a clone was decided, which may be before it was asked for; it
+	// stays with the clone's later events.
 	Begun int64 `json:"begun,omitempty"`
 	// Live and Goal are the current replicas alive before, and how many there
 	// should be. Wanted: a client waits. Hidden: the file is deleted.
