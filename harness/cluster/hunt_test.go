@@ -175,7 +175,7 @@ func (h *hunt) record(thread int, r client.AppendResult, start time.Time, length
 	}
 	add(rundir.Op{
 		Client: r.Session.Client, Seq: r.Session.Seq, Kind: rundir.KindAppend, Start: h.at(start), Due: h.at(start), CRC: r.CRC, Length: length,
-		Reply: &rundir.Reply{Code: r.Code.String(), Handle: r.Handle, Version: r.Version, Primary: r.Primary, Replicas: r.Replicas, ChunkOffset: r.Offset, CRC: r.CRC, Node: r.Primary},
+		Reply: &rundir.Reply{Code: r.Code.String(), Handle: r.Handle, Version: r.Version, Serial: r.Serial, Primary: r.Primary, Replicas: r.Replicas, ChunkOffset: r.Offset, CRC: r.CRC, Node: r.Primary},
 	}, r.Outcome, time.Now())
 	for _, s := range r.Steps {
 		op := rundir.Op{Client: s.Session.Client, Seq: s.Session.Seq, Kind: s.Kind, Path: s.Path, Chunk: s.ChunkIndex, Start: h.at(s.Start), Due: h.at(s.Start)}
